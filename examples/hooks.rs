@@ -1,4 +1,4 @@
-//! What an embedder wants around each call: somebody's approval, a limit on the number of calls, a trace.
+//! Hooks around each call: approval, a limit on the number of calls, a trace.
 //! `cargo run --example hooks`.
 
 use std::io::BufRead;

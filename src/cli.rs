@@ -1,4 +1,4 @@
-//! The commands, a file each, and what they share: options, the manifest, loading.
+//! The commands, one file each, and what they share: options, the manifest, loading.
 
 mod agent;
 mod ask;
@@ -10,7 +10,7 @@ mod generate;
 mod grants;
 mod import;
 #[cfg(unix)]
-pub(crate) mod inherited;
+pub(crate) mod inherited_descriptors;
 mod init;
 mod inspect;
 mod interrupt;
@@ -42,13 +42,13 @@ use toolhost::manifest::{AgentConfig, FILE_NAME, Manifest, Use};
 use toolhost::wire::Format;
 use toolhost::{CodeCache, Loader, Servers, ToolHost};
 use tracing_subscriber::EnvFilter;
-use trust::Found;
+use trust::FoundManifest;
 use untrusted::Untrusted;
 
-/// What the process exits with.
+/// The exit status of the process.
 pub(crate) type Status = u8;
 
-/// What it exits with when that has gone wrong.
+/// The exit status for an error.
 pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     match error.is::<Untrusted>() {
         true => USAGE,
@@ -61,17 +61,17 @@ const FAILED: Status = 1;
 pub(crate) const USAGE: Status = 2;
 pub(crate) const ERROR_RESULT: Status = 3;
 pub(crate) const MAX_ITERATIONS: Status = 4;
-/// The one call that was made by hand.
+/// A single call that was made by hand failed.
 pub(crate) const CALL_FAILED: Status = 5;
-/// Of what was looked at not all is known.
+/// Not everything could be examined.
 pub(crate) const NOT_ALL_KNOWN: Status = 5;
 pub(crate) const INTERRUPTED: Status = 130;
 
-/// Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
+/// Run a language model's tool calls in parallel, each in a fresh WebAssembly sandbox.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Options {
-    /// The manifest [default: toolhost.toml here or in the nearest parent folder]
+    /// Manifest to use [default: toolhost.toml here or in the nearest parent folder]
     #[arg(
         short,
         long,
@@ -83,7 +83,7 @@ pub(crate) struct Options {
     )]
     manifest: Option<PathBuf>,
 
-    /// Where compiled plugins are kept, or `off` [default: wasmtime's folder in the user's cache]
+    /// Folder to cache compiled plugins in, or `off` [default: wasmtime's cache folder]
     #[arg(
         long,
         global = true,
@@ -94,7 +94,7 @@ pub(crate) struct Options {
     )]
     code_cache: Option<PathBuf>,
 
-    /// Say more on stderr: -v what is denied, -vv what happens inside (or set TOOLHOST_LOG)
+    /// Log more to stderr: -v for denials, -vv for internals (or set TOOLHOST_LOG)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
 
@@ -102,50 +102,54 @@ pub(crate) struct Options {
     command: Command,
 }
 
-/// What the options of all commands stand under, in a command's help.
-const GLOBAL: &str = "Options of all commands";
+/// The heading of global options in a command's help.
+const GLOBAL: &str = "Global options";
 
 const AFTER_HELP: &str = "\
-Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \
-2 wrong usage, 3 some result is an error (with --fail-on-error), 4 the agent ran out of iterations, \
-5 the call failed (call), or not all tools are known (list, check and run --dry-run, of MCP servers that are not \
-started), 130 interrupted.
+Exit status:
+  0    all calls answered (an error result is an answer)
+  1    failure
+  2    wrong usage, or a manifest that is not trusted
+  3    a result is an error (run --fail-on-error)
+  4    out of iterations (agent)
+  5    the call failed (call), or tools of MCP servers are unknown (list, check, run --dry-run)
+  130  interrupted
 
 Examples:
-  toolhost init                           a first manifest, of the plugins that are there
-  toolhost run response.json              a model's response in, its tool messages out
-  curl -sN … | toolhost run --sse         start each call while the response comes in
+  toolhost init                           write a first manifest
+  toolhost run response.json              print the tool messages that answer a response
+  curl -sN … | toolhost run --sse         the same for a stream, starting calls while it arrives
   toolhost call calculate '{\"expression\": \"2 ft to cm\"}'
-  toolhost agent \"What is 2 ft in cm?\"   ask the model of the manifest's [agent]
-  toolhost serve --http 127.0.0.1:8080    offer the tools over MCP, at /mcp
-  toolhost list --format anthropic        the tools, for the request's `tools`";
+  toolhost agent \"What is 2 ft in cm?\"    ask a model, running the tools it calls
+  toolhost serve --http 127.0.0.1:8080    serve the tools to MCP clients, at /mcp
+  toolhost list --format anthropic        print the tools for an API request";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write a first manifest, of the plugins that are there
+    /// Write a first manifest with the plugins that are found
     Init(init::InitOptions),
-    /// Run all tool calls of a model's response and print one result for each
+    /// Run the tool calls of a model response and print one result for each
     Run(run::RunOptions),
-    /// Run one call and print its result
-    Call(call::CallOptions),
-    /// Ask a model a question, and run the tools that it calls until it answers
+    /// Call one tool and print its result
+    Call(call::CallCommand),
+    /// Ask a model, running the tools it calls until it answers
     Agent(agent::AgentOptions),
-    /// Offer the tools to MCP clients, over stdio or HTTP
+    /// Serve the tools to MCP clients over stdio or HTTP
     Serve(serve::ServeOptions),
     /// List the tools
     List(list::ListOptions),
-    /// Show what a plugin imports, exports, offers and would need
+    /// Show a plugin's imports, exports, tools and permissions
     Inspect(inspect::InspectOptions),
-    /// Check the manifest and load every plugin, without calling any tool
+    /// Check the manifest and load every plugin without calling a tool
     Check(check::CheckOptions),
-    /// Print the MCP servers of a client's configuration as the manifest has them
+    /// Convert the MCP servers of a client's configuration to manifest tables
     Import(import::ImportOptions),
-    /// Trust the manifest that is found here with what it executes and is granted
+    /// Trust the manifest found here with the programs and access it asks for
     Trust(trust::TrustOptions),
-    /// Make tokens for clients of the server
+    /// Create tokens for clients of the server
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Print shell completions or man pages
+    /// Generate shell completions or man pages
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
 }
@@ -153,21 +157,21 @@ enum Command {
 /// Options of the commands that call tools.
 #[derive(Args)]
 struct HostOptions {
-    /// Calls that run at once, instead of the manifest's
+    /// Maximum number of calls to run at once [default: the manifest's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     max_concurrency: Option<u16>,
 
-    /// Each call's deadline, such as 10s, instead of the manifest's
+    /// Deadline of each call, such as 10s [default: the manifest's]
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     timeout: Option<Duration>,
 
-    /// Call as this client: its folders where the manifest has `${client}`, its name in the audit log
+    /// Call as this client: its `${client}` folders, its name in the audit log
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     client: Option<String>,
 }
 
 impl HostOptions {
-    /// How calls are run.
+    /// The options of calls.
     fn call_options(&self) -> toolhost::CallOptions {
         match &self.client {
             Some(client) => toolhost::CallOptions::new().client(&**client),
@@ -188,14 +192,15 @@ impl HostOptions {
 /// Of the commands that look at what there is.
 #[derive(Args)]
 struct StartServers {
-    /// Start the MCP servers and ask them, instead of going by what they last listed
+    /// Start the MCP servers to list their tools, instead of using the last list
     #[arg(long)]
     start_servers: bool,
 }
 
 impl StartServers {
-    /// The manifest to look at, and whether its limits were lowered for that; to start its servers it has to be trusted.
-    fn manifest_of(&self, session: &Session) -> anyhow::Result<(Found, bool)> {
+    /// The manifest to examine, and whether its limits were lowered for that; starting its servers
+    /// requires trust.
+    fn manifest_of(&self, session: &CommandContext) -> anyhow::Result<(FoundManifest, bool)> {
         let mut found = session.find_manifest()?;
         if self.start_servers {
             found = found.require(Use::Tools)?;
@@ -205,7 +210,7 @@ impl StartServers {
     }
 }
 
-/// Says which MCP servers were not asked; the status of looking at a host.
+/// Reports MCP servers that were not asked. Returns the exit status of an examination.
 #[must_use]
 fn warn_of_unasked(host: &ToolHost) -> Status {
     let mut status = ANSWERED;
@@ -213,18 +218,19 @@ fn warn_of_unasked(host: &ToolHost) -> Status {
         let name = &server.name;
         match not_started.tools_from {
             _ if not_started.why.is_some() => {
-                // Why was said when it was tried.
+                // The reason was reported when it was tried.
                 status = NOT_ALL_KNOWN;
-                say!("warning: mcp.{name} did not start, and its tools are missing");
+                say!("warning: mcp.{name} did not start; its tools are missing");
             }
             Some(when) => say!(
-                "note: mcp.{name} is not started, and has the tools that it had {}: --start-servers asks it",
+                "note: mcp.{name} is not started; its tools are as of {}: pass --start-servers to ask it",
                 at(when)
             ),
             None => {
                 status = NOT_ALL_KNOWN;
                 say!(
-                    "warning: mcp.{name} is not started, and its tools are not known: --start-servers asks it"
+                    "warning: mcp.{name} is not started and its tools are unknown: pass --start-servers to ask \
+                     it"
                 );
             }
         }
@@ -236,8 +242,7 @@ fn at(when: SystemTime) -> impl std::fmt::Display {
     humantime::format_rfc3339_seconds(when)
 }
 
-/// Takes the name of a wire format.
-/// Whether the names of tables in the manifest may have it.
+/// Whether a character may be in the name of a table.
 fn is_in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
@@ -246,7 +251,7 @@ fn format_parser() -> impl TypedValueParser<Value = Format> {
     parser_of(Format::ALL)
 }
 
-/// Takes the name of a wire format that a model's API speaks.
+/// Parses the name of a model API's format.
 fn api_parser() -> impl TypedValueParser<Value = Format> {
     parser_of(AgentConfig::providers())
 }
@@ -262,15 +267,15 @@ fn parser_of(formats: impl IntoIterator<Item = Format>) -> impl TypedValueParser
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() || duration > MAX_TIMEOUT => {
-            Err("must be above zero and at most a year".to_owned())
+            Err("must be greater than zero and at most a year".to_owned())
         }
         Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write for example 30s or 500ms")),
+        Err(error) => Err(format!("{error}; use a duration such as 30s or 500ms")),
     }
 }
 
-/// What all commands can see.
-pub(crate) struct Session {
+/// What all commands share.
+pub(crate) struct CommandContext {
     manifest: Option<PathBuf>,
     code_cache: CodeCache,
     interrupts: Interrupts,
@@ -278,17 +283,15 @@ pub(crate) struct Session {
 
 pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     start_log(options.verbose);
-    out::panics_are(
-        "no threads to work with; `ulimit -u` and the pids limit of a container bound them",
-    );
-    let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
+    out::panics_are("cannot start threads: check `ulimit -u` and the container's pids limit");
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     out::watch_panics();
     let in_runtime = runtime.enter();
     let interrupts = Interrupts::listen().context("cannot listen for interrupts")?;
     #[cfg(unix)]
     outlive_file_size_limit().context("cannot handle SIGXFSZ")?;
     drop(in_runtime);
-    let context = Session {
+    let context = CommandContext {
         manifest: options.manifest,
         code_cache: match options.code_cache {
             None => CodeCache::User,
@@ -299,7 +302,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     };
     let status = runtime.block_on(async {
         match options.command {
-            Command::Init(options) => init::run(&options, &context),
+            Command::Init(options) => init::run(&options, &context).await,
             Command::Import(options) => import::run(&options, &context),
             Command::Run(options) => run::run(options, context).await,
             Command::Call(options) => call::run(options, context).await,
@@ -318,38 +321,38 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     status
 }
 
-/// Where no file may grow over a size (`ulimit -f`), a write that is about to fails, and does not end the process. The
-/// signal is handled and not ignored, which the commands of MCP servers would inherit.
+/// Under a file size limit (`ulimit -f`), a write beyond it fails instead of ending the process.
+/// The signal is handled, not ignored, as commands of MCP servers would inherit that.
 #[cfg(unix)]
 fn outlive_file_size_limit() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    // Handled from now on, whether or not somebody listens.
+    // Handled from now on, whether or not anyone listens.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 fn start_log(verbose: u8) {
     let level = match verbose {
-        // What rmcp says of its peers quotes them, and a client's mistake is nobody else's concern. An
-        // answer that its client does not wait for any more is an error to rmcp::service, and none.
+        // rmcp's messages about peers quote them, and a client's mistake concerns nobody else. It
+        // logs an answer that its client no longer waits for as an error.
         0 => "warn,rmcp=error,rmcp::service=off",
         1 => "toolhost=info,rmcp=error,rmcp::service=off,warn",
         _ => "toolhost=debug,rmcp=error,rmcp::service=off,info",
     };
-    // That a server cannot be reached is told in our own words.
+    // Unreachable servers are reported in our own words.
     let level =
         format!("{level},rmcp::transport::worker=off,rmcp::transport::streamable_http_client=off");
     let filter = EnvFilter::try_from_env("TOOLHOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| out::Log)
-        // It has colours of its own.
+        .with_writer(|| out::LogStream)
+        // Colours are added elsewhere.
         .with_ansi(false)
         .without_time()
         .init();
 }
 
-impl Session {
-    /// The manifest's file: the one that is named, or what is found in the folder.
+impl CommandContext {
+    /// The manifest's file: the one that was named, or the one found in the folder.
     fn manifest_file(&self) -> anyhow::Result<PathBuf> {
         match &self.manifest {
             Some(file) => Ok(file.clone()),
@@ -357,12 +360,12 @@ impl Session {
         }
     }
 
-    /// The manifest, whoever wrote it, to be looked at.
-    fn find_manifest(&self) -> anyhow::Result<Found> {
-        Found::read(&self.manifest_file()?, self.manifest.is_some())
+    /// The manifest, trusted or not, for examination.
+    fn find_manifest(&self) -> anyhow::Result<FoundManifest> {
+        FoundManifest::read(&self.manifest_file()?, self.manifest.is_some())
     }
 
-    /// Where it is kept what the manifest is trusted with, if that is asked.
+    /// The manifest's file in the trust store, if trust is needed.
     fn trust_file(&self) -> Option<PathBuf> {
         match self.manifest {
             Some(_) => None,
@@ -370,7 +373,7 @@ impl Session {
         }
     }
 
-    /// The manifest as the options have it, if it is trusted with what it asks for.
+    /// The manifest with the options applied, if it is trusted with its demands.
     fn effective_manifest(
         &self,
         options: &HostOptions,
@@ -382,23 +385,32 @@ impl Session {
     }
 
     async fn load(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
-        let manifest = self.effective_manifest(options, Use::Tools)?;
+        let manifest = self.manifest_of_one(options)?;
         let host = self.load_manifest(manifest.clone()).await?;
         Ok((host, manifest))
     }
 
-    /// As [`load`](Session::load), without what only some calls need: see [`ToolHost::ready_for`].
+    /// As [`load`](CommandContext::load), deferring what only some calls need: see
+    /// [`ToolHost::ready_for`].
     async fn load_lazily(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
-        let manifest = self.effective_manifest(options, Use::Tools)?;
+        let manifest = self.manifest_of_one(options)?;
         let host = self.load_by(Loader::new(manifest.clone()).lazy()).await?;
         Ok((host, manifest))
+    }
+
+    /// The manifest for a command whose calls all belong to one client: the queue reserves no places
+    /// for other clients.
+    fn manifest_of_one(&self, options: &HostOptions) -> anyhow::Result<Manifest> {
+        let mut manifest = self.effective_manifest(options, Use::Tools)?;
+        manifest.host.max_queue_per_client = manifest.host.max_queue;
+        Ok(manifest)
     }
 
     async fn load_manifest(&self, manifest: Manifest) -> anyhow::Result<ToolHost> {
         self.load_by(Loader::new(manifest)).await
     }
 
-    /// A host that is only looked at.
+    /// A host for examination only.
     async fn survey(&self, manifest: Manifest, start: &StartServers) -> anyhow::Result<ToolHost> {
         let servers = match start.start_servers {
             true => Servers::Start,
@@ -407,7 +419,7 @@ impl Session {
         self.load_by(Loader::new(manifest).survey(servers)).await
     }
 
-    /// In the place of a host that is there.
+    /// Loads a host that replaces another.
     async fn reload_manifest(
         &self,
         manifest: Manifest,
@@ -423,23 +435,26 @@ impl Session {
             .on_progress(move |event| bar.event(event))
             .load()
             .await?;
-        // Only now does a guest run that could have them.
-        out::hide(host.mask());
+        // Only from now on do guests run that could output them.
+        out::add_mask(host.mask());
         Ok(host)
     }
 }
 
+/// The manifest of a folder: in it or in the nearest parent that has one.
+fn manifest_above(start: &Path) -> Option<PathBuf> {
+    let folders = start.ancestors();
+    let mut files = folders.map(|folder| folder.join(FILE_NAME));
+    files.find(|file| file.is_file())
+}
+
 fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
-    let found = start
-        .ancestors()
-        .map(|folder| folder.join(FILE_NAME))
-        .find(|file| file.is_file());
-    match found {
-        // As short as it can be said.
+    match manifest_above(start) {
+        // As short as possible.
         Some(file) if file.parent() == Some(start) => Ok(PathBuf::from(FILE_NAME)),
         Some(file) => Ok(file),
         None => bail!(
-            "no {FILE_NAME} in {} or any parent folder: `toolhost init` writes one, --manifest names one",
+            "no {FILE_NAME} in {} or any parent folder: run `toolhost init` to create one, or pass --manifest",
             start.display()
         ),
     }

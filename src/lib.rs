@@ -1,8 +1,8 @@
 //! Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
 //!
 //! A [`Manifest`] names the plugins, compiled WebAssembly components, and what each is granted. A
-//! [`ToolHost`] made of it takes a batch of [`ToolCall`]s and gives back one [`ToolResult`] for
-//! each, whatever happens to its siblings: a call that spins, crashes or asks for what it was not
+//! [`ToolHost`] loaded from it takes a batch of [`ToolCall`]s and returns one [`ToolResult`] for
+//! each, whatever happens to its siblings: a call that spins, crashes or uses something it was not
 //! granted ends as a [`CallError`] of its own.
 //!
 //! ```no_run
@@ -22,7 +22,7 @@
 //! # }
 //! ```
 //!
-//! Functions of your own program are tools too, [`NativeTools`]; they are not sandboxed, and all else is the same:
+//! Functions of your own program can be tools too ([`NativeTools`]). They are not sandboxed; everything else is the same:
 //!
 //! ```
 //! use std::future::pending;

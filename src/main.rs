@@ -12,20 +12,21 @@ use std::process::ExitCode;
 use clap::Parser;
 use cli::out;
 
-/// Calls move between threads, and so does what they allocate.
+/// glibc's allocator contends when memory that one thread allocated is freed on another, and calls
+/// move between threads: its lock was a quarter of the CPU time over HTTP.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     #[cfg(unix)]
-    cli::inherited::keep_from_children();
+    cli::inherited_descriptors::keep_from_children();
     out::watch_panics();
     let options = match cli::Options::try_parse() {
         Ok(options) => options,
         Err(error) => {
             let status = u8::try_from(error.exit_code()).unwrap_or(cli::USAGE);
             return match out::usage(error) {
-                // Help is what was asked for.
+                // Help was asked for, so this is no error.
                 Err(error) if status == 0 && error.kind() != ErrorKind::BrokenPipe => {
                     failed(&error.into())
                 }
@@ -41,12 +42,12 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    // Nobody can be told of what cannot be said.
+    // If stderr fails as well there is nowhere to report it.
     let _ = out::Out::stderr().error(error);
     ExitCode::from(cli::status_of(error))
 }
 
-/// Whoever reads stdout has seen enough: no fault of ours, and nobody to tell.
+/// Whether the reader of stdout has closed it, as `head` does: not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()

@@ -67,6 +67,7 @@ async fn every_kind_of_content_arrives() {
                 ResourceBody::Text(_) => "embedded text",
                 ResourceBody::Blob(_) => "embedded blob",
             },
+            _ => "another kind",
         })
         .collect();
     for kind in ["text", "image", "audio", "link"] {

@@ -249,7 +249,7 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
                 note("working folder".to_owned(), cwd.ends_with("inner"));
                 note("prefix of files".to_owned(), server.prefix == "f_");
                 note("tools of files".to_owned(), server.tools.is_some());
-                let asks = server.may_ask.contains(QuestionKind::Prompt);
+                let asks = server.may_ask.contains(QuestionKind::Sampling);
                 note("questions of files".to_owned(), !asks);
                 note("pins of files".to_owned(), server.pins.is_some());
                 note("order of files".to_owned(), server.order == Order::InOrder);

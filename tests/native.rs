@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
-use toolhost::limits::{Limit, Limits};
+use toolhost::limits::{ByteSize, Limit, Limits};
 use toolhost::manifest::{AuditConfig, Manifest};
 use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
 use toolhost::tool::LogSource;
@@ -255,7 +255,7 @@ async fn invalid_native_tools_are_load_errors() {
             .await
             .unwrap_err(),
     );
-    for part in ["`add`", "`not a name`", "`odd`", "max-concurrency is 0"] {
+    for part in ["`add`", "`not a name`", "`odd`", "`max-concurrency` is 0"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
     assert!(problems.contains("provider `mine`"), "{problems}");
@@ -678,6 +678,25 @@ async fn nobody_is_asked_about_a_call_that_was_given_up_before_its_turn() {
     );
     assert_eq!(error(&second), &CallError::Cancelled);
     assert_eq!(*person.asked.lock().unwrap(), [of_number(0), of_number(2)]);
+}
+
+#[tokio::test]
+async fn what_a_tool_says_of_its_failure_is_bounded_as_its_output_is() {
+    let mut limits = Limits::default();
+    limits.max_output = ByteSize::kib(1);
+    let tools = NativeTools::new("mine").limits(limits).tool_with_schema(
+        Tool::new("fail", ""),
+        json!({ "type": "object" }),
+        async |given: Value| {
+            let length = given["length"].as_u64().unwrap_or_default();
+            Err::<String, _>("x".repeat(length as usize))
+        },
+    );
+    let host = host(tools).await;
+    let fail = async |length: u64| host.call(call("fail", json!({ "length": length }))).await;
+    assert_eq!(error(&fail(1000).await).code(), "failed");
+    let long = fail(100_000).await;
+    assert_eq!(error(&long).code(), "limit", "{long:?}");
 }
 
 #[tokio::test]

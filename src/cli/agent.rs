@@ -1,4 +1,4 @@
-//! `toolhost agent`: a question in, an answer out, the tools run in between.
+//! `toolhost agent`: asks a model, and runs the tools it calls.
 
 mod approve;
 mod arguments;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
-use toolhost::agent::{Agent, AgentError, Answer, Event, Observer};
+use toolhost::agent::{Agent, AgentError, Event, FinalAnswer, Observer};
 use toolhost::manifest::{AgentConfig, Use};
 use toolhost::wire::{Format, Stop, ToolChoice};
 use toolhost::{Loader, ToolResult};
@@ -24,46 +24,48 @@ use super::interrupt::Interrupts;
 use super::out::{self, Out, say};
 use super::run::read_stdin;
 use super::terminal::Terminal;
-use super::{ANSWERED, HostOptions, MAX_ITERATIONS, Session, Status, USAGE, api_parser, timeline};
+use super::{
+    ANSWERED, CommandContext, HostOptions, MAX_ITERATIONS, Status, USAGE, api_parser, timeline,
+};
 use screen::Screen;
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct AgentOptions {
-    /// What to ask; `-` reads it from stdin
+    /// Question to ask; `-` reads it from stdin
     question: Option<String>,
 
-    /// Take the model's answers as event streams, and start calls while they come in [default: on a
-    /// terminal and with --json]
+    /// Stream the model's answers and start calls while they arrive [default: on a terminal and with
+    /// --json]
     #[arg(long, overrides_with = "no_stream")]
     stream: bool,
 
-    /// Take the model's answers whole
+    /// Request complete answers instead of streams
     #[arg(long)]
     no_stream: bool,
 
-    /// Print one line of JSON for each thing that happens, instead of the answer
+    /// Print events as JSON Lines instead of the answer
     #[arg(long)]
     json: bool,
 
-    /// Show on stderr, after each answer with calls, when each of them ran
+    /// Draw a timeline of the calls of each answer on stderr
     #[arg(long)]
     timeline: bool,
 
-    /// Keep every message in this new file
+    /// Save every message to this new file
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
 
-    /// Go on from this transcript, and keep adding to it
+    /// Continue this transcript and add to it
     #[arg(long, value_name = "FILE", conflicts_with = "transcript")]
     resume: Option<PathBuf>,
 
-    /// Ask on the terminal before a tool runs that is not marked read-only; without a terminal such
-    /// tools are refused
+    /// Ask before running a tool that is not marked read-only; without a terminal such calls are
+    /// refused
     #[arg(long)]
     approve: bool,
 
-    /// Allow all tools, in spite of --approve
+    /// Allow all tools, overriding --approve
     #[arg(short, long)]
     yes: bool,
 
@@ -75,11 +77,11 @@ pub(super) struct AgentOptions {
 }
 
 const AFTER_HELP: &str = "\
-The API's key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
-GEMINI_API_KEY) or from what `key` in [agent] names; Ollama on this machine needs none. A server that only the manifest names, by \
-`base-url`, gets no key but that.
+The API key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
+GEMINI_API_KEY) or from the source named by `key` in [agent]; Ollama on this machine needs none. A server that the \
+manifest names with `base-url` only gets the key that the manifest names.
 
-Ctrl-C cancels the calls that run, and the model is told; once more, or while none runs, it quits.
+Ctrl-C cancels the running calls and tells the model; Ctrl-C again, or while no call runs, quits.
 
 Examples:
   toolhost agent \"What is 2 ft in cm?\"
@@ -89,17 +91,17 @@ Examples:
 
 /// What [agent] in the manifest says, too.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Model, instead of what the manifest's [agent] says")]
+#[command(next_help_heading = "Model options (override the manifest's [agent])")]
 struct ModelOptions {
     /// Model API to use
     #[arg(long, value_parser = api_parser())]
     provider: Option<Format>,
 
-    /// The model, by the API's name for it
+    /// Model name
     #[arg(long)]
     model: Option<String>,
 
-    /// Where the API is, instead of the provider's own: http://127.0.0.1:8080/v1
+    /// API URL, such as http://127.0.0.1:8080/v1 [default: the provider's]
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
 
@@ -115,11 +117,11 @@ struct ModelOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_tokens: Option<u64>,
 
-    /// Requests for the question [default: 10]
+    /// Maximum number of requests per question [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     max_iterations: Option<u16>,
 
-    /// Have the model ask for one call at a time
+    /// Let the model make only one call at a time
     #[arg(long)]
     no_parallel: bool,
 
@@ -127,7 +129,7 @@ struct ModelOptions {
     #[arg(long, value_name = "CHOICE")]
     tool_choice: Option<ToolChoice>,
 
-    /// Compact results with more characters [default: 10000]
+    /// Compact results longer than this many characters [default: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..))]
     max_result_chars: Option<u32>,
 }
@@ -150,10 +152,10 @@ impl ModelOptions {
             config.max_result_chars = count as usize;
         }
         if let Some(url) = self.base_url {
-            // Not by clap, which would print it: a password may be in it.
+            // Not by clap, which would print it: it may contain a password.
             let url = AgentConfig::parse_base_url(&url);
             config.base_url = Some(url.map_err(|must| anyhow::anyhow!("--base-url {must}"))?);
-            // Who names a server by hand means to be known there.
+            // Naming a server means to authenticate there.
             config.key = config.key.take().or_else(|| config.usual_key());
         }
         Ok(())
@@ -166,13 +168,13 @@ fn parse_temperature(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "must be a number from 0 to 2".to_owned())
 }
 
-pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: AgentOptions, session: CommandContext) -> anyhow::Result<Status> {
     let question = match options.question.as_deref() {
         Some("-") => Some(piped_question()?),
         Some(question) => Some(question.to_owned()),
         None if options.resume.is_some() => None,
         None if io::stdin().is_terminal() => {
-            say!("error: no QUESTION, and stdin is a terminal; see toolhost agent --help");
+            say!("error: missing QUESTION, and stdin is a terminal; see `toolhost agent --help`");
             return Ok(USAGE);
         }
         None => Some(piped_question()?),
@@ -186,7 +188,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let terminal = Terminal::open(lines.clone());
     let view: SharedView = match options.json {
-        true => Arc::new(Mutex::new(events::Lines)),
+        true => Arc::new(Mutex::new(events::EventLines)),
         false => Arc::new(Mutex::new(Screen::new(lines, stdout_is_terminal && stream))),
     };
     let mut loader = Loader::new(manifest);
@@ -197,7 +199,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let mut agent = Agent::new(host, config)?
         .options(options.host.call_options())
         .stream(stream);
-    out::hide(agent.mask());
+    out::add_mask(agent.mask());
     if let Some(file) = &options.transcript {
         agent.keep_transcript(file)?;
     }
@@ -205,7 +207,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         agent.resume(file)?;
     }
     if question.is_none() && !agent.waits_for_model() {
-        bail!("the transcript ends with an answer: give another QUESTION");
+        bail!("the transcript ends with an answer: pass a new QUESTION");
     }
     if let Some(terminal) = terminal {
         agent = agent.responder(Arc::new(Asker(terminal)));
@@ -239,7 +241,7 @@ fn piped_question() -> anyhow::Result<String> {
 
 fn finish(
     agent: &Agent,
-    ended: Result<Answer, AgentError>,
+    ended: Result<FinalAnswer, AgentError>,
     view: &mut dyn View,
     json: bool,
 ) -> anyhow::Result<Status> {
@@ -248,7 +250,7 @@ fn finish(
         Err(error) => view.failed(error)?,
     }
     let summary = agent.summary();
-    // Microseconds are all that a reader of milliseconds can use.
+    // Microseconds are enough precision.
     let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     if json {
         events::print(
@@ -261,13 +263,13 @@ fn finish(
         Out::stderr().line(line)?;
     }
     match ended {
-        Ok(Answer {
+        Ok(FinalAnswer {
             stop: Stop::Length, ..
         }) => {
-            say!("warning: the answer was cut off at its longest; see --max-tokens");
+            say!("warning: the answer was cut off at the token limit; see --max-tokens");
             Ok(ANSWERED)
         }
-        Ok(Answer {
+        Ok(FinalAnswer {
             stop: Stop::Other(reason),
             ..
         }) => {
@@ -287,22 +289,23 @@ fn finish(
 trait View: Send {
     fn event(&mut self, event: Event<'_>);
 
-    /// Runs something that writes to the terminal by itself.
+    /// Runs something that writes to the terminal itself.
     fn suspended(&mut self, write: &mut dyn FnMut());
 
-    fn answer(&mut self, answer: &Answer) -> io::Result<()>;
+    fn answer(&mut self, answer: &FinalAnswer) -> io::Result<()>;
 
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }
 
-/// The agent's events are shown on it, and questions suspend it, each from a task of its own.
+/// Shows the events of the agent; suspended while a question is on the terminal. Both happen in
+/// tasks of their own.
 type SharedView = Arc<Mutex<dyn View>>;
 
 fn lock(view: &SharedView) -> MutexGuard<'_, dyn View + 'static> {
     view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When the calls of a turn came, and what became of them.
+/// When the calls of a turn arrived, and their results.
 #[derive(Default)]
 struct Timeline {
     first: Option<Instant>,
@@ -319,7 +322,7 @@ impl Timeline {
                 self.came.insert(*number, first.elapsed());
             }
             Event::Result { number, result } => {
-                // Somebody may have been asked about it first.
+                // The user may have been asked about the call first.
                 let took = result.usage.queue + result.usage.run;
                 let now = self.first.map(|first| first.elapsed());
                 if let (Some(came), Some(now)) = (self.came.get_mut(number), now) {
@@ -345,14 +348,15 @@ impl Timeline {
     }
 }
 
-/// Looks on, and sees to it that an interrupt ends calls where some run, and the process else.
+/// The observer: shows events, and makes an interrupt cancel running calls, or end the process if
+/// there are none.
 struct Onlooker {
     view: SharedView,
     interrupts: Interrupts,
     running: usize,
-    /// The calls of this turn, where they are to be drawn.
+    /// The calls of this turn, if they are drawn.
     timeline: Option<Timeline>,
-    /// Whether the calls of this turn have been asked to end.
+    /// Whether the calls of this turn were interrupted.
     interrupted: Arc<std::sync::atomic::AtomicBool>,
 }
 
@@ -374,7 +378,7 @@ impl Observer for Onlooker {
         match event {
             Event::Turn { .. } => self.interrupted.store(false, SeqCst),
             Event::Call { .. } => {
-                // Asked to end once, the next interrupt is for the process.
+                // After the first interrupt, the next ends the process.
                 if self.running == 0 && !self.interrupted.load(SeqCst) {
                     self.interrupts.batch_begins();
                 }

@@ -1,4 +1,4 @@
-//! Asks on the terminal what a tool wants to know.
+//! Asks a tool's questions on the terminal.
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Number, Value};
@@ -7,12 +7,12 @@ use toolhost::{CallError, Responder};
 
 use super::terminal::{Dialog, Terminal};
 
-/// Somebody at the terminal.
+/// A [`Responder`] on the terminal.
 pub(super) struct Asker(pub(super) Terminal);
 
 impl Responder for Asker {
     fn kinds(&self) -> QuestionKinds {
-        [QuestionKind::Form, QuestionKind::Page, QuestionKind::Roots]
+        [QuestionKind::Form, QuestionKind::Url, QuestionKind::Roots]
             .into_iter()
             .collect()
     }
@@ -30,24 +30,23 @@ impl Responder for Asker {
                     let reply = form(&mut dialog, schema).await;
                     reply.map_err(CallError::failed)
                 }
-                Question::Page { message, url, .. } => {
+                Question::Url { message, url, .. } => {
                     asks(&mut dialog, tool, message);
-                    dialog.say(format_args!("It wants you to visit {url}"));
+                    dialog.say(format_args!("It asks you to visit {url}"));
                     Ok(visited(&mut dialog).await)
                 }
-                // Whoever sits here works on no folders that a tool should know of.
+                // The terminal has no roots to offer.
                 Question::Roots => Ok(Reply::Roots(Vec::new())),
-                _ => Err(CallError::failed(
-                    "nobody at a terminal can answer for a model",
-                )),
+                _ => Err(CallError::failed("sampling is not available at a terminal")),
             }
         })
     }
 }
 
-/// A tool's text: no line of it begins where one of ours does.
+/// Shows a tool's text, with no line that could be taken for one of ours.
 fn asks(dialog: &mut Dialog, tool: &str, message: &str) {
-    // Before anything of it is shown, and not between the fields of a form: somebody may paste all answers.
+    // Before anything of it is shown, and not between the fields of a form: a user may paste all
+    // answers at once.
     dialog.discard_typed();
     let mut lines = message.lines();
     let first = lines.next().unwrap_or_default();
@@ -57,7 +56,7 @@ fn asks(dialog: &mut Dialog, tool: &str, message: &str) {
 
 async fn visited(dialog: &mut Dialog) -> Reply {
     loop {
-        dialog.prompt("Did you? [y]es, [n]o: ");
+        dialog.prompt("Have you visited it? [y]es, [n]o: ");
         let Some(line) = dialog.line().await else {
             return Reply::Dismissed;
         };
@@ -69,7 +68,7 @@ async fn visited(dialog: &mut Dialog) -> Reply {
     }
 }
 
-const HELP: &str = "  (empty: the default, or leave it out; `!`: answer nothing at all)";
+const HELP: &str = "  (empty line: use the default or skip the field; `!`: decline to answer)";
 
 async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
@@ -143,8 +142,8 @@ fn prompt(name: &str, field: &Value, is_required: bool) -> String {
     prompt + ": "
 }
 
-/// What may be chosen, with what people call it: `enum` with `enumNames`, or `oneOf` or `anyOf` of
-/// constants, of the field or of its items.
+/// The choices of a field, with their display names: `enum` with `enumNames`, or `oneOf` or `anyOf`
+/// of constants, of the field or of its items.
 fn choices(field: &Value) -> Vec<(String, Option<String>)> {
     let of = match field.get("items") {
         Some(items) => items,
@@ -194,7 +193,7 @@ fn read(line: &str, field: &Value) -> Result<Value, String> {
             "n" | "no" | "false" => Ok(Value::Bool(false)),
             _ => Err("yes or no".to_owned()),
         },
-        Some("integer") => number(line.parse::<i64>().ok().map(Number::from), "a whole number"),
+        Some("integer") => number(line.parse::<i64>().ok().map(Number::from), "an integer"),
         Some("number") => number(
             line.parse::<f64>().ok().and_then(Number::from_f64),
             "a number",

@@ -16,14 +16,14 @@ use super::interrupt::Interrupts;
 use super::out::Out;
 use super::result::ResultOptions;
 use super::terminal::Terminal;
-use super::{ANSWERED, CALL_FAILED, HostOptions, INTERRUPTED, Session, Status, progress};
+use super::{ANSWERED, CALL_FAILED, CommandContext, HostOptions, INTERRUPTED, Status, progress};
 
 #[derive(clap::Args)]
-pub(super) struct CallOptions {
-    /// The tool's name
+pub(super) struct CallCommand {
+    /// Name of the tool
     tool: String,
 
-    /// Its arguments, a JSON object; `-` reads them from stdin
+    /// Arguments as a JSON object; `-` reads them from stdin
     #[arg(default_value = "{}")]
     arguments: String,
 
@@ -34,7 +34,7 @@ pub(super) struct CallOptions {
     host: HostOptions,
 }
 
-pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: CallCommand, session: CommandContext) -> anyhow::Result<Status> {
     let mut arguments = options.arguments;
     if arguments == "-" {
         arguments.clear();
@@ -64,7 +64,8 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     })
 }
 
-/// Runs a call until it has its answer or the user interrupts; what it asks, it asks on the terminal.
+/// Runs a call until it has its result or the user interrupts; its questions are asked on the
+/// terminal.
 async fn run_one(
     host: &ToolHost,
     call: ToolCall,
@@ -92,7 +93,7 @@ async fn run_one(
     result
 }
 
-/// Shows how far the call says it is.
+/// Shows the progress of a call.
 struct CallBar(ProgressBar);
 
 impl Watcher for CallBar {
@@ -108,7 +109,7 @@ impl Watcher for CallBar {
             self.0.set_position((done * PARTS) as u64);
         }
         if let Some(message) = &progress.message {
-            progress::tell(&self.0, message);
+            progress::show_message(&self.0, message);
         }
     }
 }

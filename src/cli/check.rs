@@ -1,4 +1,4 @@
-//! `toolhost check`: is everything there that calls will need?
+//! `toolhost check`: checks that calls will find everything they need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -7,15 +7,19 @@ use super::grants::{denied, granted};
 use super::out::{Out, line, say};
 use super::result::names;
 use super::untrusted::look_alikes;
-use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
-use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
+use super::{
+    ANSWERED, CommandContext, FoundManifest, NOT_ALL_KNOWN, StartServers, Status, at, pin,
+};
+use toolhost::manifest::{
+    AgentConfig, AuthConfig, Demand, McpConfig, Order, PluginConfig, lock_file,
+};
 use toolhost::permissions::{Access, FileGrant, HostFile, Purpose, SecretSource};
 use toolhost::wire::{Format, LeftOut};
-use toolhost::{Tool, ToolHost};
+use toolhost::{NotStarted, Tool, ToolHost};
 
 #[derive(clap::Args)]
 pub(super) struct CheckOptions {
-    /// Pin the tools of MCP servers: from now on they are refused if they change
+    /// Pin the tools of MCP servers, so that they are refused if they change
     #[arg(long)]
     pin: bool,
 
@@ -23,18 +27,21 @@ pub(super) struct CheckOptions {
     servers: StartServers,
 }
 
-pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::Result<Status> {
-    // They are pinned as they are now.
+pub(super) async fn run(
+    mut options: CheckOptions,
+    session: CommandContext,
+) -> anyhow::Result<Status> {
+    // They are pinned in their present state.
     options.servers.start_servers |= options.pin;
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
     if is_lowered {
         say!(
-            "note: {} is neither named nor trusted: limits above the defaults are not used to check it \
-             (--manifest names it)",
+            "note: {} is not trusted: checking it with no more than the default limits (pass --manifest to use \
+             its own)",
             found.manifest.file.display()
         );
     }
-    let Found {
+    let FoundManifest {
         mut manifest,
         untrusted,
         ..
@@ -69,7 +76,7 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         if let Some(names) = unmarked_in_order(&host, plugin) {
             line!(
                 out,
-                "  in order, as not marked read-only or destructive: {names}"
+                "  runs in order, not marked read-only or destructive: {names}"
             )?;
         }
         for warning in plugin.permissions.warnings(&own) {
@@ -83,8 +90,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
             for grant in plugin.permissions.files.iter().filter(|it| clients(it)) {
                 line!(
                     out,
-                    "  warning: {} has the folders in it that `plugin.{}` has for each client: calls of one client reach \
-                     those of all",
+                    "  warning: {} contains the client folders of `plugin.{}`: one client's calls can reach \
+                     every client's files",
                     grant.guest,
                     other.name
                 )?;
@@ -94,7 +101,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         for template in templates.filter(|it| it.takes_any_scheme()) {
             line!(
                 out,
-                "  warning: the resource template `{}` takes reads of every scheme, also those meant for other plugins",
+                "  warning: the resource template `{}` matches URIs of every scheme, including those of other \
+                 plugins",
                 template.uri_template
             )?;
         }
@@ -107,30 +115,30 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         match not_started.as_ref().map(|(_, it)| it.tools_from) {
             _ if why.is_some() => line!(
                 out,
-                "  tools: missing, as it did not start, and is optional: {}",
+                "  tools: missing (optional, did not start): {}",
                 why.unwrap_or_default()
             )?,
             None => line!(out, "  tools: {}", tools_of(&host, &server.name))?,
             Some(Some(when)) => line!(
                 out,
-                "  tools {}, not started now: {}",
+                "  tools as of {}, not started: {}",
                 at(when),
                 tools_of(&host, &server.name)
             )?,
             Some(None) => line!(
                 out,
-                "  tools: not known, as it is not started: --start-servers asks it"
+                "  tools: unknown, not started: pass --start-servers to ask it"
             )?,
         }
         secret_lines(&mut out, &server.secrets)?;
         line!(
             out,
-            "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
+            "  warning: an MCP server is not sandboxed: it can do anything its own machine allows"
         )?;
         unenforced_lines(&mut out, &host, &server.name)?;
         for (_, left_out) in host.left_out().filter(|(of, _)| of.name == server.name) {
             let (tool, why) = (left_out.tool, left_out.why);
-            line!(out, "  warning: the tool {tool:?} {why}")?;
+            line!(out, "  warning: tool {tool:?} {why}")?;
         }
     }
     let prompts: Vec<&str> = host.prompts().map(|prompt| &*prompt.name).collect();
@@ -165,42 +173,50 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     }
     let (shown, counts) = (file.display(), counts.join(", "));
     let unknown = host.not_started().filter(|(_, it)| it.tools_from.is_none());
-    let unknown: Vec<String> = unknown.map(|(it, _)| format!("mcp.{}", it.name)).collect();
-    let status = match unknown.is_empty() {
+    let (failed, unasked): (Vec<_>, Vec<_>) = unknown.partition(|(_, it)| it.why.is_some());
+    let named = |servers: Vec<(&McpConfig, NotStarted)>| {
+        let names = servers.iter().map(|(it, _)| format!("mcp.{}", it.name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let status = match failed.is_empty() && unasked.is_empty() {
         true => ANSWERED,
         false => NOT_ALL_KNOWN,
     };
+    let mut rest = String::new();
+    if !failed.is_empty() {
+        rest += &format!("; {} did not start", named(failed));
+    }
+    if !unasked.is_empty() {
+        let ask = "are unknown: pass --start-servers to ask for them";
+        rest += &format!("; the tools of {} {ask}", named(unasked));
+    }
     match status {
         ANSWERED => line!(out, "{shown} is OK: {counts}")?,
-        _ => line!(
-            out,
-            "{shown} is good as far as is known: {counts}; the tools of {} are not known: --start-servers asks for them",
-            unknown.join(", ")
-        )?,
+        _ => line!(out, "{shown} is OK as far as known: {counts}{rest}")?,
     }
     if !untrusted.is_empty() {
         line!(
             out,
-            "what is not trusted takes `toolhost trust`, or --manifest with its name"
+            "to allow what is not trusted, run `toolhost trust` or pass --manifest"
         )?;
     }
     Ok(status)
 }
 
-/// Secrets that calls would not have.
+/// Secrets that calls would lack.
 fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::Result<()> {
     for (name, source) in secrets {
         if let Some(problem) = source.problem() {
             line!(
                 out,
-                "  warning: the secret `{name}` cannot be had: {problem}"
+                "  warning: the secret `{name}` is not available: {problem}"
             )?;
         }
     }
     Ok(())
 }
 
-/// What the schemas of a plugin's or server's tools ask for that nobody holds calls to.
+/// Schema constraints of a plugin or server that are not enforced.
 fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<()> {
     for (tool, why) in host.unenforced().filter(|(tool, _)| tool.plugin == plugin) {
         line!(out, "  warning: `{}` {why}", tool.name)?;
@@ -208,7 +224,7 @@ fn unenforced_lines(out: &mut Out, host: &ToolHost, plugin: &str) -> io::Result<
     Ok(())
 }
 
-/// Who may use the server, and which tools they are named that are not there.
+/// Clients of the server, and tools granted to them that do not exist.
 fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<()> {
     if !auth.is_required() {
         return Ok(());
@@ -216,7 +232,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
     let tokens = auth.tokens.iter();
     let mut who: Vec<String> = tokens.clone().map(|token| token.name.clone()).collect();
     let oauth = auth.oauth.as_ref();
-    who.extend(oauth.map(|oauth| format!("whoever {} lets in", oauth.issuer.as_str())));
+    who.extend(oauth.map(|oauth| format!("anyone with a token from {}", oauth.issuer.as_str())));
     line!(out, "serve: {}", who.join(", "))?;
     let of_tokens = tokens.filter_map(|token| {
         let key = format!("serve.auth.tokens.{}", token.name);
@@ -228,23 +244,20 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
         .flatten();
     let of_scopes =
         of_scopes.map(|(scope, tools)| (format!("serve.auth.oauth.scopes.{scope}"), tools));
-    // What a server offers that is not known, it may.
+    // An unknown server may offer it.
     let is_known = host.not_started().all(|(_, it)| it.tools_from.is_some());
     for (key, tools) in of_tokens.chain(of_scopes).filter(|_| is_known) {
         for tool in tools
             .iter()
             .filter(|tool| host.tools().all(|it| it.name != **tool))
         {
-            line!(
-                out,
-                "  warning: `{key}` names `{tool}`, and there is no such tool"
-            )?;
+            line!(out, "  warning: `{key}` names an unknown tool: `{tool}`")?;
         }
     }
     Ok(())
 }
 
-/// The tools of a plugin whose calls run one at a time only because nothing says what they do.
+/// The tools of a plugin whose calls run one at a time only because they are not marked.
 fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
     let mut folders = plugin.permissions.files.iter();
     let may_write = folders.any(|grant| grant.access == Access::ReadWrite);
@@ -259,7 +272,7 @@ fn unmarked_in_order(host: &ToolHost, plugin: &PluginConfig) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The tools that an API would refuse, and every request with them.
+/// The tools that an API would refuse, together with every request that declares them.
 fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     let tools: Vec<&Tool> = host.tools().collect();
     let mut found: Vec<(LeftOut, Vec<&str>)> = Vec::new();
@@ -273,19 +286,19 @@ fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
     }
     for (LeftOut { tool, why, .. }, formats) in found {
         let formats = formats.join(", ");
-        line!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
+        line!(out, "warning: `{tool}` is omitted for {formats}: it {why}")?;
     }
     Ok(())
 }
 
-/// The names of a plugin's or server's tools.
+/// The names of the tools of a plugin or server.
 fn tools_of(host: &ToolHost, plugin: &str) -> String {
     let tools = host.tools().filter(|tool| tool.plugin == plugin);
     let names: Vec<&str> = tools.map(|tool| &*tool.name).collect();
     names.join(", ")
 }
 
-/// Whom the agent asks, and with which key.
+/// The agent's model, and its key.
 fn agent_line(agent: &AgentConfig) -> Option<String> {
     let mut parts = vec![agent.provider?.to_string()];
     parts.extend(agent.model.iter().map(|model| format!("model {model}")));
@@ -294,7 +307,7 @@ fn agent_line(agent: &AgentConfig) -> Option<String> {
     Some(format!("agent: {}", parts.join(", ")))
 }
 
-/// The packages of what a plugin imports; `inspect` shows it in full.
+/// The packages that a plugin imports; `inspect` shows the imports in full.
 fn packages(imports: &[String]) -> String {
     let packages: BTreeSet<&str> = imports
         .iter()

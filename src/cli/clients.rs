@@ -1,4 +1,4 @@
-//! What an MCP client's configuration has to say of this server, as each client documents it.
+//! Configurations of MCP clients for this server, as each client documents them.
 
 use std::fmt;
 use std::io;
@@ -15,9 +15,9 @@ pub(super) const TOKEN: &str = "TOOLHOST_TOKEN";
 /// Clients show a tool as the server's name and its own, in 60 to 64 characters together.
 const LONGEST_NAME: usize = 32;
 
-/// An MCP client whose configuration is known.
+/// An MCP client whose configuration format is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Client {
+pub(super) enum ClientApp {
     ClaudeDesktop,
     ClaudeCode,
     Vscode,
@@ -28,7 +28,7 @@ pub(super) enum Client {
 
 /// How a client reaches this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Server {
+pub(super) enum ServerAddress {
     /// The client starts it.
     Stdio {
         name: String,
@@ -65,16 +65,19 @@ impl fmt::Display for PathError {
         match self {
             Self::NotText(path) => write!(
                 f,
-                "{} is not UTF-8, which a client's configuration has to be",
+                "cannot put a path that is not UTF-8 into a client's configuration: {}",
                 path.display()
             ),
-            Self::Absolute(path, _) => write!(f, "cannot tell where {} is", path.display()),
+            Self::Absolute(path, _) => {
+                write!(f, "cannot find the absolute path of {}", path.display())
+            }
         }
     }
 }
 
-impl Server {
-    /// A server that the client starts: `COMMAND --manifest MANIFEST serve`, with the name of who it is for.
+impl ServerAddress {
+    /// A server that the client starts: `COMMAND --manifest MANIFEST serve`, with the client's
+    /// name.
     pub(super) fn stdio(
         command: &Path,
         manifest: &Path,
@@ -118,7 +121,7 @@ fn absolute_text(path: &Path) -> Result<String, PathError> {
     text.map_err(|path| PathError::NotText(path.into()))
 }
 
-/// The server's name: that of the manifest's folder, in the characters that every client takes.
+/// The server's name: that of the manifest's folder, in the characters that every client accepts.
 fn name_for(manifest: &Path) -> Result<String, PathError> {
     let manifest = absolute(manifest)?;
     let folder = manifest.parent().and_then(Path::file_name);
@@ -133,62 +136,62 @@ fn safe_name(folder: &str) -> String {
     name.truncate(LONGEST_NAME);
     match name.trim_end_matches('-') {
         "" => "toolhost".to_owned(),
-        // Claude Code keeps it for itself.
+        // Claude Code reserves it.
         "workspace" => "toolhost-workspace".to_owned(),
         name => name.to_owned(),
     }
 }
 
 /// Prints the snippet on stdout, and on stderr where it belongs.
-pub(super) fn print(client: Client, server: &Server) -> io::Result<()> {
+pub(super) fn print(client: ClientApp, server: &ServerAddress) -> io::Result<()> {
     Out::stdout().text(&config(client, server))?;
     Out::stderr().line(place(client, server))
 }
 
-/// The snippet, its last line ended.
-pub(super) fn config(client: Client, server: &Server) -> String {
+/// The snippet, with a newline at its end.
+pub(super) fn config(client: ClientApp, server: &ServerAddress) -> String {
     match client {
-        Client::ClaudeDesktop => claude_desktop(server),
-        Client::ClaudeCode => claude_code(server),
-        Client::Vscode => vscode(server),
-        Client::Cursor => cursor(server),
-        Client::Codex => codex(server),
-        Client::Inspector => inspector(server),
+        ClientApp::ClaudeDesktop => claude_desktop(server),
+        ClientApp::ClaudeCode => claude_code(server),
+        ClientApp::Vscode => vscode(server),
+        ClientApp::Cursor => cursor(server),
+        ClientApp::Codex => codex(server),
+        ClientApp::Inspector => inspector(server),
     }
 }
 
-/// Which file the snippet belongs in, and what else has to be done.
-pub(super) fn place(client: Client, server: &Server) -> String {
+/// The file that the snippet belongs in, and what else has to be done.
+pub(super) fn place(client: ClientApp, server: &ServerAddress) -> String {
     let place = match client {
-        Client::ClaudeDesktop => {
-            "goes into claude_desktop_config.json, in ~/Library/Application Support/Claude on macOS \
-             and %APPDATA%\\Claude on Windows; then restart Claude Desktop"
+        ClientApp::ClaudeDesktop => {
+            "add this to claude_desktop_config.json, in ~/Library/Application Support/Claude on macOS or \
+             %APPDATA%\\Claude on Windows, and restart Claude Desktop"
         }
-        Client::ClaudeCode => "goes into .mcp.json in the project's root folder",
-        Client::Vscode => {
-            "goes into .vscode/mcp.json, or what `MCP: Open User Configuration` opens"
+        ClientApp::ClaudeCode => "add this to .mcp.json in the project's root folder",
+        ClientApp::Vscode => {
+            "add this to .vscode/mcp.json, or to the file that `MCP: Open User Configuration` opens"
         }
-        Client::Cursor => "goes into .cursor/mcp.json in the project, or ~/.cursor/mcp.json",
-        Client::Codex => {
-            "goes into ~/.codex/config.toml, or .codex/config.toml in a trusted project"
+        ClientApp::Cursor => "add this to .cursor/mcp.json in the project, or to ~/.cursor/mcp.json",
+        ClientApp::Codex => {
+            "add this to ~/.codex/config.toml, or to .codex/config.toml in a trusted project"
         }
-        Client::Inspector => {
-            "goes into a file of its own: npx @modelcontextprotocol/inspector --config FILE"
+        ClientApp::Inspector => {
+            "save this to a file and run npx @modelcontextprotocol/inspector --config FILE"
         }
     };
-    let Server::Http {
+    let ServerAddress::Http {
         needs_token: true, ..
     } = server
     else {
         return place.to_owned();
     };
     let token = match client {
-        Client::ClaudeDesktop | Client::Inspector => {
-            format!("; put the token in the place of <{TOKEN}>")
+        ClientApp::ClaudeDesktop | ClientApp::Inspector => {
+            format!("; replace <{TOKEN}> with the token")
         }
-        Client::Vscode => "; VS Code asks for the token".to_owned(),
-        Client::ClaudeCode | Client::Cursor | Client::Codex => {
-            format!("; the client takes the token from the environment variable {TOKEN}")
+        ClientApp::Vscode => "; VS Code asks for the token".to_owned(),
+        ClientApp::ClaudeCode | ClientApp::Cursor | ClientApp::Codex => {
+            format!("; the client reads the token from the environment variable {TOKEN}")
         }
     };
     place.to_owned() + &token
@@ -196,18 +199,19 @@ pub(super) fn place(client: Client, server: &Server) -> String {
 
 /// <https://modelcontextprotocol.io/docs/develop/connect-local-servers>.
 ///
-/// This file names no remote server: Claude Desktop connects to those from Anthropic's cloud
+/// This file cannot name a remote server: Claude Desktop connects to those from Anthropic's cloud
 /// (<https://support.claude.com/en/articles/11503834-building-custom-connectors-via-remote-mcp-servers>),
 /// which does not reach this machine. So `mcp-remote` is put between; the header has no space
-/// because of what its manual says of Windows (<https://github.com/geelen/mcp-remote#custom-headers>).
-fn claude_desktop(server: &Server) -> String {
+/// because of a bug on Windows that its manual describes
+/// (<https://github.com/geelen/mcp-remote#custom-headers>).
+fn claude_desktop(server: &ServerAddress) -> String {
     let (name, entry) = match server {
-        Server::Stdio {
+        ServerAddress::Stdio {
             name,
             command,
             args,
         } => (name, json!({ "command": command, "args": args })),
-        Server::Http {
+        ServerAddress::Http {
             name,
             url,
             needs_token: false,
@@ -215,7 +219,7 @@ fn claude_desktop(server: &Server) -> String {
             name,
             json!({ "command": "npx", "args": ["-y", "mcp-remote", url] }),
         ),
-        Server::Http {
+        ServerAddress::Http {
             name,
             url,
             needs_token: true,
@@ -232,15 +236,15 @@ fn claude_desktop(server: &Server) -> String {
 }
 
 /// <https://code.claude.com/docs/en/mcp>.
-fn claude_code(server: &Server) -> String {
+fn claude_code(server: &ServerAddress) -> String {
     typed("mcpServers", server, &format!("${{{TOKEN}}}"))
 }
 
 /// <https://code.visualstudio.com/docs/copilot/reference/mcp-configuration>.
-fn vscode(server: &Server) -> String {
+fn vscode(server: &ServerAddress) -> String {
     let (name, entry) = typed_entry(server, "${input:toolhost-token}");
     let mut document = Map::new();
-    if let Server::Http {
+    if let ServerAddress::Http {
         needs_token: true, ..
     } = server
     {
@@ -257,10 +261,10 @@ fn vscode(server: &Server) -> String {
 }
 
 /// <https://cursor.com/docs/mcp>.
-fn cursor(server: &Server) -> String {
+fn cursor(server: &ServerAddress) -> String {
     match server {
-        Server::Stdio { .. } => typed("mcpServers", server, ""),
-        Server::Http {
+        ServerAddress::Stdio { .. } => typed("mcpServers", server, ""),
+        ServerAddress::Http {
             name,
             url,
             needs_token,
@@ -275,9 +279,9 @@ fn cursor(server: &Server) -> String {
 }
 
 /// <https://developers.openai.com/codex/mcp>.
-fn codex(server: &Server) -> String {
+fn codex(server: &ServerAddress) -> String {
     match server {
-        Server::Stdio {
+        ServerAddress::Stdio {
             name,
             command,
             args,
@@ -289,7 +293,7 @@ fn codex(server: &Server) -> String {
                 args.join(", ")
             )
         }
-        Server::Http {
+        ServerAddress::Http {
             name,
             url,
             needs_token,
@@ -304,19 +308,19 @@ fn codex(server: &Server) -> String {
 }
 
 /// <https://github.com/modelcontextprotocol/inspector/blob/main/docs/mcp-server-configuration.md>.
-fn inspector(server: &Server) -> String {
+fn inspector(server: &ServerAddress) -> String {
     typed("mcpServers", server, &format!("<{TOKEN}>"))
 }
 
-fn typed(key: &str, server: &Server, token: &str) -> String {
+fn typed(key: &str, server: &ServerAddress, token: &str) -> String {
     let (name, entry) = typed_entry(server, token);
     servers(key, name, entry)
 }
 
-/// The server's name, and the entry of a client that wants to be told the transport.
-fn typed_entry<'a>(server: &'a Server, token: &str) -> (&'a str, Value) {
+/// The server's name, and the entry of a client that needs the transport's type.
+fn typed_entry<'a>(server: &'a ServerAddress, token: &str) -> (&'a str, Value) {
     match server {
-        Server::Stdio {
+        ServerAddress::Stdio {
             name,
             command,
             args,
@@ -324,7 +328,7 @@ fn typed_entry<'a>(server: &'a Server, token: &str) -> (&'a str, Value) {
             name,
             json!({ "type": "stdio", "command": command, "args": args }),
         ),
-        Server::Http {
+        ServerAddress::Http {
             name,
             url,
             needs_token,
@@ -350,8 +354,8 @@ fn pretty(document: &Value) -> String {
     format!("{document:#}\n")
 }
 
-/// A basic string. Its escapes are JSON's, but it also wants one for DEL.
-fn toml_string(text: &str) -> String {
+/// A basic string. Its escapes are JSON's, but it also needs one for DEL.
+pub(super) fn toml_string(text: &str) -> String {
     Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
 
@@ -361,40 +365,40 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Client; 6] = [
-        Client::ClaudeDesktop,
-        Client::ClaudeCode,
-        Client::Vscode,
-        Client::Cursor,
-        Client::Codex,
-        Client::Inspector,
+    const ALL: [ClientApp; 6] = [
+        ClientApp::ClaudeDesktop,
+        ClientApp::ClaudeCode,
+        ClientApp::Vscode,
+        ClientApp::Cursor,
+        ClientApp::Codex,
+        ClientApp::Inspector,
     ];
 
-    /// What a path may hold, on some system.
+    /// Characters that a path may contain on some system.
     const STRANGE: &str = "/a b/\"q\"/back\\slash/'s'/é\t\u{7f}\u{1}/$HOME";
 
-    fn stdio() -> Server {
-        Server::Stdio {
+    fn stdio() -> ServerAddress {
+        ServerAddress::Stdio {
             name: "notes".to_owned(),
             command: STRANGE.to_owned(),
             args: ["--manifest", STRANGE, "serve"].map(str::to_owned).into(),
         }
     }
 
-    fn http(needs_token: bool) -> Server {
-        Server::Http {
+    fn http(needs_token: bool) -> ServerAddress {
+        ServerAddress::Http {
             name: "notes".to_owned(),
             url: "http://127.0.0.1:8080/mcp".to_owned(),
             needs_token,
         }
     }
 
-    /// The snippet, read back.
-    fn read(client: Client, server: &Server) -> Value {
+    /// The snippet, parsed.
+    fn read(client: ClientApp, server: &ServerAddress) -> Value {
         let text = config(client, server);
         assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
         match client {
-            Client::Codex => json_of_table(DeTable::parse(&text).unwrap().get_ref()),
+            ClientApp::Codex => json_of_table(DeTable::parse(&text).unwrap().get_ref()),
             _ => serde_json::from_str(&text).unwrap(),
         }
     }
@@ -415,11 +419,11 @@ mod tests {
         }
     }
 
-    /// The one server of a snippet.
-    fn entry(client: Client, server: &Server) -> Value {
+    /// The only server of a snippet.
+    fn entry(client: ClientApp, server: &ServerAddress) -> Value {
         let key = match client {
-            Client::Vscode => "servers",
-            Client::Codex => "mcp_servers",
+            ClientApp::Vscode => "servers",
+            ClientApp::Codex => "mcp_servers",
             _ => "mcpServers",
         };
         let document = read(client, server);
@@ -431,7 +435,7 @@ mod tests {
     #[test]
     fn the_page_of_clients_shows_these_snippets() {
         let page = include_str!("../../docs/clients.md");
-        let server = Server::Stdio {
+        let server = ServerAddress::Stdio {
             name: "notes".to_owned(),
             command: "/usr/local/bin/toolhost".to_owned(),
             args: ["--manifest", "/home/me/notes/toolhost.toml", "serve"]
@@ -478,7 +482,7 @@ mod tests {
             for needs_token in [false, true] {
                 let entry = entry(client, &http(needs_token));
                 let url = match client {
-                    Client::ClaudeDesktop => &entry["args"][2],
+                    ClientApp::ClaudeDesktop => &entry["args"][2],
                     _ => &entry["url"],
                 };
                 assert_eq!(url, "http://127.0.0.1:8080/mcp", "{client:?}");
@@ -492,33 +496,41 @@ mod tests {
     #[test]
     fn each_client_takes_the_token_in_its_own_way() {
         let header = |client| entry(client, &http(true))["headers"]["Authorization"].clone();
-        assert_eq!(header(Client::ClaudeCode), "Bearer ${TOOLHOST_TOKEN}");
-        assert_eq!(header(Client::Cursor), "Bearer ${env:TOOLHOST_TOKEN}");
-        assert_eq!(header(Client::Vscode), "Bearer ${input:toolhost-token}");
-        assert_eq!(header(Client::Inspector), "Bearer <TOOLHOST_TOKEN>");
-        let inputs = &read(Client::Vscode, &http(true))["inputs"];
+        assert_eq!(header(ClientApp::ClaudeCode), "Bearer ${TOOLHOST_TOKEN}");
+        assert_eq!(header(ClientApp::Cursor), "Bearer ${env:TOOLHOST_TOKEN}");
+        assert_eq!(header(ClientApp::Vscode), "Bearer ${input:toolhost-token}");
+        assert_eq!(header(ClientApp::Inspector), "Bearer <TOOLHOST_TOKEN>");
+        let inputs = &read(ClientApp::Vscode, &http(true))["inputs"];
         assert_eq!(inputs[0]["id"], "toolhost-token");
         assert_eq!(inputs[0]["password"], true);
-        assert!(read(Client::Vscode, &http(false)).get("inputs").is_none());
-        let codex = entry(Client::Codex, &http(true));
+        assert!(
+            read(ClientApp::Vscode, &http(false))
+                .get("inputs")
+                .is_none()
+        );
+        let codex = entry(ClientApp::Codex, &http(true));
         assert_eq!(codex["bearer_token_env_var"], "TOOLHOST_TOKEN");
-        let desktop = entry(Client::ClaudeDesktop, &http(true));
+        let desktop = entry(ClientApp::ClaudeDesktop, &http(true));
         assert_eq!(desktop["args"][4], "Authorization:${AUTH_HEADER}");
         assert_eq!(desktop["env"]["AUTH_HEADER"], "Bearer <TOOLHOST_TOKEN>");
     }
 
     #[test]
     fn the_transport_is_named_where_it_has_to_be() {
-        for client in [Client::ClaudeCode, Client::Vscode, Client::Inspector] {
+        for client in [
+            ClientApp::ClaudeCode,
+            ClientApp::Vscode,
+            ClientApp::Inspector,
+        ] {
             assert_eq!(entry(client, &stdio())["type"], "stdio", "{client:?}");
             assert_eq!(entry(client, &http(false))["type"], "http", "{client:?}");
         }
-        assert_eq!(entry(Client::Cursor, &stdio())["type"], "stdio");
+        assert_eq!(entry(ClientApp::Cursor, &stdio())["type"], "stdio");
     }
 
     #[test]
     fn a_snippet_is_indented() {
-        let server = Server::Stdio {
+        let server = ServerAddress::Stdio {
             name: "notes".to_owned(),
             command: "/bin/toolhost".to_owned(),
             args: vec!["serve".to_owned()],
@@ -534,9 +546,9 @@ mod tests {
   }
 }
 "#;
-        assert_eq!(config(Client::ClaudeDesktop, &server), expected);
+        assert_eq!(config(ClientApp::ClaudeDesktop, &server), expected);
         let expected = "[mcp_servers.notes]\ncommand = \"/bin/toolhost\"\nargs = [\"serve\"]\n";
-        assert_eq!(config(Client::Codex, &server), expected);
+        assert_eq!(config(ClientApp::Codex, &server), expected);
     }
 
     #[test]
@@ -557,10 +569,11 @@ mod tests {
     #[test]
     fn paths_become_absolute() {
         let server =
-            Server::stdio(Path::new("bin/toolhost"), Path::new("toolhost.toml"), None).unwrap();
+            ServerAddress::stdio(Path::new("bin/toolhost"), Path::new("toolhost.toml"), None)
+                .unwrap();
         let here = std::env::current_dir().unwrap();
         let folder = here.file_name().unwrap().to_str().unwrap();
-        let Server::Stdio {
+        let ServerAddress::Stdio {
             name,
             command,
             args,
@@ -573,12 +586,12 @@ mod tests {
         assert_eq!(args[0], "--manifest");
         assert_eq!(Path::new(&args[1]), here.join("toolhost.toml"));
         assert_eq!(args[2], "serve");
-        let at_root = Server::stdio(
+        let at_root = ServerAddress::stdio(
             Path::new("/bin/toolhost"),
             Path::new("/toolhost.toml"),
             None,
         );
-        assert!(matches!(at_root, Ok(Server::Stdio { name, .. }) if name == "toolhost"));
+        assert!(matches!(at_root, Ok(ServerAddress::Stdio { name, .. }) if name == "toolhost"));
     }
 
     #[cfg(unix)]
@@ -587,10 +600,10 @@ mod tests {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(OsStr::from_bytes(b"/a\xff/toolhost.toml"));
-        let error = Server::stdio(Path::new("/bin/toolhost"), path, None).unwrap_err();
+        let error = ServerAddress::stdio(Path::new("/bin/toolhost"), path, None).unwrap_err();
         assert!(error.to_string().contains("is not UTF-8"), "{error}");
-        // Over HTTP it does not matter: the path is not part of the snippet.
-        assert!(Server::http(path, "http://127.0.0.1/mcp", false).is_ok());
+        // Over HTTP the path is not part of the snippet.
+        assert!(ServerAddress::http(path, "http://127.0.0.1/mcp", false).is_ok());
     }
 
     #[test]
@@ -598,7 +611,7 @@ mod tests {
         for client in ALL {
             let without = place(client, &http(false));
             let with = place(client, &http(true));
-            assert!(without.starts_with("goes into "), "{without}");
+            assert!(without.starts_with("add this to "), "{without}");
             assert!(
                 with.starts_with(&without) && with.contains("token"),
                 "{with}"

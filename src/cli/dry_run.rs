@@ -1,4 +1,4 @@
-//! `toolhost run --dry-run`: what would run, without running it.
+//! `toolhost run --dry-run`: shows what would run, without running it.
 
 use serde::Serialize;
 use toolhost::limits::{Bound, Limits};
@@ -7,16 +7,18 @@ use toolhost::{CallError, Plan, Provider, Repair, ToolCall, ToolHost};
 
 use super::grants::granted;
 use super::out::print_json;
-use super::{ANSWERED, ERROR_RESULT, HostOptions, Session, StartServers, Status, warn_of_unasked};
+use super::{
+    ANSWERED, CommandContext, ERROR_RESULT, HostOptions, StartServers, Status, warn_of_unasked,
+};
 
-/// One call: either what would serve it or why it would fail.
+/// One call: its provider, or why it would fail.
 #[derive(Serialize)]
 struct Planned<'a> {
     id: Option<&'a str>,
     name: &'a str,
     #[serde(flatten)]
     plan: Option<Served<'a>>,
-    /// What would be repaired in its arguments.
+    /// The repairs that would be made to its arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     repairs: Vec<Repair>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,11 +89,11 @@ impl<'a> From<Plan<'a>> for Served<'a> {
     }
 }
 
-/// The host to look at, whoever wrote its manifest.
+/// The host for examination, whether its manifest is trusted or not.
 pub(super) async fn load(
     servers: &StartServers,
     options: &HostOptions,
-    session: &Session,
+    session: &CommandContext,
 ) -> anyhow::Result<ToolHost> {
     let mut manifest = servers.manifest_of(session)?.0.manifest;
     options.apply(&mut manifest);
@@ -119,7 +121,7 @@ pub(super) fn run(
     let status = warn_of_unasked(host);
     print_json(&planned)?;
     let fails = planned.iter().any(|planned| planned.error.is_some());
-    // A tool that is not known may be there.
+    // An unknown tool may exist.
     Ok(match status == ANSWERED && fails && fail_on_error {
         true => ERROR_RESULT,
         false => status,

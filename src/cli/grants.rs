@@ -1,21 +1,21 @@
-//! What a plugin is granted and what it would be denied, a line each.
+//! Describes a plugin's grants, and what it would be denied, one line each.
 
 use toolhost::limits::Bound;
 use toolhost::permissions::{Ambient, Permissions};
 
-/// Every grant; a line that says so where there is none.
+/// All grants; one line that says so if there are none.
 pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
     let mut grants = Vec::new();
     for grant in &permissions.files {
         let (guest, host) = (&grant.guest, grant.host.display());
         let vcs = match grant.allow_vcs {
-            true => ", version control too",
+            true => ", including version control",
             false => "",
         };
         let own = match (grant.is_per_client(), grant.create) {
             (false, _) => "",
-            (true, false) => ", one for each client",
-            (true, true) => ", one for each client, made when it first calls",
+            (true, false) => ", one per client",
+            (true, true) => ", one per client, created on first use",
         };
         let mut what = format!("files {guest} ({host}), {}{vcs}{own}", grant.access);
         if let Some(most) = grant.max_disk {
@@ -47,7 +47,7 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
     grants
 }
 
-/// What a plugin can make use of and is not granted at all.
+/// Permissions that a plugin can use and is not granted at all.
 pub(super) fn denied(permissions: &Permissions, usable: &[&'static str]) -> Vec<&'static str> {
     let is_granted = |permission: &str| match permission {
         "files" => !permissions.files.is_empty(),

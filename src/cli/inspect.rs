@@ -1,5 +1,5 @@
-//! `toolhost inspect`: what a plugin is, before it is trusted with anything, and what the manifest
-//! grants it if it is in one.
+//! `toolhost inspect`: shows what a plugin is before it is trusted, and its grants if it is in the
+//! manifest.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,22 @@ use toolhost::permissions::HostFile;
 use super::grants::{denied, granted};
 use super::list::first_line;
 use super::out::{Out, line, say};
-use super::{ANSWERED, Found, Session, Status};
+use super::{ANSWERED, CommandContext, FoundManifest, Status};
 
 #[derive(clap::Args)]
 pub(super) struct InspectOptions {
-    /// The component, or its name in the manifest
+    /// Component file, or the plugin's name in the manifest
     #[arg(value_name = "PLUGIN")]
     plugin: PathBuf,
 }
 
-/// What the process exits with when the component cannot be a plugin.
+/// The exit status if the component cannot be a plugin.
 const NOT_A_PLUGIN: Status = 1;
 
-pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(
+    options: InspectOptions,
+    session: CommandContext,
+) -> anyhow::Result<Status> {
     let listed = find(&options.plugin, &session)?;
     let path = match &listed {
         Some(listed) => &listed.plugin.path,
@@ -41,21 +44,21 @@ pub(super) async fn run(options: InspectOptions, session: Session) -> anyhow::Re
     }
 }
 
-/// A plugin as the manifest has it.
+/// A plugin of the manifest.
 #[derive(Default)]
-struct Listed {
+struct ManifestPlugin {
     plugin: PluginConfig,
     /// The files of the host.
     own: Vec<HostFile>,
-    /// What nobody has allowed of its grants.
+    /// Its grants that have not been allowed.
     untrusted: Vec<Demand>,
 }
 
-/// The plugin of that path or name in the manifest. A component that is a file needs no manifest.
-fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
+/// The plugin of that path or name in the manifest. A component file needs no manifest.
+fn find(plugin: &Path, session: &CommandContext) -> anyhow::Result<Option<ManifestPlugin>> {
     let is_file = plugin.exists();
     let is_name = plugin.extension().is_none() && plugin.components().count() == 1;
-    let Found {
+    let FoundManifest {
         manifest,
         mut untrusted,
         ..
@@ -77,7 +80,7 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
     Ok(found.map(|plugin| {
         let prefix = format!("plugin.{}: ", plugin.name);
         untrusted.retain(|demand| demand.what.starts_with(&prefix));
-        Listed {
+        ManifestPlugin {
             plugin,
             own,
             untrusted,
@@ -85,8 +88,8 @@ fn find(plugin: &Path, session: &Session) -> anyhow::Result<Option<Listed>> {
     }))
 }
 
-fn print(inspection: &Inspection, listed: &Listed) -> std::io::Result<()> {
-    let Listed {
+fn print(inspection: &Inspection, listed: &ManifestPlugin) -> std::io::Result<()> {
+    let ManifestPlugin {
         plugin: listed,
         own,
         untrusted,

@@ -1,5 +1,5 @@
-//! Ctrl-C: the first one during a batch ends it and keeps what has completed; any other ends the
-//! process, even where it blocks on a pipe that nobody reads.
+//! Ctrl-C: the first one during a batch cancels it and keeps what has completed; any other ends the
+//! process, even if it is blocked on a pipe.
 
 use std::io;
 use std::process::exit;
@@ -11,26 +11,26 @@ use tokio::sync::Notify;
 use super::{INTERRUPTED, progress};
 
 #[derive(Clone)]
-pub(super) struct Interrupts(Arc<State>);
+pub(super) struct Interrupts(Arc<InterruptState>);
 
 #[derive(Default)]
-struct State {
-    /// Whether there is a batch that has not been asked to end.
+struct InterruptState {
+    /// Whether there is a batch that was not interrupted yet.
     in_batch: AtomicBool,
     asked: Notify,
 }
 
 impl Interrupts {
-    /// Listens from now on, for as long as the process runs.
+    /// Listens for as long as the process runs.
     pub(super) fn listen() -> io::Result<Interrupts> {
-        let state = Arc::new(State::default());
+        let state = Arc::new(InterruptState::default());
         let interrupts = Interrupts(Arc::clone(&state));
         let mut signals = signals()?;
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 if !state.in_batch.swap(false, Ordering::SeqCst) {
                     progress::clear();
-                    // No host is dropped on this way out.
+                    // No host is dropped on this path.
                     toolhost::kill_mcp_servers();
                     exit(INTERRUPTED.into());
                 }
@@ -40,7 +40,7 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    /// From now on, the next interrupt is for the batch.
+    /// From now on, the next interrupt cancels the batch.
     pub(super) fn batch_begins(&self) {
         self.0.in_batch.store(true, Ordering::SeqCst);
     }
@@ -50,7 +50,7 @@ impl Interrupts {
         self.0.in_batch.store(false, Ordering::SeqCst);
     }
 
-    /// Waits until the batch is asked to end.
+    /// Waits until the batch is interrupted.
     pub(super) async fn asked(&self) {
         self.0.asked.notified().await;
     }

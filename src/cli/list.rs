@@ -1,4 +1,4 @@
-//! `toolhost list`: the tools, for people, for scripts, or for a model's API.
+//! `toolhost list`: lists the tools, for people, for scripts, or for a model's API.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -7,12 +7,12 @@ use toolhost::{Tool, ToolHost, printable};
 
 use super::out::{Out, say};
 use super::result::{names, print_document};
-use super::{Session, StartServers, Status, format_parser, warn_of_unasked};
+use super::{CommandContext, StartServers, Status, format_parser, warn_of_unasked};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
-    /// Declare them as that API takes them, or `json`: everything that is known of each [default: a
-    /// table on a terminal, else a line per tool, its fields set off by tabs]
+    /// Print the tools as this API takes them, or `json` for all details [default: a table on a
+    /// terminal, else tab-separated lines]
     #[arg(long, value_parser = format_parser())]
     format: Option<Format>,
 
@@ -20,26 +20,27 @@ pub(super) struct ListOptions {
     servers: StartServers,
 }
 
-pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: ListOptions, session: CommandContext) -> anyhow::Result<Status> {
     let (found, _) = options.servers.manifest_of(&session)?;
     let host = session.survey(found.manifest, &options.servers).await?;
     let status = warn_of_unasked(&host);
     if !found.untrusted.is_empty() {
         say!(
-            "warning: the manifest is not trusted with all that it asks for: see `toolhost trust --show`"
+            "warning: the manifest asks for more than it is trusted with: see `toolhost trust --show`"
         );
     }
     if host.plugins().next().is_none() && host.servers().next().is_none() {
         say!(
-            "warning: the manifest has neither plugins nor MCP servers: add `[plugin.NAME]` with `path`, or `[mcp.NAME]`"
+            "warning: the manifest has no plugins or MCP servers: add `[plugin.NAME]` with `path`, or \
+             `[mcp.NAME]`"
         );
     }
     match options.format {
         Some(format) => {
             let tools: Vec<&Tool> = host.tools().collect();
             let declared = format.declare(&tools, &names(format, &host));
-            for LeftOut { tool, why } in &declared.left_out {
-                say!("warning: `{tool}` is left out for {format}: it {why}");
+            for LeftOut { tool, why, .. } in &declared.left_out {
+                say!("warning: `{tool}` is omitted for {format}: it {why}");
             }
             print_document(&declared.tools)?;
         }
@@ -54,7 +55,7 @@ fn lines(host: &ToolHost, out: &mut Out) -> std::io::Result<()> {
     }
     for tool in host.tools() {
         let mut fields = vec![&*tool.name, &*tool.plugin, first_line(tool)];
-        // A field more: those before it stand where they always did.
+        // A new field goes last, so that the others keep their places.
         if !tool.sandboxed {
             fields.push("not sandboxed");
         }
@@ -74,7 +75,7 @@ fn table(host: &ToolHost) -> String {
             true => tool.plugin.clone(),
             false => format!("{} (not sandboxed)", tool.plugin),
         };
-        // Cells are as wide as they are shown.
+        // Cells are measured as displayed.
         table.add_row([&*tool.name, &*plugin, first_line(tool)].map(printable::line));
     }
     table.trim_fmt()

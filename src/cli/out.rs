@@ -1,7 +1,7 @@
-//! The one way to stdout and stderr. Whatever others wrote goes out as a line stays one, and as a terminal
-//! obeys nothing of it; secrets are masked.
+//! Output: the only way to stdout and stderr. Untrusted text cannot break lines or control the
+//! terminal; secrets are masked.
 //!
-//! clippy.toml forbids the ways around it.
+//! clippy.toml forbids everything else.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -13,26 +13,26 @@ use toolhost::{LoadError, Mask, printable};
 
 use super::{Options, Untrusted};
 
-/// What must not be shown, as it comes to be known.
+/// The masks in effect.
 static MASKS: RwLock<Vec<Arc<Mask>>> = RwLock::new(Vec::new());
 
-/// Hides these secrets from now on.
-pub(crate) fn hide(mask: Arc<Mask>) {
+/// Adds a mask.
+pub(crate) fn add_mask(mask: Arc<Mask>) {
     let mut masks = MASKS.write().unwrap_or_else(PoisonError::into_inner);
     masks.push(mask);
 }
 
-/// Without what must not be shown.
+/// Masks secrets.
 pub(crate) fn masked(mut text: String) -> String {
     let masks = MASKS.read().unwrap_or_else(PoisonError::into_inner);
     masks.iter().for_each(|mask| mask.text(&mut text));
     text
 }
 
-/// Says a line on stderr, where one can be said.
+/// Writes a line to stderr, ignoring errors.
 macro_rules! say {
     ($($argument:tt)*) => {
-        // Whoever has closed stderr wants to hear nothing.
+        // If stderr is closed there is nobody to tell.
         drop($crate::cli::out::Out::stderr().line(format_args!($($argument)*)))
     };
 }
@@ -79,19 +79,19 @@ impl Out {
         self.is_terminal
     }
 
-    /// One line, wherever it goes.
+    /// Writes one line.
     pub(crate) fn line(&mut self, line: impl Display) -> io::Result<()> {
         let line = masked(line.to_string());
         self.write(&format!("{}\n", printable::line(&line)))
     }
 
-    /// The beginning of a line.
+    /// Writes the beginning of a line.
     pub(crate) fn prompt(&mut self, prompt: impl Display) -> io::Result<()> {
         let prompt = masked(prompt.to_string());
         self.write(&printable::line(&prompt))
     }
 
-    /// A line for programs: fields between tabs.
+    /// Writes a line for programs: tab-separated fields.
     pub(crate) fn fields(&mut self, fields: &[&str]) -> io::Result<()> {
         let fields = fields.iter().map(|field| masked((*field).to_owned()));
         let fields: Vec<_> = fields
@@ -100,7 +100,7 @@ impl Out {
         self.write(&format!("{}\n", fields.join("\t")))
     }
 
-    /// Text that has lines of its own, to be read on a terminal; elsewhere as it is.
+    /// Writes text of several lines: escaped for a terminal, otherwise as it is.
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
         match self.is_terminal {
             true => self.write(&printable::text(text)),
@@ -108,7 +108,7 @@ impl Out {
         }
     }
 
-    /// A JSON document, with the end of its line; elsewhere than on a terminal as it is.
+    /// Writes a JSON document and a newline: escaped for a terminal, otherwise as it is.
     pub(crate) fn json(&mut self, document: &str) -> io::Result<()> {
         match self.is_terminal {
             true => self.write(&format!("{}\n", printable::json(document))),
@@ -116,9 +116,9 @@ impl Out {
         }
     }
 
-    /// An error, and what caused it.
+    /// Writes an error with its causes.
     pub(crate) fn error(&mut self, error: &anyhow::Error) -> io::Result<()> {
-        // All that is wrong, a line each: these keep their lines themselves.
+        // Errors of several lines are formatted by themselves.
         let itself = error.chain().next();
         let itself = itself.and_then(|it| it.downcast_ref::<LoadError>());
         if let Some(LoadError::Invalid(problems)) = itself {
@@ -133,12 +133,12 @@ impl Out {
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
-        // In one piece: bars and other threads write between pieces.
+        // In one write: progress bars and other threads write in between.
         let written = self.stream.write_all(text.as_bytes());
         let written = written.and_then(|()| self.stream.flush());
         written.map_err(|error| {
             let name = self.name;
-            io::Error::new(error.kind(), format!("{name} cannot be written: {error}"))
+            io::Error::new(error.kind(), format!("cannot write to {name}: {error}"))
         })
     }
 }
@@ -148,10 +148,10 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     Out::stdout().json(&serde_json::to_string_pretty(value)?)
 }
 
-/// Stderr for events of the log, each written whole.
-pub(crate) struct Log;
+/// Stderr for log events, each written whole.
+pub(crate) struct LogStream;
 
-impl Write for Log {
+impl Write for LogStream {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let mut out = Out::stderr();
@@ -169,7 +169,7 @@ impl Write for Log {
     }
 }
 
-/// An event's line with its level, which it begins with, in its colour.
+/// Colours a log line by its level.
 fn coloured(line: &str) -> Option<String> {
     let (level, rest) = line.split_at_checked(5)?;
     let colour = match level {
@@ -183,7 +183,7 @@ fn coloured(line: &str) -> Option<String> {
     Some(format!("\u{1b}[{colour}m{level}\u{1b}[0m{rest}\n"))
 }
 
-/// Has a panic say what it has to in the same way.
+/// Writes panic messages the same way.
 pub(crate) fn watch_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -197,17 +197,17 @@ pub(crate) fn watch_panics() {
     }));
 }
 
-/// Has a panic end the process with that error. Where not all of its threads can be had, tokio panics, and while that
-/// unwinds waits for ever for those that could.
+/// Ends the process with that error on a panic. If tokio cannot start all of its threads it panics,
+/// and would then wait forever for those it has started.
 pub(crate) fn panics_are(error: &'static str) {
     std::panic::set_hook(Box::new(move |panic| {
-        let why = panic.payload_as_str().unwrap_or("it is not known why");
+        let why = panic.payload_as_str().unwrap_or("for an unknown reason");
         say!("error: {error}: {why}");
         std::process::exit(super::FAILED.into());
     }));
 }
 
-/// Says what is wrong with the command line, in clap's words: of the arguments as they are shown, since it quotes them.
+/// Reports a usage error in clap's words, with the arguments escaped, since it quotes them.
 pub(crate) fn usage(error: clap::Error) -> io::Result<()> {
     let shown = std::env::args_os().map(|argument| {
         let argument = argument.to_string_lossy();

@@ -1,5 +1,5 @@
-//! `toolhost check --pin`: writes what the tools of MCP servers say of themselves into the manifest, as
-//! digests, and into the lock file beside it, as texts.
+//! `toolhost check --pin`: writes the digests of MCP servers' tools into the manifest, and their
+//! texts into the lock file beside it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use toolhost::{Pin, ToolHost, printable};
 
 use super::out::{Out, masked};
 
-/// The pins of a manifest, by server; they are taken out of it, so that tools that changed load.
-pub(super) fn take(manifest: &mut Manifest) -> Pins {
+/// Takes the pins out of a manifest, by server, so that tools that have changed still load.
+pub(super) fn take(manifest: &mut Manifest) -> PinnedDigests {
     let servers = manifest.mcp.iter_mut();
     servers
         .map(|server| (server.name.clone(), server.pins.take().unwrap_or_default()))
@@ -23,13 +23,13 @@ pub(super) fn take(manifest: &mut Manifest) -> Pins {
 }
 
 /// Digests by tool, by server.
-pub(super) type Pins = BTreeMap<String, BTreeMap<String, String>>;
+pub(super) type PinnedDigests = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Pins the tools of every server, and says what changed.
+/// Pins the tools of every server, and reports changes.
 pub(super) fn write(
     out: &mut Out,
     host: &ToolHost,
-    before: &Pins,
+    before: &PinnedDigests,
     file: &Path,
 ) -> anyhow::Result<()> {
     let mut now: BTreeMap<String, Vec<Pin>> = BTreeMap::new();
@@ -38,7 +38,7 @@ pub(super) fn write(
     }
     if now.is_empty() {
         bail!(
-            "{}: there is no `[mcp.NAME]` whose tools could be pinned",
+            "{}: no `[mcp.NAME]` whose tools could be pinned",
             file.display()
         );
     }
@@ -57,8 +57,8 @@ pub(super) fn write(
                 Some(digest) if *digest == pin.digest => {}
                 Some(_) => {
                     let old = old_texts.get(server).and_then(|tools| tools.get(&pin.tool));
-                    let old = old.map_or("its text is not known".to_owned(), Value::to_string);
-                    said.push(format!("{name} is pinned as it is now"));
+                    let old = old.map_or("unknown text".to_owned(), Value::to_string);
+                    said.push(format!("{name} is now pinned as it is"));
                     said.push(format!("  before: {old}"));
                     said.push(format!("  now: {}", pin.text));
                 }
@@ -70,11 +70,11 @@ pub(super) fn write(
             .filter(|it| pins.iter().all(|pin| pin.tool != **it))
         {
             said.push(format!(
-                "mcp.{server}: {gone} is pinned no more, as it is not offered"
+                "mcp.{server}: {gone} is no longer pinned, as it is not offered"
             ));
         }
         enter(&mut document, server, pins)?;
-        // Others may read the file: of a text with a secret in it the digest has to do.
+        // Others may read the file: of a text with a secret in it only the digest is kept.
         let is_shown = |pin: &&Pin| {
             let text = pin.text.to_string();
             masked(text.clone()) == text
@@ -83,7 +83,7 @@ pub(super) fn write(
         let tools = tools.map(|pin| (pin.tool.clone(), pin.text.clone()));
         texts.insert(server.clone(), Value::Object(tools.collect()));
     }
-    // The texts first: a digest whose text is missing could not be explained.
+    // The texts first: a digest without its text could not be explained.
     let texts = serde_json::to_string_pretty(&texts)? + "\n";
     let written =
         |file: &Path, text: &str| Replacement::write(file, text).with_context(|| not_written(file));
@@ -97,11 +97,11 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes a server's digests into the manifest, and leaves everything else of it as it is.
+/// Writes a server's digests into the manifest, leaving everything else as it is.
 fn enter(document: &mut DocumentMut, server: &str, pins: &[Pin]) -> anyhow::Result<()> {
     let table = document.get_mut("mcp").and_then(|it| it.get_mut(server));
     let Some(table) = table else {
-        bail!("the manifest has no `mcp.{server}` any more");
+        bail!("the manifest no longer has `mcp.{server}`");
     };
     if table.get("pins").is_none_or(|pins| !pins.is_table_like()) {
         table["pins"] = match table.is_inline_table() {
@@ -122,7 +122,7 @@ fn enter(document: &mut DocumentMut, server: &str, pins: &[Pin]) -> anyhow::Resu
     }
     for Pin { tool, digest, .. } in pins {
         match known.get_mut(tool).and_then(Item::as_value_mut) {
-            // The comment behind it stays.
+            // Keep the comment behind it.
             Some(old) => {
                 let mut new = TomlValue::from(digest);
                 *new.decor_mut() = old.decor().clone();
@@ -137,7 +137,7 @@ fn enter(document: &mut DocumentMut, server: &str, pins: &[Pin]) -> anyhow::Resu
     Ok(())
 }
 
-/// Written so that whoever reads the manifest sees all of the name, in its order.
+/// Quoted so that all of the name is visible, in order.
 fn key(tool: &str) -> Key {
     if let Cow::Borrowed(_) = printable::line(tool) {
         return Key::new(tool);
@@ -154,7 +154,7 @@ fn key(tool: &str) -> Key {
 }
 
 fn read_lock(lock: &Path) -> Map<String, Value> {
-    // Nothing else is opened: that could wait for ever.
+    // Opening anything else could block forever.
     let text = match lock.is_file() {
         true => std::fs::read_to_string(lock).unwrap_or_default(),
         false => String::new(),
@@ -163,5 +163,5 @@ fn read_lock(lock: &Path) -> Map<String, Value> {
 }
 
 fn not_written(file: &Path) -> String {
-    format!("{} cannot be written", file.display())
+    format!("cannot write {}", file.display())
 }

@@ -1,4 +1,4 @@
-//! Progress bars on stderr: nothing is drawn unless it is a terminal.
+//! Progress bars on stderr: drawn only on a terminal.
 
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use toolhost::{LoadEvent, printable};
 /// The bars that may be drawn.
 static DRAWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
 
-/// Whoever prints between bars may block on a pipe for ever.
+/// Printing between bars may block on a pipe forever.
 const CLEARING: Duration = Duration::from_secs(1);
 
-/// Has a bar cleared by [`clear`].
+/// Registers a bar for [`clear`].
 pub(super) fn register(bar: &ProgressBar) {
     let mut drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
     drawn.retain(|bar| bar.upgrade().is_some());
     drawn.push(bar.downgrade());
 }
 
-/// Clears what is drawn, for a process that ends at once.
+/// Clears all bars, for a process that exits at once.
 pub(super) fn clear() {
     let (done, is_done) = mpsc::channel();
     // Without a thread they stay.
@@ -47,7 +47,7 @@ pub(super) fn calls(count: usize) -> ProgressBar {
     bar
 }
 
-/// Of a bar whose numbers say nothing to people.
+/// The style of a bar whose numbers mean nothing to people.
 pub(super) fn share() -> ProgressStyle {
     let style = ProgressStyle::with_template("{prefix} {bar:24} {percent}% {wide_msg}");
     style.expect("the template is valid")
@@ -55,13 +55,13 @@ pub(super) fn share() -> ProgressStyle {
 
 /// Shows a message beside a bar.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
-pub(super) fn tell(bar: &ProgressBar, message: &str) {
+pub(super) fn show_message(bar: &ProgressBar, message: &str) {
     bar.set_message(printable::line(message).into_owned());
 }
 
 #[expect(clippy::disallowed_methods, reason = "a title of ours")]
 fn bar(title: &'static str) -> ProgressBar {
-    // indicatif hides the bar by itself where stderr is no terminal.
+    // indicatif hides the bar itself if stderr is not a terminal.
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg}");
     register(&bar);
@@ -92,7 +92,7 @@ impl Loading {
             }
             _ => {}
         }
-        tell(&self.bar, &names.join(", "));
+        show_message(&self.bar, &names.join(", "));
     }
 }
 

@@ -1,4 +1,4 @@
-//! A result as it is printed.
+//! Prints results.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -14,24 +14,24 @@ use super::out::Out;
 /// How results are printed.
 #[derive(clap::Args)]
 pub(super) struct ResultOptions {
-    /// Add the error's code, the structured output, the usage, the log and the repairs to each result
+    /// Add error code, structured output, usage, log and repairs to each result
     #[arg(long)]
     full: bool,
 
-    /// Compact the results, as `summarize = true` in the manifest does
+    /// Compact the results, like `summarize = true` in the manifest
     #[arg(long)]
     summarize: bool,
 
-    /// Items that --summarize shows of a JSON array [default: the manifest's, else 10]
+    /// Items of a JSON array that --summarize shows [default: the manifest's, else 10]
     #[arg(long, value_name = "N")]
     summarize_items: Option<NonZeroUsize>,
 
-    /// Characters that --summarize shows of a text [default: the manifest's, else 2000]
+    /// Characters of a text that --summarize shows [default: the manifest's, else 2000]
     #[arg(long, value_name = "N")]
     summarize_chars: Option<NonZeroUsize>,
 }
 
-/// [`ResultOptions`] and the manifest put together.
+/// [`ResultOptions`] combined with the manifest.
 pub(super) struct Printer {
     pub(super) full: bool,
     summary: Option<Summarize>,
@@ -84,7 +84,7 @@ impl Printer {
     }
 }
 
-/// The names that the tools of a host and their arguments have in a format.
+/// The names of a host's tools and their arguments in a format.
 pub(super) fn names(format: Format, host: &ToolHost) -> Names {
     Names::of_tools(format, &host.tools().collect::<Vec<_>>())
 }
@@ -96,18 +96,18 @@ impl Encoder<'_> {
         answer
     }
 
-    /// Prints what answers one call, on a line.
+    /// Prints one answer, on a line.
     pub(super) fn line(&self, result: &ToolResult) -> io::Result<()> {
         let answer = self.format.wire().answer(&self.answer(result));
         Out::stdout().json(answer.get())
     }
 
-    /// Prints what answers one call, indented.
+    /// Prints one answer, indented.
     pub(super) fn pretty(&self, result: &ToolResult) -> io::Result<()> {
         print_document(&self.format.wire().answer(&self.answer(result)))
     }
 
-    /// Prints the messages that answer all calls, after those that are `ahead` of them.
+    /// Prints the messages that answer all calls, after those in `ahead`.
     pub(super) fn all(&self, ahead: &[Box<RawValue>], results: &[ToolResult]) -> io::Result<()> {
         let answers: Vec<Answer> = results.iter().map(|result| self.answer(result)).collect();
         let mut messages = ahead.to_vec();
@@ -120,14 +120,14 @@ impl Encoder<'_> {
     }
 }
 
-/// Prints JSON documents as one array, indented, every token as it is.
+/// Prints JSON documents as one array, indented, with every token unchanged.
 fn print_raw(documents: &[Box<RawValue>]) -> io::Result<()> {
     let text = serde_json::to_string(documents)?;
     let text = indent(&text).unwrap_or(text);
     Out::stdout().json(&text)
 }
 
-/// Prints a JSON document, indented, every token as it is.
+/// Prints a JSON document, indented, with every token unchanged.
 pub(super) fn print_document(document: &RawValue) -> io::Result<()> {
     let text = indent(document.get());
     Out::stdout().json(text.as_deref().unwrap_or(document.get()))

@@ -1,4 +1,4 @@
-//! `toolhost run`: a model's response in, one result per call out.
+//! `toolhost run`: decodes a model's response, and runs its calls.
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -16,52 +16,51 @@ use super::interrupt::Interrupts;
 use super::out::{Out, say};
 use super::result::{Printer, ResultOptions, names};
 use super::{
-    ANSWERED, ERROR_RESULT, HostOptions, INTERRUPTED, Session, StartServers, Status, USAGE,
+    ANSWERED, CommandContext, ERROR_RESULT, HostOptions, INTERRUPTED, StartServers, Status, USAGE,
 };
 use super::{dry_run, format_parser, progress, timeline};
 
 #[derive(clap::Args)]
 pub(super) struct RunOptions {
-    /// The response: what the API sent, its message or its calls alone, or the conversation that ends
-    /// with it [default: stdin]
+    /// File with the model response: the API's whole response, only its message or calls, or a
+    /// conversation that ends with it [default: stdin]
     file: Option<PathBuf>,
 
-    /// The response's format, instead of what its shape says
+    /// Format of the response [default: detected]
     #[arg(long, value_parser = format_parser())]
     format: Option<Format>,
 
-    /// The format of the results [default: the response's]
+    /// Format of the results [default: the response's]
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     output_format: Option<Format>,
 
-    /// The response is an event stream, or Ollama's lines: start calls that change nothing as they
-    /// come, all others once the response is complete
+    /// Read an event stream (or Ollama's lines): start calls that change nothing as they arrive, all
+    /// others once the response is complete
     #[arg(long)]
     sse: bool,
 
-    /// Print the response's own message ahead of the results, as the next request needs both
+    /// Print the model's message before the results, as the next request needs both
     #[arg(long, conflicts_with_all = ["stream", "output_format"])]
     with_message: bool,
 
-    /// Print one line of JSON per result as it completes, instead of the messages that answer all
-    /// calls in their order
+    /// Print each result as a line of JSON as soon as it completes, instead of messages in call order
     #[arg(long)]
     stream: bool,
 
-    /// Show on stderr when each call ran
+    /// Draw a timeline of the calls on stderr
     #[arg(long)]
     timeline: bool,
 
-    /// Run nothing: print for each call the plugin that would serve it and what that is granted, or
-    /// why it would fail
+    /// Run nothing: print which plugin would run each call and what it is granted, or why the call
+    /// would fail
     #[arg(long, conflicts_with_all = ["stream", "timeline", "sse", "with_message"])]
     dry_run: bool,
 
-    /// With --dry-run: start the MCP servers and ask them, instead of going by what they last listed
+    /// With --dry-run: start the MCP servers to list their tools, instead of using the last list
     #[arg(long, requires = "dry_run")]
     start_servers: bool,
 
-    /// Exit with status 3 if some result is an error
+    /// Exit with status 3 if any result is an error
     #[arg(long)]
     fail_on_error: bool,
 
@@ -72,11 +71,11 @@ pub(super) struct RunOptions {
     host: HostOptions,
 }
 
-pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: RunOptions, session: CommandContext) -> anyhow::Result<Status> {
     let file = options.file.as_deref();
     let file = file.filter(|file| file.as_os_str() != "-");
     if options.file.is_none() && io::stdin().is_terminal() {
-        say!("error: no FILE, and stdin is a terminal; see toolhost run --help");
+        say!("error: missing FILE, and stdin is a terminal; see `toolhost run --help`");
         return Ok(USAGE);
     }
     if options.sse {
@@ -89,7 +88,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     };
     let decoded = wire::decode(&response, options.format);
     let (format, mut calls) = decoded.map_err(explained)?;
-    // Not the reply of something else that the response holds beside its calls.
+    // Not the reply of something else that the response contains.
     let reply = wire::reply(&response, format).ok();
     let reply = reply.filter(|reply| reply.calls == calls);
     drop(response);
@@ -122,7 +121,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
         }
         Ok(())
     };
-    // From the last, so that the others keep their places.
+    // From the last, so that the others keep their positions.
     let cut: Vec<_> = cut
         .into_iter()
         .rev()
@@ -150,18 +149,18 @@ fn unreadable(file: &Path) -> String {
 /// What is wrong with a response, and which option may help.
 fn explained(error: DecodeError) -> anyhow::Error {
     match &error {
-        DecodeError::Ambiguous { .. } => anyhow!("{error}, with --format"),
+        DecodeError::Ambiguous { .. } => anyhow!("{error} with --format"),
         _ => error.into(),
     }
 }
 
 /// The results of a batch, in the order of the calls; without those that an interrupt cut off.
-pub(super) struct Done {
+pub(super) struct BatchResults {
     pub(super) results: Vec<ToolResult>,
     interrupted: bool,
 }
 
-impl Done {
+impl BatchResults {
     pub(super) fn status(&self, fail_on_error: bool) -> Status {
         if self.interrupted {
             INTERRUPTED
@@ -173,14 +172,14 @@ impl Done {
     }
 }
 
-/// Runs calls until all are answered or the user interrupts, telling of each result as it comes.
+/// Runs calls until all have results or the user interrupts, reporting each result.
 pub(super) async fn run_batch(
     host: &ToolHost,
     calls: Vec<ToolCall>,
     options: toolhost::CallOptions,
     interrupts: &Interrupts,
     mut on_result: impl FnMut(&ToolResult) -> anyhow::Result<()>,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<BatchResults> {
     let bar = progress::calls(calls.len());
     let mut results: Vec<Option<ToolResult>> = Vec::new();
     results.resize_with(calls.len(), || None);
@@ -203,28 +202,28 @@ pub(super) async fn run_batch(
         if interrupted && matches!(result.outcome, Err(CallError::Cancelled)) {
             continue;
         }
-        told(&bar, || on_result(&result))?;
+        count_printed(&bar, || on_result(&result))?;
         results[index] = Some(result);
     }
     bar.finish_and_clear();
-    Ok(Done {
+    Ok(BatchResults {
         results: results.into_iter().flatten().collect(),
         interrupted,
     })
 }
 
-/// Counts a result, and keeps the bar off the lines that are printed meanwhile.
-fn told<T>(bar: &ProgressBar, print: impl FnOnce() -> T) -> T {
+/// Counts a result, and suspends the bar while something is printed.
+fn count_printed<T>(bar: &ProgressBar, print: impl FnOnce() -> T) -> T {
     bar.inc(1);
     bar.suspend(print)
 }
 
-/// Runs the calls of an event stream while it comes in.
+/// Runs the calls of an event stream as it arrives.
 async fn run_events(
     options: &RunOptions,
     file: Option<&Path>,
     events: Events,
-    session: Session,
+    session: CommandContext,
 ) -> anyhow::Result<Status> {
     let chunks = match file {
         Some(file) => {
@@ -254,7 +253,7 @@ async fn run_events(
     let mut interrupted = false;
     interrupts.batch_begins();
     while is_reading {
-        // When the response has said why it ended, and some time has passed.
+        // Once the response has ended and some time has passed.
         let until = reading.events.until();
         let until = until.map(|until| tokio::time::sleep_until(until.into()));
         let until = OptionFuture::from(until);
@@ -311,19 +310,19 @@ async fn run_events(
     reading.end(received, failure, interrupted)
 }
 
-/// An event stream that is being read, and the calls that have begun.
+/// An event stream that is being read, and the calls that have started.
 struct Reading<'r> {
     options: &'r RunOptions,
     printer: &'r Printer,
     host: &'r ToolHost,
     events: Events,
-    /// From when the format is known.
+    /// Set once the format is known.
     names: Option<Names>,
     batch: OpenBatch,
     /// By the calls' positions.
     results: Vec<Option<ToolResult>>,
     start: Instant,
-    /// When each call came, from the start.
+    /// When each call arrived, from the start.
     came: Vec<Duration>,
     bar: ProgressBar,
 }
@@ -345,7 +344,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The call by its tool's name.
+    /// The call with its tool's own name.
     fn restored(&mut self, mut call: ToolCall) -> ToolCall {
         if let Some(format) = self.events.format() {
             let names = self.names.get_or_insert_with(|| names(format, self.host));
@@ -366,7 +365,7 @@ impl Reading<'_> {
     fn result(&mut self, position: usize, result: ToolResult) -> anyhow::Result<()> {
         if self.options.stream {
             let encoder = self.printer.encoder(self.output_format(), self.host);
-            told(&self.bar, || encoder.line(&result))?;
+            count_printed(&self.bar, || encoder.line(&result))?;
         }
         self.results[position] = Some(result);
         Ok(())
@@ -377,7 +376,7 @@ impl Reading<'_> {
         format.unwrap_or(Format::Json)
     }
 
-    /// No more comes: starts the calls that waited for that, or answers them where the response broke off.
+    /// The stream has ended: starts the deferred calls, or answers them if the response broke off.
     fn finish(
         &mut self,
         failure: &mut Option<DecodeError>,
@@ -405,13 +404,13 @@ impl Reading<'_> {
         } else {
             self.refuse_void()?;
             failure.get_or_insert(DecodeError::Broken {
-                why: "it ended before the response did".to_owned(),
+                why: "it ended before the response was complete".to_owned(),
             });
         }
         Ok(Some(received))
     }
 
-    /// Prints what has completed, whatever has failed.
+    /// Prints the results so far, whatever has failed.
     fn end(
         mut self,
         received: Option<Received>,
@@ -436,7 +435,7 @@ impl Reading<'_> {
                 .collect();
             Out::stderr().text(&timeline::draw_from(&came))?;
         }
-        let done = Done {
+        let done = BatchResults {
             results: self.results.into_iter().flatten().collect(),
             interrupted,
         };
@@ -451,20 +450,21 @@ impl Reading<'_> {
         }
     }
 
-    /// An answer that broke off is void: calls that may change something are answered, and not run.
+    /// A response that broke off is void: calls that may change something are answered without
+    /// being run.
     fn refuse_void(&mut self) -> anyhow::Result<()> {
         for (position, call) in self.batch.abandon() {
-            let message = "not run, as the response broke off before it was complete".to_owned();
+            let message = "not run: the response broke off before it was complete".to_owned();
             let result = self.batch.refuse(&call, CallError::Failed { message });
             self.result(position, result)?;
         }
         Ok(())
     }
 
-    /// Calls whose arguments never came to their end are answered, and not run.
+    /// Calls whose arguments were cut off are answered without being run.
     fn refuse_cut(&mut self, received: &Received) -> anyhow::Result<()> {
         for position in &received.reply.cut {
-            // What may start at once has done so before the API called it malformed.
+            // It may have started before the API called it malformed.
             if self.results.get(*position).is_some_and(Option::is_some) {
                 continue;
             }
@@ -477,10 +477,11 @@ impl Reading<'_> {
     }
 }
 
-/// What can be read, as it comes.
+/// Reads input as it arrives.
 fn chunks(mut input: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Bytes>> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
-    // Reading blocks, and nothing can end it: not a task of the runtime, which would wait for it.
+    // Reading blocks and cannot be cancelled, so it is not a task of the runtime, which would wait
+    // for it.
     let failed = sender.clone();
     let reading = std::thread::Builder::new().spawn(move || {
         let mut buffer = vec![0; 64 << 10];

@@ -1,4 +1,5 @@
-//! `toolhost serve`: the tools over MCP, on stdio or HTTP, until the client goes or a signal comes.
+//! `toolhost serve`: serves the tools over MCP, on stdio or HTTP, until the client leaves or a
+//! signal arrives.
 
 mod reload;
 
@@ -13,63 +14,62 @@ use toolhost::Manifest;
 use toolhost::manifest::Use;
 use toolhost::mcp::{Server, ServerInfo};
 
-use super::clients::{self, Client};
+use super::clients::{self, ClientApp};
 use super::out::say;
-use super::{ANSWERED, HostOptions, INTERRUPTED, Session, Status, parse_timeout};
-use reload::{Seen, Watch};
+use super::{ANSWERED, CommandContext, HostOptions, INTERRUPTED, Status, parse_timeout};
+use reload::{FileSnapshot, ReloadWatch};
 
-/// What is on its way to a client over stdio when the server ends gets so long.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long messages on their way to a client over stdio get at shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ServeOptions {
-    /// Serve streamable HTTP at /mcp of this address, such as 127.0.0.1:8080, instead of stdio; a port
-    /// alone is one of 127.0.0.1, and port 0 any that is free
+    /// Serve streamable HTTP on this address, such as 127.0.0.1:8080, instead of stdio; a port alone
+    /// means 127.0.0.1, port 0 any free port
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     http: Option<SocketAddr>,
 
-    /// How long running calls get once the server is told to end, instead of the manifest's
+    /// Time that running calls get to finish at shutdown [default: the manifest's]
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     grace: Option<Duration>,
 
-    /// Print what the configuration of an MCP client has to say of this server, and do nothing else
+    /// Print an MCP client's configuration for this server and exit
     #[arg(long, value_name = "CLIENT")]
-    print_config: Option<Client>,
+    print_config: Option<ClientApp>,
 
     #[command(flatten)]
     host: HostOptions,
 }
 
-/// An address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `8080`.
+/// Parses an address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`,
+/// `localhost:8080`, `8080`.
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix("localhost:").or(text.strip_prefix(':'));
     let port = port.unwrap_or(text).parse::<u16>();
     match (text.parse(), port) {
         (Ok(address), _) => Ok(address),
         (_, Ok(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        _ => Err(
-            "write an IP address and a port, such as 127.0.0.1:8080, or a port alone".to_owned(),
-        ),
+        _ => Err("use an IP address and a port, such as 127.0.0.1:8080, or just a port".to_owned()),
     }
 }
 
-pub(super) async fn run(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
     let ended = serve(options, session).await;
-    // Tasks that are left may hold a host, and nobody waits for them.
+    // Remaining tasks may hold a host, and are not waited for.
     toolhost::kill_mcp_servers();
     ended
 }
 
-async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status> {
+async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
     if let Some(client) = options.print_config {
-        // The client will name it.
+        // The client will name the manifest.
         let found = session.find_manifest()?;
         return print_config(client, &found.manifest, &options);
     }
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;
-    // Whoever comes while plugins are loaded waits to be accepted, and an address that is taken is told
-    // of before.
+    // Clients that connect while plugins load wait to be accepted, and an address in use is
+    // reported first.
     let listener = match options.http {
         Some(address) => {
             check_exposure(&manifest, address)?;
@@ -78,12 +78,12 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         None => None,
     };
     warn_of_nameless(&manifest, &options.host);
-    let loaded = Seen::of(&manifest, session.trust_file());
+    let loaded = FileSnapshot::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
     let server = Server::new(host, info(&manifest, &options.host));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
     let shutdown = shutdown_signal(interrupts)?;
-    let mut watch = Watch {
+    let mut watch = ReloadWatch {
         session,
         options: options.host,
         server: server.clone(),
@@ -95,8 +95,8 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         None => {
             if std::io::stdin().is_terminal() {
                 say!(
-                    "serving MCP over stdin and stdout, which a client is to start; \
-                     --print-config tells it how, --http serves a network"
+                    "serving MCP over stdin and stdout, where a client is expected; see --print-config to \
+                     configure one, or use --http"
                 );
             }
             let _reload = watch.begin();
@@ -114,7 +114,7 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
     }
 }
 
-/// Says so where calls will be refused, as clients have no names.
+/// Warns if calls will be refused because clients have no names.
 fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
     if manifest.serve.auth.is_required() || options.client.is_some() {
         return;
@@ -123,8 +123,8 @@ fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
         let mut files = plugin.permissions.files.iter();
         if files.any(|grant| grant.is_per_client()) {
             tracing::warn!(
-                "plugin.{} has a folder for each client, and clients have no names here: name them by tokens under \
-                 [serve.auth], or all of them by --client NAME",
+                "calls to plugin.{} will be refused: it has a folder per client, but clients have no names \
+                 here; configure tokens in [serve.auth], or pass --client NAME",
                 plugin.name
             );
         }
@@ -145,14 +145,14 @@ fn scheme(manifest: &Manifest) -> &'static str {
 }
 
 fn print_config(
-    client: Client,
+    client: ClientApp,
     manifest: &Manifest,
     options: &ServeOptions,
 ) -> anyhow::Result<Status> {
     let server = match options.http {
         None => {
             let for_whom = options.host.client.as_deref();
-            clients::Server::stdio(&std::env::current_exe()?, &manifest.file, for_whom)?
+            clients::ServerAddress::stdio(&std::env::current_exe()?, &manifest.file, for_whom)?
         }
         Some(address) => {
             if address.port() == 0 {
@@ -165,7 +165,7 @@ fn print_config(
                 (false, _) => address.to_string(),
             };
             let needs_token = serve.auth.is_required();
-            clients::Server::http(
+            clients::ServerAddress::http(
                 &manifest.file,
                 format!("{}://{host}/mcp", scheme(manifest)),
                 needs_token,
@@ -208,8 +208,8 @@ async fn stdio(
         () = shutdown.cancelled() => {
             let cancelled = server.drain(grace).await;
             stop.cancel();
-            // A client that does not read keeps nobody from going.
-            if let Ok(ended) = tokio::time::timeout(LAST_WORDS, session).await {
+            // A client that does not read must not delay shutdown.
+            if let Ok(ended) = tokio::time::timeout(FLUSH_TIMEOUT, session).await {
                 ended?;
             }
             Ok(ended(cancelled))
@@ -217,7 +217,7 @@ async fn stdio(
     }
 }
 
-/// Calls that had to be cancelled were interrupted.
+/// Cancelled calls count as an interrupt.
 fn ended(cancelled: usize) -> Status {
     match cancelled {
         0 => ANSWERED,
@@ -232,7 +232,7 @@ fn ended(cancelled: usize) -> Status {
     }
 }
 
-/// Cancelled by SIGTERM, or by Ctrl-C; a second of either ends the process at once.
+/// Cancelled by SIGTERM or Ctrl-C; a second one ends the process at once.
 fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancel = token.clone();

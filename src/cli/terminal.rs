@@ -1,4 +1,4 @@
-//! The terminal's lines, as somebody types them, for one who asks at a time.
+//! Reads lines typed on the terminal, for one question at a time.
 
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal};
@@ -10,18 +10,18 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::out::{Out, say};
 
-/// Where somebody can read questions and type answers.
+/// The terminal, if questions can be asked on it.
 #[derive(Clone)]
 pub(super) struct Terminal {
-    lines: Arc<Mutex<Lines>>,
-    /// What is drawn on it meanwhile.
+    lines: Arc<Mutex<TypedLines>>,
+    /// Progress drawn on it meanwhile.
     drawn: MultiProgress,
 }
 
-struct Lines {
-    /// Started when first somebody is asked: until then stdin is nobody's.
+struct TypedLines {
+    /// Started with the first question: until then stdin is not read.
     received: Option<mpsc::Receiver<Typed>>,
-    /// What was read before is no answer.
+    /// Anything read before this is not an answer.
     asked: Option<Instant>,
 }
 
@@ -31,25 +31,25 @@ struct Typed {
     since: Instant,
 }
 
-/// The terminal, while somebody is asked.
+/// Exclusive use of the terminal for one question.
 pub(super) struct Dialog {
-    lines: OwnedMutexGuard<Lines>,
+    lines: OwnedMutexGuard<TypedLines>,
     drawn: MultiProgress,
 }
 
 impl Terminal {
-    /// Only where both stdin and stderr are a terminal.
+    /// Only if both stdin and stderr are a terminal.
     pub(super) fn open(drawn: MultiProgress) -> Option<Self> {
         let is_open = io::stdin().is_terminal() && Out::stderr().is_terminal();
-        let lines = Arc::new(Mutex::new(Lines {
+        let lines = Arc::new(Mutex::new(TypedLines {
             received: None,
             asked: None,
         }));
         is_open.then_some(Terminal { lines, drawn })
     }
 
-    /// Waits until nobody else is asked. What moves on the terminal stands still meanwhile: it would be
-    /// drawn over the question.
+    /// Waits for exclusive use. Progress is suspended meanwhile, as it would be drawn over the
+    /// question.
     pub(super) async fn dialog(&self) -> Dialog {
         let lines = self.lines.clone().lock_owned().await;
         let drawn = self.drawn.clone();
@@ -76,24 +76,24 @@ impl Dialog {
         let _ = Out::stderr().prompt(text);
     }
 
-    /// Discards what has been typed so far: nobody can have meant it as the answer to a question that is yet to be
-    /// shown. To be called before anything of that question is shown, so that no answer to it is lost.
+    /// Discards what has been typed so far, which cannot be meant as an answer. Call it before
+    /// showing anything of the question, so that no answer is lost.
     pub(super) fn discard_typed(&mut self) {
         #[cfg(unix)]
-        // One that fails has nothing to discard: stdin is a terminal no more.
+        // If it fails, stdin is no longer a terminal, and there is nothing to discard.
         let _ = rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush);
         self.lines.asked = Some(Instant::now());
     }
 
-    /// What is typed next; `None` at the end of input.
+    /// The next line; `None` at the end of input.
     pub(super) async fn line(&mut self) -> Option<String> {
-        let Lines { received, asked } = &mut *self.lines;
+        let TypedLines { received, asked } = &mut *self.lines;
         let received = received.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(1);
-            // Reading blocks, and nothing can end it: not a task of the runtime.
+            // Reading blocks and cannot be cancelled, so it is not a task of the runtime.
             let reading = std::thread::Builder::new().spawn(move || read_lines(&sender));
             if let Err(error) = reading {
-                say!("nobody can be asked: {error}");
+                say!("cannot ask the user: {error}");
             }
             receiver
         });
@@ -106,8 +106,8 @@ impl Dialog {
     }
 }
 
-/// Reads lines until nobody wants them any more. Each has the time at which it was read, not the one at which it
-/// is looked at.
+/// Reads lines until the receiver is gone. Each has the time at which it was read, not the one at
+/// which it is examined.
 fn read_lines(sender: &mpsc::Sender<Typed>) {
     let mut stdin = io::stdin().lock();
     let mut line = Vec::new();

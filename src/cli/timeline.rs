@@ -1,4 +1,4 @@
-//! A picture of a batch: a line per call, from when it got its permit to when it ended.
+//! Draws a batch: one line per call, from its permit to its end.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(super) fn draw(results: &[ToolResult]) -> String {
     draw_from(&together)
 }
 
-/// As [`draw`], of calls that came one after the other: each with when it did.
+/// As [`draw`], for calls that arrived one after the other, each with its time.
 pub(super) fn draw_from(results: &[(Duration, &ToolResult)]) -> String {
     let ends = results
         .iter()
@@ -30,7 +30,7 @@ pub(super) fn draw_from(results: &[(Duration, &ToolResult)]) -> String {
     for (from, result) in results {
         let before = column(*from, total);
         let queue = column(*from + result.usage.queue, total);
-        // Even the shortest call is seen.
+        // Even the shortest call is visible.
         let end = column(*from + result.usage.queue + result.usage.run, total).max(queue + 1);
         let outcome = outcome(result);
         let name: String = printable::line(&result.name).chars().take(32).collect();
@@ -48,8 +48,8 @@ pub(super) fn draw_from(results: &[(Duration, &ToolResult)]) -> String {
     out
 }
 
-/// What running side by side was good for, where it was: waiting for a turn or for a person is in the
-/// total, and not in what the calls would take one after another.
+/// How much time parallel execution saved, if any: waiting for a turn or for a person is part of
+/// the total, but not of the time one after another.
 pub(super) fn sum(calls: usize, total: Duration, one_by_one: Duration) -> String {
     let plural = if calls == 1 { "" } else { "s" };
     let sum = format!("{calls} call{plural} in {}", time(total));

@@ -1,5 +1,5 @@
-//! `toolhost trust`: what its user allows a manifest that is found in a folder. A manifest that is named, by
-//! option or variable, is trusted by that.
+//! `toolhost trust`: allows the demands of a manifest found in a folder. A manifest named by option
+//! or variable is trusted by that.
 
 mod store;
 
@@ -11,26 +11,26 @@ use toolhost::manifest::{Demand, Use};
 
 use super::out::{Out, line};
 use super::untrusted::look_alikes;
-use super::{ANSWERED, Session, Status, Untrusted};
+use super::{ANSWERED, CommandContext, Status, Untrusted};
 use store::Store;
 
 #[derive(clap::Args)]
 pub(super) struct TrustOptions {
-    /// Show what the manifest asks for, and change nothing
+    /// Show what the manifest asks for without changing anything
     #[arg(long, group = "instead")]
     show: bool,
 
-    /// Trust the manifest no more
+    /// Stop trusting the manifest
     #[arg(long, group = "instead")]
     revoke: bool,
 
-    /// List the manifests that are trusted
+    /// List the trusted manifests
     #[arg(long, group = "instead")]
     list: bool,
 }
 
-pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<Status> {
-    let store = Store::of_user().context("there is no home folder to keep it in")?;
+pub(super) fn run(options: &TrustOptions, session: &CommandContext) -> anyhow::Result<Status> {
+    let store = Store::of_user().context("no home folder to store trust in")?;
     let mut out = Out::stdout();
     if options.list {
         for manifest in store.all()? {
@@ -40,9 +40,9 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
     }
     let file = session.manifest_file()?;
     if options.revoke {
-        // It need not be there any more, nor be right.
+        // It need not exist any more, nor be valid.
         match store.forget(&file)? {
-            true => line!(out, "{} is trusted no more", file.display())?,
+            true => line!(out, "{} is no longer trusted", file.display())?,
             false => line!(out, "{} was not trusted", file.display())?,
         }
         return Ok(ANSWERED);
@@ -50,7 +50,7 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
     let manifest = Manifest::read(&file)?;
     let demands = manifest.demands();
     if demands.is_empty() {
-        line!(out, "{} asks for nothing that takes trust", file.display())?;
+        line!(out, "{} asks for nothing that needs trust", file.display())?;
         return Ok(ANSWERED);
     }
     let known = store.recall(&file);
@@ -69,7 +69,7 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
         (true, true) => line!(out, "{} is trusted with this", file.display())?,
         (true, false) => line!(
             out,
-            "{} is not trusted with what has a `+`: `toolhost trust` does so",
+            "{} is not trusted with the lines marked `+`: run `toolhost trust` to allow them",
             file.display()
         )?,
         (false, _) => {
@@ -80,22 +80,22 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
     Ok(ANSWERED)
 }
 
-/// The file that says what a manifest is trusted with; it need not be there.
+/// The file of a manifest in the trust store; it need not exist.
 pub(super) fn file_of(manifest: &Path) -> Option<PathBuf> {
     Some(Store::of_user()?.file_of(manifest))
 }
 
-/// A manifest, and what it asks for that nobody has allowed.
-pub(super) struct Found {
+/// A manifest, and its demands that have not been allowed.
+pub(super) struct FoundManifest {
     pub(super) manifest: Manifest,
     pub(super) untrusted: Vec<Demand>,
-    /// Whether the user has named it, or has trusted it with something and it asks for no more.
+    /// Whether the user has named it, or has trusted it and it demands no more.
     is_known: bool,
 }
 
-impl Found {
-    /// Reads a manifest once: what is looked at here is what is used.
-    pub(super) fn read(file: &Path, is_named: bool) -> anyhow::Result<Found> {
+impl FoundManifest {
+    /// Reads a manifest once: what is checked here is what is used.
+    pub(super) fn read(file: &Path, is_named: bool) -> anyhow::Result<FoundManifest> {
         let manifest = Manifest::read(file)?;
         let mut untrusted = Vec::new();
         if !is_named {
@@ -108,20 +108,20 @@ impl Found {
             let known = store.recall(file);
             untrusted.retain(|demand| !known.contains(&demand.digest()));
         }
-        Ok(Found {
+        Ok(FoundManifest {
             manifest,
             is_known: is_named || asks && untrusted.is_empty(),
             untrusted,
         })
     }
 
-    /// Has it take no longer and no more memory to be looked at than the defaults allow, unless its user knows it;
-    /// whether that lowers a limit.
+    /// Lowers the limits of loading to their defaults, unless the manifest is trusted. Returns
+    /// whether any was lowered.
     pub(super) fn lower_limits(&mut self) -> bool {
         !self.is_known && self.manifest.lower_limits_to_defaults()
     }
 
-    /// The manifest, to be used for that.
+    /// Returns the manifest, if it is trusted for that use.
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ impl Found {
 
     /// # Errors
     ///
-    /// [`Untrusted`]: it asks for what is not allowed, to be used for that.
-    pub(super) fn require(self, needed_for: Use) -> anyhow::Result<Found> {
+    /// [`Untrusted`]: it has demands for that use that are not allowed.
+    pub(super) fn require(self, needed_for: Use) -> anyhow::Result<FoundManifest> {
         let is_for = |demand: &&Demand| [Use::Tools, needed_for].contains(&demand.needed_for);
         let demands: Vec<Demand> = self.untrusted.iter().filter(is_for).cloned().collect();
         match demands.is_empty() {

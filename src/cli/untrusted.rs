@@ -1,14 +1,14 @@
-//! The error of a manifest that asks for what its user has not allowed.
+//! The error for a manifest with demands that its user has not allowed.
 
 use std::fmt;
 
 use toolhost::manifest::Demand;
 use toolhost::printable;
 
-/// Demands that an error names; `toolhost trust --show` has all.
+/// The most demands named in the error; `toolhost trust --show` lists all.
 const MOST_NAMED: usize = 5;
 
-/// A manifest that asks for what its user has not allowed.
+/// A manifest with demands that its user has not allowed.
 #[derive(Debug)]
 pub(super) struct Untrusted {
     pub(super) file: String,
@@ -24,7 +24,7 @@ impl fmt::Display for Untrusted {
         let file = printable::line(file);
         writeln!(
             f,
-            "{file} is not trusted, and asks for more than what is in its folder:"
+            "{file} is not trusted, and asks for more than access to its own folder:"
         )?;
         for Demand { what, .. } in demands.iter().take(MOST_NAMED) {
             writeln!(f, "  {}", printable::line(what))?;
@@ -33,16 +33,16 @@ impl fmt::Display for Untrusted {
             }
         }
         if let Some(more) = demands.len().checked_sub(MOST_NAMED).filter(|it| *it > 0) {
-            writeln!(f, "  and {more} more, which `toolhost trust --show` shows")?;
+            writeln!(f, "  and {more} more (see `toolhost trust --show`)")?;
         }
         write!(
             f,
-            "  help: if you want that, run `toolhost trust`, or name the manifest: --manifest {file}"
+            "  help: to allow this, run `toolhost trust` or pass --manifest {file}"
         )
     }
 }
 
-/// What is to be said beside a text with names that are not what they look like.
+/// A note beside a text with homoglyphs.
 pub(super) fn look_alikes(text: &str) -> Option<String> {
     let spelled = printable::look_alikes(text).into_iter();
     let spelled: Vec<String> = spelled
@@ -50,7 +50,7 @@ pub(super) fn look_alikes(text: &str) -> Option<String> {
         .collect();
     (!spelled.is_empty()).then(|| {
         format!(
-            "note: letters there look like others: it is {}",
+            "note: some letters look like others: {}",
             spelled.join(", ")
         )
     })

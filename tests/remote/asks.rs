@@ -94,8 +94,8 @@ struct Person {
 fn everything() -> QuestionKinds {
     let kinds = [
         QuestionKind::Form,
-        QuestionKind::Page,
-        QuestionKind::Prompt,
+        QuestionKind::Url,
+        QuestionKind::Sampling,
         QuestionKind::Roots,
     ];
     kinds.into_iter().collect()
@@ -216,13 +216,13 @@ async fn server_questions_go_to_the_caller() {
         assert_eq!(message, "Who are you?");
         // Of the schema nothing is lost that nobody knows.
         assert!(schema.contains("x-unknown"), "{schema}");
-        let page = Question::Page {
+        let page = Question::Url {
             message: "Sign in.".to_owned(),
             url: "https://example.com/in".to_owned(),
             id: "e1".to_owned(),
         };
         assert_eq!(asked[3], page);
-        let Question::Prompt(conversation) = &asked[4] else {
+        let Question::Sampling(conversation) = &asked[4] else {
             panic!("{asked:?}");
         };
         assert_eq!(conversation.max_tokens, 50);
@@ -276,7 +276,8 @@ async fn what_nobody_can_be_asked_is_refused_at_once_and_logged() {
     let stage = Stage::new(&[], "").await;
     let result = stage.host.call(call("form", json!({}))).await;
     assert_eq!(parsed(&result), json!({ "action": "decline" }));
-    let expected = "declined what it asks of the user, as nobody can be asked: Who are you?";
+    let expected =
+        "declined a question for the user, as no one is available to answer: Who are you?";
     assert_eq!(result.log[0].text, expected);
     let result = stage.host.call(call("sample", json!({}))).await;
     assert_eq!(parsed(&result)["code"], -1);
@@ -485,7 +486,7 @@ async fn pages_that_must_be_visited_first_are_and_the_call_is_made() {
     let result = stage.call("visit_first", &by(&ada)).await;
     let message = "sign in first".to_owned();
     assert_eq!(error(&result), &CallError::Failed { message });
-    assert_eq!(ada.asked()[0].kind(), QuestionKind::Page);
+    assert_eq!(ada.asked()[0].kind(), QuestionKind::Url);
     let stage = Stage::new(&[], "").await;
     assert_eq!(text(&stage.call("visit_first", &by(&ada)).await), "in");
 }

@@ -68,14 +68,14 @@ async fn all_pages_are_read_and_no_more_than_that() {
     assert_eq!(host.tools().count(), all);
     let problem = Stage::new(&["endless-pages"], "").problem().await;
     assert!(
-        problem.contains("`mcp.test` lists its tools in over 100 pages"),
+        problem.contains("`mcp.test` lists its tools in more than 100 pages"),
         "{problem}"
     );
     let problem = Stage::new(&["many-tools"], "").problem().await;
     assert!(problem.contains("over 1000 tools"), "{problem}");
     let problem = Stage::new(&["no-tools"], "").problem().await;
     assert!(
-        problem.contains("`mcp.test` offers no tools that can be used"),
+        problem.contains("`mcp.test` offers no usable tools"),
         "{problem}"
     );
 }
@@ -96,7 +96,7 @@ async fn unusable_tools_are_left_out_unless_listed() {
         let problem = Stage::new(&["refused-tools"], &format!("tools = ['{tool}']"))
             .problem()
             .await;
-        let expected = format!("`mcp.test`: its tool \"{tool}\" {why}");
+        let expected = format!("`mcp.test`: tool \"{tool}\" {why}");
         assert!(problem.contains(&expected), "{problem}");
     }
 }

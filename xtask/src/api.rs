@@ -13,7 +13,7 @@ Compare the public interface of each library with the one in docs/api.
 Usage: cargo xtask api [--update]
 
 Options:
-  --update  Write docs/api anew
+  --update  Rewrite docs/api
 
 A change of the interface is then part of the change's diff. The text comes from rustdoc's JSON, whose format differs
 between versions of Rust: with a version that writes another, nothing is compared, and a line says so.";
@@ -114,7 +114,7 @@ fn rustdoc_json(library: &str, workspace: &Path, target: &Path) -> Result<PathBu
 fn format_version(json: &Path) -> Result<u64> {
     let text = fs::read(json).with_context(|| format!("cannot read {}", json.display()))?;
     let value: Value =
-        serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", json.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", json.display()))?;
     let version = value["format_version"].as_u64();
     version.with_context(|| format!("{} names no version of its format", json.display()))
 }

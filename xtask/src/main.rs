@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 const HELP: &str = "\
-What the project needs beside `cargo build` and `cargo test`.
+Development tasks besides `cargo build` and `cargo test`.
 
 Usage: cargo xtask COMMAND [OPTIONS]
 
@@ -30,7 +30,7 @@ Commands:
   plugins   Build the plugins that ship into target/plugins/*.wasm
   guests    Build the plugins and every test guest into target/guests/*.wasm
 
-`cargo xtask COMMAND --help` says more about one.";
+See `cargo xtask COMMAND --help` for details.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,8 +1,8 @@
-//! What was said so far, in the API's own form, and the file it is kept in.
+//! The conversation so far, in the API's own form, and its transcript file.
 //!
-//! The file is JSON Lines. The first line says the format; each other one is what was added at once:
-//! `{"user": [message]}`, `{"reply": [messages]}`, `{"results": [messages]}`, a result that
-//! the model was not shown whole, `{"stored": {"id", "text"}}`, or members of every request from then on,
+//! The file is JSON Lines. The first line names the format; each other line is one addition:
+//! `{"user": [message]}`, `{"reply": [messages]}`, `{"results": [messages]}`, a result that the
+//! model was not shown whole, `{"stored": {"id", "text"}}`, or members of every later request,
 //! `{"carried": {…}}`.
 
 use std::fs::File;
@@ -19,9 +19,9 @@ use toolhost_core::printable;
 use toolhost_core::tool::ToolCall;
 use toolhost_core::wire::Format;
 
-/// Who said something.
+/// The kind of an addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AdditionKind {
     User,
     Reply,
     Results,
@@ -30,16 +30,16 @@ pub(super) enum Kind {
 pub(super) struct Conversation {
     format: Format,
     messages: Vec<Box<RawValue>>,
-    /// What answers had for later requests.
+    /// What answers carry over to later requests.
     carried: Map<String, Value>,
-    /// What was added last, and how many messages that were.
-    last: Option<(Kind, usize)>,
+    /// The last addition, and its number of messages.
+    last: Option<(AdditionKind, usize)>,
     file: Option<(PathBuf, File)>,
 }
 
 /// The first line of a transcript.
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct TranscriptHeader {
     toolhost: String,
     format: String,
 }
@@ -47,7 +47,7 @@ struct Header {
 /// Any other line: one of these.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct TranscriptLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<Vec<Box<RawValue>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +86,7 @@ impl Conversation {
         &self.carried
     }
 
-    /// Adds what an answer has for later requests.
+    /// Adds what an answer carries over to later requests.
     pub(super) fn carry(&mut self, carried: Map<String, Value>) -> Result<(), AgentError> {
         if carried
             .iter()
@@ -94,21 +94,24 @@ impl Conversation {
         {
             return Ok(());
         }
-        self.write(&Line {
+        self.write(&TranscriptLine {
             carried: Some(carried.clone()),
-            ..Line::default()
+            ..TranscriptLine::default()
         })?;
         self.carried.extend(carried);
         Ok(())
     }
 
     pub(super) fn waits_for_model(&self) -> bool {
-        matches!(self.last, Some((Kind::User | Kind::Results, _)))
+        matches!(
+            self.last,
+            Some((AdditionKind::User | AdditionKind::Results, _))
+        )
     }
 
-    /// The calls of the reply that came last, if nothing followed it.
+    /// The calls of the last reply, if nothing followed it.
     pub(super) fn open_calls(&self) -> Vec<ToolCall> {
-        let Some((Kind::Reply, count)) = self.last else {
+        let Some((AdditionKind::Reply, count)) = self.last else {
             return Vec::new();
         };
         let wire = self.format.wire();
@@ -118,34 +121,34 @@ impl Conversation {
             .collect()
     }
 
-    /// Adds what somebody said.
+    /// Adds messages.
     pub(super) fn push(
         &mut self,
-        kind: Kind,
+        kind: AdditionKind,
         messages: Vec<Box<RawValue>>,
     ) -> Result<(), AgentError> {
-        let mut line = Line::default();
+        let mut line = TranscriptLine::default();
         match kind {
-            Kind::User => line.user = Some(messages.clone()),
-            Kind::Reply => line.reply = Some(messages.clone()),
-            Kind::Results => line.results = Some(messages.clone()),
+            AdditionKind::User => line.user = Some(messages.clone()),
+            AdditionKind::Reply => line.reply = Some(messages.clone()),
+            AdditionKind::Results => line.results = Some(messages.clone()),
         }
         self.write(&line)?;
         self.take(kind, messages);
         Ok(())
     }
 
-    fn take(&mut self, kind: Kind, messages: Vec<Box<RawValue>>) {
+    fn take(&mut self, kind: AdditionKind, messages: Vec<Box<RawValue>>) {
         self.last = Some((kind, messages.len()));
         self.messages.extend(messages);
     }
 
-    /// Keeps results that the model was not shown whole.
+    /// Stores results that the model was not shown whole.
     pub(super) fn store(&mut self, results: Vec<(String, String)>) -> Result<(), AgentError> {
         for (id, text) in results {
-            self.write(&Line {
+            self.write(&TranscriptLine {
                 stored: Some(Stored { id, text }),
-                ..Line::default()
+                ..TranscriptLine::default()
             })?;
         }
         Ok(())
@@ -159,9 +162,9 @@ impl Conversation {
         // People read it on a terminal.
         let text = format!("{}\n", printable::json(&text));
         let length = file.metadata().map(|metadata| metadata.len());
-        // In one piece, so that a crash leaves a line or none.
+        // In one write, so that a crash leaves a whole line or none.
         file.write_all(text.as_bytes()).map_err(|error| {
-            // A full disk may have taken a part, behind which no line would be read.
+            // A full disk may have accepted a part, which would spoil the next line.
             if let Ok(length) = length {
                 let _ = file.set_len(length);
             }
@@ -169,7 +172,7 @@ impl Conversation {
         })
     }
 
-    /// Keeps all of it in a file that must not exist.
+    /// Writes all of it to a file that must not exist.
     pub(super) fn keep(&mut self, path: &Path) -> Result<(), AgentError> {
         let mut options = File::options();
         options.append(true).create_new(true);
@@ -177,20 +180,20 @@ impl Conversation {
         let file = options.open(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => failed(
                 path,
-                "exists already: go on from it with --resume, or name another file",
+                "already exists: continue it with --resume, or choose another file",
             ),
             _ => failed(path, error.to_string()),
         })?;
         self.file = Some((path.to_owned(), file));
-        let begun = self.write(&Header {
+        let begun = self.write(&TranscriptHeader {
             toolhost: env!("CARGO_PKG_VERSION").to_owned(),
             format: self.format.name().to_owned(),
         });
-        // Else it would be in the way of the next try.
+        // Otherwise it would block the next attempt.
         begun.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
-    /// Reads a transcript, and goes on writing it; with it come the results that it stored.
+    /// Reads a transcript and continues it; returns the results that it stored.
     pub(super) fn resume(
         format: Format,
         path: &Path,
@@ -199,20 +202,17 @@ impl Conversation {
             std::fs::read_to_string(path).map_err(|error| failed(path, error.to_string()))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
-            warn!(
-                "the last line of {} is not whole, and left out",
-                path.display()
-            );
+            warn!("ignoring the incomplete last line of {}", path.display());
         }
         let mut lines = text[..whole].lines().enumerate();
         let header = lines.next().map(|(_, line)| line).unwrap_or_default();
-        let header: Header = serde_json::from_str(header).map_err(|_| {
-            let message = "is no transcript: its first line does not say the format";
+        let header: TranscriptHeader = serde_json::from_str(header).map_err(|_| {
+            let message = "is not a transcript: its first line does not name the format";
             failed(path, message)
         })?;
         if header.format != format.name() {
             let message = format!(
-                "was made with {}, and cannot be gone on from with {format}",
+                "was made with {} and cannot be continued with {format}",
                 header.format
             );
             return Err(failed(path, message));
@@ -220,12 +220,12 @@ impl Conversation {
         let mut conversation = Conversation::new(format);
         let mut stored = Vec::new();
         for (number, line) in lines {
-            let line: Line = serde_json::from_str(line)
+            let line: TranscriptLine = serde_json::from_str(line)
                 .map_err(|error| failed(path, format!("line {}: {error}", number + 1)))?;
             let said = [
-                (Kind::User, line.user),
-                (Kind::Reply, line.reply),
-                (Kind::Results, line.results),
+                (AdditionKind::User, line.user),
+                (AdditionKind::Reply, line.reply),
+                (AdditionKind::Results, line.results),
             ];
             for (kind, messages) in said {
                 if let Some(messages) = messages {
@@ -240,8 +240,8 @@ impl Conversation {
         let file = File::options().append(true).open(path);
         let file = file.and_then(|file| file.set_len(whole as u64).map(|()| file));
         let file = file.map_err(|error| failed(path, error.to_string()))?;
-        if let Err(why) = toolhost_core::private::check_file(&file, path) {
-            tracing::warn!("somebody else may have written this transcript: {why}");
+        if let Err(why) = toolhost_core::private_files::check_file(&file, path) {
+            tracing::warn!("someone else may have written this transcript: {why}");
         }
         conversation.file = Some((path.to_owned(), file));
         Ok((conversation, stored))
@@ -255,7 +255,7 @@ fn failed(path: &Path, message: impl Into<String>) -> AgentError {
     }
 }
 
-/// What a conversation holds is its user's alone.
+/// A conversation is private to its user.
 #[cfg(unix)]
 fn private(options: &mut std::fs::OpenOptions) {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);

@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! Errors of the agent.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use toolhost_core::wire::{DecodeError, Stop};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
-    /// It cannot be set up.
+    /// It cannot be configured.
     #[error("{message}")]
     Setup {
         /// What is missing or wrong.
@@ -26,7 +26,7 @@ pub enum AgentError {
         /// What the API says.
         message: String,
     },
-    /// The API asks to wait for longer than anybody would.
+    /// The API asks for a longer wait than is acceptable.
     #[error("the API at {url} asks to wait {}: {message}", seconds(*.wait))]
     Wait {
         /// Where the request went.
@@ -36,7 +36,7 @@ pub enum AgentError {
         /// What the API says.
         message: String,
     },
-    /// The API cannot be reached, or breaks off.
+    /// The API cannot be reached, or the connection broke off.
     #[error("no answer from {url}: {why}")]
     Unreachable {
         /// Where the request went.
@@ -44,21 +44,21 @@ pub enum AgentError {
         /// Why not.
         why: String,
     },
-    /// What the API answered is not what it documents, or is an error in the middle of a stream.
-    #[error("the answer of {url}: {error}")]
+    /// The response is not what the API documents, or contains an error.
+    #[error("invalid answer from {url}: {error}")]
     Decode {
         /// Where the request went.
         url: String,
         /// What is wrong with it.
         error: DecodeError,
     },
-    /// The model answered nothing at all.
-    #[error("the model answered nothing{}", reason(.stop))]
+    /// The model's answer was empty.
+    #[error("the model returned an empty answer{}", reason(.stop))]
     NoAnswer {
         /// Why it ended.
         stop: Stop,
     },
-    /// The model still calls tools after all requests that it had.
+    /// The model still calls tools after the last request it was allowed.
     #[error("Agent exceeded maximum iterations")]
     MaxIterations,
     /// The transcript cannot be read or written.
@@ -81,7 +81,7 @@ impl AgentError {
 
 fn reason(stop: &Stop) -> String {
     match stop {
-        Stop::Length => ": it came to the bound on its length (`max-tokens`)".to_owned(),
+        Stop::Length => ": it reached `max-tokens`".to_owned(),
         Stop::Other(reason) => format!(": {reason}"),
         _ => String::new(),
     }

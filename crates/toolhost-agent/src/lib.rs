@@ -1,6 +1,6 @@
-//! The loop between a model and its tools: a question goes out, all calls of an answer run in parallel,
-//! their results go back, until the model answers in text. Who has to allow calls is a hook of the host:
-//! [`AskFirst`](toolhost_core::AskFirst).
+//! The agent: the loop between a model and its tools. A question goes out, all calls of an answer
+//! run in parallel, their results go back, until the model answers in text. Approval of calls is a
+//! hook of the host: [`AskFirst`](toolhost_core::AskFirst).
 //!
 //! ```
 //! # mod toolhost {
@@ -43,27 +43,29 @@
 
 #![warn(unreachable_pub)]
 
-mod client;
 mod conversation;
 mod error;
+mod model_client;
 mod observer;
 mod results;
+mod retry;
 mod sampling;
 mod turn;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
 
-use client::Client;
-use conversation::{Conversation, Kind};
+use conversation::{AdditionKind, Conversation};
 pub use error::AgentError;
+use model_client::ModelClient;
 pub use observer::{Event, Observer, Silent};
-use results::Results;
+use results::ModelResults;
 use sampling::Sampler;
+use toolhost_core::locks;
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::mask::Mask;
 use toolhost_core::permissions::{HostFile, Purpose};
@@ -72,39 +74,39 @@ use toolhost_core::wire::{
     self, Api, Format, LeftOut, Names, Reply, Request, Stop, Tokens, ToolChoice,
 };
 use toolhost_core::{CallOptions, CancellationToken, Responder, ToolHost};
-use turn::Turn;
+use turn::AgentTurn;
 
-/// A model with tools, and what was said so far.
+/// A model with tools, and the conversation so far.
 pub struct Agent {
     host: ToolHost,
     config: AgentConfig,
-    client: Arc<Client>,
+    client: Arc<ModelClient>,
     format: Format,
     names: Names,
-    /// As every request has them.
+    /// The declarations sent with every request.
     tools: Option<Box<RawValue>>,
     conversation: Conversation,
-    results: Results,
-    /// Those of every call.
+    results: ModelResults,
+    /// The options of every call.
     options: CallOptions,
     stream: bool,
     interrupter: Interrupter,
     summary: Summary,
-    /// Calls so far.
+    /// The number of calls so far.
     calls: usize,
 }
 
-/// What a model answered in the end.
+/// The final answer of a model.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Answer {
-    /// Its words.
+pub struct FinalAnswer {
+    /// Its text.
     pub text: String,
     /// Why it ended: [`Stop::End`], unless it was cut off or filtered.
     pub stop: Stop,
 }
 
-/// What an agent took so far.
+/// What an agent has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
@@ -112,24 +114,24 @@ pub struct Summary {
     pub turns: usize,
     /// Calls that ended.
     pub calls: usize,
-    /// Those that ended in an error.
+    /// Calls that ended in an error.
     pub errors: usize,
     /// Time during which calls ran.
     pub wall: Duration,
-    /// What they would have taken one after another.
+    /// The time they would have taken one after another.
     pub one_by_one: Duration,
-    /// Tokens, as far as the API tells.
+    /// Tokens, as far as the API reports them.
     pub tokens: Tokens,
 }
 
-/// Ends the calls that an agent is waiting for, from wherever it is; the model is told.
+/// Cancels the calls that an agent is waiting for, from anywhere; the model is told.
 #[derive(Clone, Default)]
 pub struct Interrupter(Arc<Mutex<Option<CancellationToken>>>);
 
 impl Interrupter {
-    /// Cancels the calls that run; false where there are none.
+    /// Cancels running calls. Returns false if there are none.
     pub fn interrupt(&self) -> bool {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = locks::lock(&self.0);
         match &*running {
             Some(token) => {
                 token.cancel();
@@ -140,7 +142,7 @@ impl Interrupter {
     }
 
     fn set(&self, token: Option<CancellationToken>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        *locks::lock(&self.0) = token;
     }
 }
 
@@ -173,15 +175,16 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// The configuration names no provider or no model, or its key cannot be had or must not be
-    /// sent where it would go, or a plugin offers a tool named `read_result`.
+    /// The configuration names no provider or model, its key cannot be read or must not be sent to
+    /// its URL, or a plugin offers a tool named `read_result`.
     pub fn new(host: ToolHost, config: AgentConfig) -> Result<Agent, AgentError> {
-        let client = Arc::new(Client::new(&config)?);
+        let client = Arc::new(ModelClient::new(&config)?);
         let format = client.format;
         let offers = |name: &str| host.tools().any(|tool| tool.name == name);
         if offers(results::READ_RESULT) {
             return Err(AgentError::setup(format!(
-                "a plugin offers a tool named `{}`, which the agent has itself: give the plugin a `prefix`",
+                "a plugin offers a tool named `{}`, but the agent has a built-in tool of that name: give the \
+                 plugin a `prefix`",
                 results::READ_RESULT
             )));
         }
@@ -189,10 +192,10 @@ impl Agent {
             && !offers(tool)
         {
             return Err(AgentError::setup(format!(
-                "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
+                "unknown tool in `tool-choice`: `{tool}`; use auto, none, required or the name of a tool"
             )));
         }
-        let results = Results::new(config.max_result_chars);
+        let results = ModelResults::new(config.max_result_chars);
         let host = host.with_provider(results.provider());
         let (names, tools) = declared(&host, format);
         Ok(Agent {
@@ -212,24 +215,24 @@ impl Agent {
         })
     }
 
-    /// Whether answers come as event streams, their calls starting while they do (the default).
+    /// Whether answers are streamed, and calls start while they come in (the default).
     #[must_use]
     pub fn stream(mut self, stream: bool) -> Self {
         self.stream = stream;
         self
     }
 
-    /// Has `responder` answer what tools ask of people; what they ask of a model, the agent's own
-    /// answers.
+    /// Answers tools' questions with `responder`; sampling is answered by the agent's own model.
     #[must_use]
     pub fn responder(mut self, responder: Arc<dyn Responder>) -> Self {
         self.options = self.options.responder(responder);
         self
     }
 
-    /// Runs every call with these options: for a client, or narrowed, for instance. The agent's own model answers what
-    /// tools ask of a model, whoever is their responder; the one of [`responder`](Agent::responder) stays where these have
-    /// none. An idempotency key has no effect: it would be that of every answer of the model.
+    /// Runs every call with these options: for a client, for instance, or narrowed. Sampling is
+    /// answered by the agent's own model, whatever their responder; [`responder`](Agent::responder)
+    /// applies if they have none. An idempotency key has no effect, as every answer of the model
+    /// would share it.
     #[must_use]
     pub fn options(mut self, options: CallOptions) -> Self {
         let responder = self.options.responder.take();
@@ -238,7 +241,7 @@ impl Agent {
         self
     }
 
-    /// How calls are run: who answers what they ask.
+    /// The options of calls, with their responder.
     fn call_options(&self) -> CallOptions {
         self.options.clone().responder(Arc::new(Sampler {
             client: self.client.clone(),
@@ -247,7 +250,7 @@ impl Agent {
         }))
     }
 
-    /// Goes on from a transcript, and keeps adding to it.
+    /// Resumes a conversation from a transcript, and keeps appending to it.
     ///
     /// # Errors
     ///
@@ -257,7 +260,7 @@ impl Agent {
         let (conversation, stored) = Conversation::resume(self.format, file)?;
         self.conversation = conversation;
         self.results.restore(stored);
-        // Calls whose results were never kept: the API wants an answer to each.
+        // Calls without results in the transcript: the API requires an answer to each.
         let open = self.conversation.open_calls();
         if !open.is_empty() {
             let refuse = |call: &ToolCall| {
@@ -267,25 +270,25 @@ impl Agent {
             let results: Vec<ToolResult> = open.iter().map(refuse).collect();
             let answers: Vec<_> = results.iter().map(wire::Answer::new).collect();
             let messages = self.format.answers(&answers);
-            self.conversation.push(Kind::Results, messages)?;
+            self.conversation.push(AdditionKind::Results, messages)?;
         }
         Ok(())
     }
 
-    /// Keeps every message in a new file from now on, a line of JSON for each that is added: what
-    /// the user says, what the model answers, and the results, in the API's own form.
+    /// Writes the conversation to a new file from now on, one JSON line for each addition: user
+    /// messages, replies and results, in the API's own form.
     ///
     /// # Errors
     ///
-    /// The file exists, or cannot be made.
+    /// The file exists, or cannot be created.
     pub fn keep_transcript(&mut self, file: &Path) -> Result<(), AgentError> {
         self.protect(file)?;
         self.conversation.keep(file)?;
-        // It is there now, and stays protected wherever its owner moves it.
+        // It exists now, and stays protected wherever its owner moves it.
         self.protect(file)
     }
 
-    /// Keeps plugins from a transcript, and us from one that they could have led elsewhere.
+    /// Protects a transcript from plugins, and refuses one that a plugin could have redirected.
     fn protect(&self, transcript: &Path) -> Result<(), AgentError> {
         let purpose = Purpose::Transcript;
         let protected = self.host.protect(&HostFile::new(transcript, purpose));
@@ -295,22 +298,23 @@ impl Agent {
         })
     }
 
-    /// What ends running calls from elsewhere.
+    /// A handle that cancels running calls from elsewhere.
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 
-    /// What finds the API's key, for what a program prints of its own.
+    /// The mask for the API key, for text that a program prints itself.
     pub fn mask(&self) -> Arc<Mask> {
         self.client.mask.clone()
     }
 
-    /// What it took so far.
+    /// What it has used so far.
     pub fn summary(&self) -> Summary {
         self.summary
     }
 
-    /// Whether the conversation waits for the model: [`go_on`](Agent::go_on) has something to do.
+    /// Whether the conversation waits for the model, so that [`go_on`](Agent::go_on) has something
+    /// to do.
     pub fn waits_for_model(&self) -> bool {
         self.conversation.waits_for_model()
     }
@@ -320,30 +324,30 @@ impl Agent {
     /// # Errors
     ///
     /// The model cannot be reached or refuses, or it still calls tools after
-    /// [`max_iterations`](AgentConfig::max_iterations) requests. What was said is kept, and another
-    /// question can be asked.
+    /// [`max_iterations`](AgentConfig::max_iterations) requests. The conversation is kept, and
+    /// another question can be asked.
     pub async fn ask(
         &mut self,
         question: &str,
         observer: &mut dyn Observer,
-    ) -> Result<Answer, AgentError> {
+    ) -> Result<FinalAnswer, AgentError> {
         let message = self.api().user(question);
-        self.conversation.push(Kind::User, vec![message])?;
+        self.conversation.push(AdditionKind::User, vec![message])?;
         self.go_on(observer).await
     }
 
-    /// Goes on where the conversation waits for the model.
+    /// Continues a conversation that waits for the model.
     ///
     /// # Errors
     ///
-    /// As [`ask`](Agent::ask).
-    pub async fn go_on(&mut self, observer: &mut dyn Observer) -> Result<Answer, AgentError> {
+    /// As for [`ask`](Agent::ask).
+    pub async fn go_on(&mut self, observer: &mut dyn Observer) -> Result<FinalAnswer, AgentError> {
         for iteration in 0..self.config.max_iterations {
             self.renew_tools();
             observer.event(Event::Turn {
                 number: self.summary.turns,
             });
-            // Who must call a tool each time never answers.
+            // A model that must call a tool every time would never answer.
             let choice = match iteration {
                 0 => self.config.tool_choice.named(&self.names),
                 _ if self.config.tool_choice == ToolChoice::None => ToolChoice::None,
@@ -354,19 +358,20 @@ impl Agent {
                 stop: &reply.stop,
                 tokens: reply.tokens,
             });
-            self.conversation.push(Kind::Reply, reply.messages)?;
+            self.conversation
+                .push(AdditionKind::Reply, reply.messages)?;
             if !reply.calls.is_empty() {
-                self.conversation.push(Kind::Results, results)?;
+                self.conversation.push(AdditionKind::Results, results)?;
                 continue;
             }
-            // Some APIs pause in the middle of a long answer, and want it back to go on.
+            // Some APIs pause in the middle of a long answer, and continue it when it is sent back.
             if reply.stop == Stop::Other("pause_turn".to_owned()) {
                 continue;
             }
             if reply.text.is_empty() {
                 return Err(AgentError::NoAnswer { stop: reply.stop });
             }
-            return Ok(Answer {
+            return Ok(FinalAnswer {
                 text: reply.text,
                 stop: reply.stop,
             });
@@ -374,7 +379,7 @@ impl Agent {
         Err(AgentError::MaxIterations)
     }
 
-    /// Declares the tools that providers offer now, where they are others than before.
+    /// Declares the tools that providers offer now, if they have changed.
     fn renew_tools(&mut self) {
         if self.host.tools_changed().now_or_never().is_some() {
             self.host = self.host.renewed();
@@ -386,7 +391,7 @@ impl Agent {
         self.format.api().expect("a provider's format has an API")
     }
 
-    /// One request: what the model answers, and the messages of all results.
+    /// One request: the model's answer, and the messages of all results.
     async fn turn(
         &mut self,
         tool_choice: ToolChoice,
@@ -404,7 +409,7 @@ impl Agent {
         request.carried = Some(self.conversation.carried());
         request.extra = Some(&self.config.request);
         let body = self.api().request(&request);
-        let turn = Turn::new(self, observer);
+        let turn = AgentTurn::new(self, observer);
         let (reply, ended) = turn.run(&body).await?;
         self.summary.turns += 1;
         self.summary.tokens += reply.tokens;
@@ -424,15 +429,15 @@ impl Agent {
     }
 }
 
-/// The tools as every request has them, by names that the API takes.
+/// The declarations of the tools, with names that the API accepts.
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     let tools: Vec<&Tool> = host.tools().collect();
     let names = Names::of_tools(format, &tools);
-    // Where there is no other, nothing is there to read on in.
+    // Without other tools there are no results to read on in.
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
     let declared = has_tools.then(|| format.declare(&tools, &names));
     for LeftOut { tool, why, .. } in declared.iter().flat_map(|declared| &declared.left_out) {
-        tracing::warn!("`{tool}` is left out for {format}: it {why}");
+        tracing::warn!("`{tool}` is omitted for {format}: it {why}");
     }
     (names, declared.map(|declared| declared.tools))
 }

@@ -1,53 +1,53 @@
-//! Who looks on while an agent works.
+//! [`Observer`]: events of an agent.
 
 use std::time::Duration;
 
 use toolhost_core::tool::{ToolCall, ToolResult};
 use toolhost_core::wire::{Stop, Tokens};
 
-/// What happens in an agent.
+/// An event of an agent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The model is asked.
     Turn {
-        /// Which answer it will be, from 0.
+        /// The number of the answer, from 0.
         number: usize,
     },
-    /// More of what the model says.
+    /// More of the model's text.
     Text(&'a str),
     /// A call begins, or waits for its turn or for a [hook](toolhost_core::Hook).
     Call {
-        /// Which, of all calls of the agent, from 0.
+        /// Its number among all calls of the agent, from 0.
         number: usize,
         /// The call.
         call: &'a ToolCall,
     },
     /// A call has ended.
     Result {
-        /// Which.
+        /// Its number.
         number: usize,
         /// Its result.
         result: &'a ToolResult,
     },
-    /// The request failed and is tried again. What the model said of this answer is void; its calls
-    /// go on, and are not run again if it asks for them again.
+    /// The request failed and is retried. The text of this answer so far is void; its calls go on,
+    /// and are not run again if the next answer repeats them.
     Retry {
         /// Why it failed.
         why: &'a str,
-        /// The time until then.
+        /// The delay before the retry.
         wait: Duration,
     },
-    /// The model's answer is whole.
+    /// The model's answer is complete.
     Reply {
         /// Why it ended.
         stop: &'a Stop,
-        /// What it took.
+        /// Its tokens.
         tokens: Tokens,
     },
 }
 
-/// Looks on while an agent works.
+/// Observes an agent, and approves its calls.
 ///
 /// ```
 /// # mod toolhost {
@@ -71,11 +71,11 @@ pub enum Event<'a> {
 /// # Printer.event(Event::Text("Hi."));
 /// ```
 pub trait Observer: Send {
-    /// Something happens.
+    /// Receives an event.
     fn event(&mut self, event: Event<'_>);
 }
 
-/// Nobody looks on.
+/// An observer that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,62 +1,62 @@
-//! Results as the model sees them: long ones compacted, to be read on by a tool of the agent's own;
-//! those that fail again and again with a word on it.
+//! Results for the model: long ones compacted, to be read on with a tool of the agent; a note on
+//! calls that fail repeatedly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use toolhost_core::error::CallError;
 use toolhost_core::provider::ToolProvider;
-pub(super) use toolhost_core::results::READ_RESULT;
-use toolhost_core::results::{LongResults, ResultStore};
+pub(super) use toolhost_core::result_store::READ_RESULT;
+use toolhost_core::result_store::{LongResults, ResultStore};
 use toolhost_core::tool::{Output, ToolCall, ToolResult};
 use toolhost_core::watch::Owner;
 
-/// Failures of one call, the same to the letter, from which on the model is told.
+/// The number of failures of the same call from which on the model is told.
 const REPEATED: usize = 3;
 
-/// The results of a conversation that are not shown whole, and the calls that failed.
-pub(super) struct Results {
+/// The results of a conversation that were not shown whole, and the calls that failed.
+pub(super) struct ModelResults {
     long: Arc<LongResults>,
-    /// Those that the transcript does not have yet.
+    /// Results that are not in the transcript yet.
     new: Vec<(String, String)>,
     failures: HashMap<(String, String), usize>,
 }
 
-impl Results {
+impl ModelResults {
     pub(super) fn new(max_chars: usize) -> Self {
         let store = Arc::new(ResultStore::of_one());
-        Results {
+        ModelResults {
             long: Arc::new(LongResults::new("agent", max_chars, READ_RESULT, store)),
             new: Vec::new(),
             failures: HashMap::new(),
         }
     }
 
-    /// What offers the tool that reads them.
+    /// The provider of the reading tool.
     pub(super) fn provider(&self) -> Arc<dyn ToolProvider> {
         self.long.clone()
     }
 
-    /// Results that were stored before.
+    /// Restores results that were stored earlier.
     pub(super) fn restore(&mut self, stored: Vec<(String, String)>) {
         for (id, whole) in stored {
             self.long.restore(id, whole, &Owner::Only);
         }
     }
 
-    /// Results that were stored since this was asked for last.
+    /// Takes the results stored since the last call.
     pub(super) fn take_new(&mut self) -> Vec<(String, String)> {
         std::mem::take(&mut self.new)
     }
 
-    /// The text that the model gets instead of the result's own, if it is another.
+    /// The text for the model, if it differs from the result's own.
     pub(super) fn text(&mut self, call: &ToolCall, result: &ToolResult) -> Option<String> {
         if self.long.is_read_by(&call.name) && result.outcome.is_ok() {
             return None;
         }
         let key = key(call);
         match &result.outcome {
-            // Nobody's failure.
+            // Not a failure of the tool.
             Err(CallError::Cancelled) => None,
             Err(_) => {
                 let failures = self.failures.entry(key).or_default();
@@ -87,7 +87,7 @@ impl Results {
     }
 }
 
-/// What makes two calls the same: the tool, and the arguments, however they are spelt.
+/// What makes two calls the same: the tool, and the arguments, however they are written.
 pub(super) fn key(call: &ToolCall) -> (String, String) {
     let text = call.arguments.trim();
     let text = if text.is_empty() { "{}" } else { text };

@@ -1,21 +1,21 @@
-//! Tools may ask for an answer of a model: the agent asks its own.
+//! Sampling: tools' requests to a model are answered by the agent's own.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::client::{Begun, Client};
+use super::model_client::{ModelClient, ResponseBody};
 use toolhost_core::Responder;
 use toolhost_core::error::CallError;
-use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Role};
+use toolhost_core::input::{Question, QuestionKind, QuestionKinds, Reply, Role, SamplingRequest};
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::tool::Content;
 use toolhost_core::wire::{Request, Stop};
 
-/// Answers for the model, and has somebody else answer the rest.
+/// Answers sampling itself, and passes other questions on.
 pub(super) struct Sampler {
-    pub(super) client: Arc<Client>,
+    pub(super) client: Arc<ModelClient>,
     pub(super) config: AgentConfig,
     pub(super) others: Option<Arc<dyn Responder>>,
 }
@@ -24,7 +24,7 @@ impl Responder for Sampler {
     fn kinds(&self) -> QuestionKinds {
         let others = self.others.as_ref();
         let others = others.map(|others| others.kinds()).unwrap_or_default();
-        others.with(QuestionKind::Prompt)
+        others.with(QuestionKind::Sampling)
     }
 
     fn reply<'a>(
@@ -34,12 +34,12 @@ impl Responder for Sampler {
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             match (question, &self.others) {
-                (Question::Prompt(conversation), _) => {
+                (Question::Sampling(conversation), _) => {
                     self.sample(conversation).await.map_err(CallError::failed)
                 }
                 (question, Some(others)) => others.reply(tool, question).await,
                 (question, None) => {
-                    let message = format!("nobody answers: {}", question.message());
+                    let message = format!("no one is available to answer: {}", question.message());
                     Err(CallError::failed(message))
                 }
             }
@@ -48,20 +48,20 @@ impl Responder for Sampler {
 }
 
 impl Sampler {
-    async fn sample(&self, conversation: &Conversation) -> Result<Reply, String> {
+    async fn sample(&self, conversation: &SamplingRequest) -> Result<Reply, String> {
         let format = self.client.format;
         let api = format.api().expect("a provider's format has an API");
         let mut messages = Vec::new();
         for message in &conversation.messages {
             let Content::Text(text) = &message.content else {
-                return Err("the agent's model is asked in text alone".to_owned());
+                return Err("the agent's model takes text only".to_owned());
             };
             messages.push(match message.role {
                 Role::User => api.user(text),
                 Role::Assistant => api.assistant(text),
             });
         }
-        // What the conversation carries is not for this.
+        // The request of a tool does not get the conversation's context.
         let mut request = Request::new(&self.client.model, &messages);
         request.system = conversation.system_prompt.as_deref();
         request.temperature = conversation.temperature.or(self.config.temperature);
@@ -72,16 +72,16 @@ impl Sampler {
         let mut tries = 0;
         let answer = loop {
             let failure = match self.client.send(&body, false).await {
-                Ok(Begun::Whole(answer)) => break answer,
-                // It was asked for whole.
-                Ok(Begun::Events(_)) => {
-                    return Err("the model's API streamed what it was to send whole".to_owned());
+                Ok(ResponseBody::Whole(answer)) => break answer,
+                // No stream was requested.
+                Ok(ResponseBody::Events(_)) => {
+                    return Err("the model API sent a stream that was not asked for".to_owned());
                 }
                 Err(failure) => failure,
             };
             tries += 1;
             if !failure.may_retry || tries > self.config.max_retries {
-                return Err(format!("the model does not answer: {}", failure.error));
+                return Err(format!("no answer from the model: {}", failure.error));
             }
             let wait = failure
                 .wait
@@ -89,7 +89,7 @@ impl Sampler {
             tokio::time::sleep(wait).await;
         };
         let reply = toolhost_core::wire::reply(&answer, format);
-        let reply = reply.map_err(|error| format!("the model's answer cannot be read: {error}"))?;
+        let reply = reply.map_err(|error| format!("cannot parse the model's answer: {error}"))?;
         let mut text = reply.text;
         let stops = conversation.stop_sequences.iter();
         let stops = stops.filter(|stop| !stop.is_empty());

@@ -1,71 +1,90 @@
-//! One answer of the model: the request, tried again where that may help, and the calls, which start
-//! while the answer comes in and are run once whatever happens to the request.
+//! A turn: one answer of the model, with its request, retries, and calls. Calls start while the
+//! answer streams in, and each runs once whatever happens to the request.
+//!
+//! There are two lists. `calls` belongs to the present answer: one entry per call, pointing at its
+//! runs. `runs` belongs to the turn: every call that was started, in whichever attempt. A failed
+//! attempt clears the first and keeps the second, so that a retry that repeats a call gets the run
+//! that is there.
+//!
+//! | a call of the answer | next |
+//! | --- | --- |
+//! | arrived ([`call_at`](AgentTurn::call_at)) | has a run: it claims that of a failed attempt, or starts, if it can change nothing and needs no approval; otherwise deferred |
+//! | deferred (in `early`) | at the end of the answer ([`start_deferred`](AgentTurn::start_deferred)): started, or undecided |
+//! | undecided | started or refused, by the user's decision; calls that it may affect wait with it |
+//! | cut off, or refused | has a run that has ended with an error |
+//!
+//! | a run | by |
+//! | --- | --- |
+//! | waiting (in `waiting`), only if calls must not be parallel | [`start`](AgentTurn::start) |
+//! | running in the batch | [`add`](AgentTurn::add) |
+//! | has its result | [`ended`](AgentTurn::ended) |
+//! | unclaimed: of a failed attempt; claimed by the same call of a later one, or cancelled with the turn | [`forget_answer`](AgentTurn::forget_answer), [`claim`](AgentTurn::claim), [`finish`](AgentTurn::finish) |
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
 
-use super::client::{Begun, Failure};
+use super::model_client::{FailedRequest, ResponseBody};
 use super::observer::{Event, Observer};
 use super::results::key;
+use super::retry::backoff;
 use super::{Agent, AgentError};
 use toolhost_core::error::CallError;
-use toolhost_core::host::{At, EarlyCalls};
+use toolhost_core::host::{CallPosition, EarlyCalls};
 use toolhost_core::tool::{ToolCall, ToolResult};
 use toolhost_core::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use toolhost_core::{OpenBatch, Unpacked};
 
-/// A call that is run, or was.
-struct Run {
+/// A call that runs, or has run.
+struct CallRun {
     call: ToolCall,
     key: (String, String),
-    /// Of all calls of the agent.
+    /// Its number among all calls of the agent.
     number: usize,
     result: Option<ToolResult>,
-    /// Whether a call of the answer has it for its own.
+    /// Whether a call of the present answer has claimed it.
     is_claimed: bool,
 }
 
-/// What answers a call of the answer.
+/// The runs of one call of the answer.
 #[derive(Clone, Default)]
-struct Answering {
-    /// Its run; those of the calls inside of it, where it stands for several.
+struct AnsweredCall {
+    /// Its run; for a call that stands for several, those of the inner calls.
     runs: Vec<Option<usize>>,
     unpacked: Option<Unpacked>,
 }
 
-/// A result, and what the model gets for its text if that is another.
-pub(super) struct Ended {
+/// A result, and the text for the model if that differs.
+pub(super) struct CallEnd {
     pub(super) result: ToolResult,
     pub(super) text: Option<String>,
 }
 
-pub(super) struct Turn<'t> {
+pub(super) struct AgentTurn<'t> {
     agent: &'t mut Agent,
     observer: &'t mut dyn Observer,
     batch: OpenBatch,
-    /// The number of the first call, of all calls of the agent.
+    /// The number of the first call, among all calls of the agent.
     first: usize,
-    /// All that began, in whichever try.
-    runs: Vec<Run>,
-    calls: Vec<Answering>,
+    /// All runs, of every attempt.
+    runs: Vec<CallRun>,
+    calls: Vec<AnsweredCall>,
     /// Calls that wait for the answer to be complete.
     early: EarlyCalls,
-    /// Runs that wait for the one before, where calls are not to be parallel.
+    /// Runs that wait for the one before, if calls must not be parallel.
     waiting: VecDeque<usize>,
     began: Option<Instant>,
-    /// Until the last call ended, from when the first began.
+    /// The time from the first call's start to the last call's end.
     wall: Duration,
 }
 
-impl<'t> Turn<'t> {
+impl<'t> AgentTurn<'t> {
     pub(super) fn new(agent: &'t mut Agent, observer: &'t mut dyn Observer) -> Self {
         let batch = agent.host.open_batch_with(agent.call_options());
-        Turn {
+        AgentTurn {
             batch,
             first: agent.calls,
             agent,
@@ -80,13 +99,11 @@ impl<'t> Turn<'t> {
     }
 
     /// The model's answer, and a result for each of its calls.
-    pub(super) async fn run(mut self, body: &RawValue) -> Result<(Reply, Vec<Ended>), AgentError> {
-        let mut waits = ExponentialBuilder::default()
-            .with_jitter()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(20))
-            .with_max_times(self.agent.config.max_retries)
-            .build();
+    pub(super) async fn run(
+        mut self,
+        body: &RawValue,
+    ) -> Result<(Reply, Vec<CallEnd>), AgentError> {
+        let mut waits = backoff(self.agent.config.max_retries);
         let received = loop {
             let failure = match self.attempt(body).await {
                 Ok(received) => break received,
@@ -111,19 +128,19 @@ impl<'t> Turn<'t> {
         Ok((reply, ended))
     }
 
-    /// Sends the request once, and starts calls as they come.
-    async fn attempt(&mut self, body: &RawValue) -> Result<Received, Failure> {
+    /// Sends the request once, and starts calls as they arrive.
+    async fn attempt(&mut self, body: &RawValue) -> Result<Received, FailedRequest> {
         let begun = self.agent.client.send(body, self.agent.stream).await?;
         let events = match begun {
-            Begun::Events(events) => events,
-            Begun::Whole(body) => return self.whole(&body),
+            ResponseBody::Events(events) => events,
+            ResponseBody::Whole(body) => return self.whole(&body),
         };
         let mut decoder =
             Events::new(Some(self.agent.format)).expect("a provider's format streams");
         let mut data = Box::pin(event_data(events));
         while !decoder.is_over() {
             let is_running = self.batch.running() > 0;
-            // When it has said why it ended, and some time has passed.
+            // Once the answer has ended and some time has passed.
             let until = decoder
                 .until()
                 .map(|until| tokio::time::sleep_until(until.into()));
@@ -148,7 +165,7 @@ impl<'t> Turn<'t> {
             let deltas = deltas.map_err(|error| self.agent.client.undecoded(error))?;
             self.take(deltas);
         }
-        // The connection can serve the next request if its last bytes are read; nobody waits for them.
+        // The connection can be reused if its last bytes are read, which nobody needs to wait for.
         tokio::spawn(async move {
             let rest = data.for_each(|_| std::future::ready(()));
             tokio::time::timeout(Duration::from_secs(1), rest).await
@@ -156,17 +173,17 @@ impl<'t> Turn<'t> {
         let finished = decoder.finish();
         let (deltas, received) = finished.map_err(|error| self.agent.client.undecoded(error))?;
         if !received.is_complete {
-            let why = "it ended before the answer did".to_owned();
+            let why = "it ended before the answer was complete".to_owned();
             return Err(self.agent.client.undecoded(DecodeError::Broken { why }));
         }
         self.take(deltas);
         Ok(received)
     }
 
-    /// An answer that came whole: as it was asked for, or because a server does not stream.
-    fn whole(&mut self, body: &[u8]) -> Result<Received, Failure> {
+    /// An answer that was not streamed, by request or because a server does not stream.
+    fn whole(&mut self, body: &[u8]) -> Result<Received, FailedRequest> {
         let reply = wire::reply(body, self.agent.format);
-        // One without a word is an error of its own.
+        // An empty one is an error of its own.
         let reply = reply.and_then(
             |reply| match reply.text.is_empty() && reply.calls.is_empty() {
                 true => Ok(reply),
@@ -199,7 +216,8 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// A call is known whole: it starts if it may do so before the answer is complete, unless it has started already.
+    /// A call has arrived: it starts if it may do so before the answer is complete, unless it is
+    /// running already.
     fn call(&mut self, position: usize, mut call: ToolCall) {
         self.agent.names.restore(std::slice::from_mut(&mut call));
         // OpenAI's results need an id, and some servers give none.
@@ -220,8 +238,8 @@ impl<'t> Turn<'t> {
         }
     }
 
-    fn call_at(&mut self, at: At, call: ToolCall) {
-        // What ran for a try that failed has not seen what this answer changes before it.
+    fn call_at(&mut self, at: CallPosition, call: ToolCall) {
+        // A run of a failed attempt has not seen what this answer changes before it.
         let may_start = self.may_start_early(at, &call);
         if may_start && self.claim(at, &call) {
             self.early.note(at.0);
@@ -234,7 +252,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    fn may_start_early(&self, at: At, call: &ToolCall) -> bool {
+    fn may_start_early(&self, at: CallPosition, call: &ToolCall) -> bool {
         let is_its_turn = self.agent.config.parallel || self.early.is_next(at);
         is_its_turn
             && self
@@ -242,15 +260,15 @@ impl<'t> Turn<'t> {
                 .may_start(&self.agent.host, &self.agent.options.whose, at, call)
     }
 
-    /// Has a call begin and end with an error.
-    fn refuse(&mut self, at: At, call: ToolCall, error: CallError) {
+    /// Begins and ends a call with an error.
+    fn refuse(&mut self, at: CallPosition, call: ToolCall, error: CallError) {
         let run = self.begin(at, call);
         let result = self.batch.refuse(&self.runs[run].call, error);
         self.ended(run, result);
     }
 
-    /// Has a call of the answer have the run of the same call in a try that failed.
-    fn claim(&mut self, at: At, call: &ToolCall) -> bool {
+    /// Gives a call of the answer the run of the same call from a failed attempt.
+    fn claim(&mut self, at: CallPosition, call: &ToolCall) -> bool {
         let key = key(call);
         let runs = self.runs.iter_mut().enumerate();
         let mut same = runs.filter(|(_, run)| !run.is_claimed && run.key == key);
@@ -264,14 +282,14 @@ impl<'t> Turn<'t> {
         true
     }
 
-    fn answering(&mut self, position: usize) -> &mut Answering {
+    fn answering(&mut self, position: usize) -> &mut AnsweredCall {
         if self.calls.len() <= position {
-            self.calls.resize(position + 1, Answering::default());
+            self.calls.resize(position + 1, AnsweredCall::default());
         }
         &mut self.calls[position]
     }
 
-    fn place(&mut self, (position, part): At, run: usize) {
+    fn place(&mut self, (position, part): CallPosition, run: usize) {
         let runs = &mut self.answering(position).runs;
         if runs.len() <= part {
             runs.resize(part + 1, None);
@@ -279,18 +297,18 @@ impl<'t> Turn<'t> {
         runs[part] = Some(run);
     }
 
-    fn begin(&mut self, at: At, call: ToolCall) -> usize {
+    fn begin(&mut self, at: CallPosition, call: ToolCall) -> usize {
         self.began.get_or_insert_with(Instant::now);
         let number = self.agent.calls;
         self.agent.calls += 1;
-        // Ahead of the event: whoever hears of a call can interrupt it.
+        // Before the event: its observer may interrupt the call.
         let token = self.batch.cancellation();
         self.agent.interrupter.set(Some(token));
         self.observer.event(Event::Call {
             number,
             call: &call,
         });
-        self.runs.push(Run {
+        self.runs.push(CallRun {
             key: key(&call),
             call,
             number,
@@ -301,7 +319,7 @@ impl<'t> Turn<'t> {
         self.runs.len() - 1
     }
 
-    fn start(&mut self, at: At, call: ToolCall) {
+    fn start(&mut self, at: CallPosition, call: ToolCall) {
         let run = self.begin(at, call);
         if self.agent.config.parallel || self.batch.running() == 0 {
             self.add(run);
@@ -337,7 +355,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// The answer so far is void; what runs goes on.
+    /// Voids the answer so far; its runs go on.
     fn forget_answer(&mut self) {
         self.calls.clear();
         self.early = EarlyCalls::default();
@@ -346,7 +364,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// Waits, and meanwhile takes the results of what runs.
+    /// Waits, and collects results meanwhile.
     async fn pause(&mut self, wait: Duration) {
         let mut over = std::pin::pin!(tokio::time::sleep(wait));
         loop {
@@ -359,20 +377,20 @@ impl<'t> Turn<'t> {
     }
 
     /// A result for each call of the answer, in their order.
-    async fn results(&mut self, received: &Received) -> Vec<Ended> {
+    async fn results(&mut self, received: &Received) -> Vec<CallEnd> {
         for position in &received.reply.cut {
-            // One that waits has been cut off all the same where the API calls it malformed.
+            // A deferred call that the API calls malformed was cut off all the same.
             self.early.forget(*position);
-            *self.answering(*position) = Answering::default();
+            *self.answering(*position) = AnsweredCall::default();
             let mut call = received.reply.calls[*position].clone();
             self.agent.names.restore(std::slice::from_mut(&mut call));
             self.refuse((*position, 0), call, received.reply.cut_error());
         }
-        // In their order, now that the answer is complete.
+        // The answer is complete: the calls that waited for it start, in their order.
         for (at, call) in self.early.take_deferred() {
             self.start(at, call);
         }
-        // Not for what only a try that failed asked for.
+        // Only runs that this answer has claimed count.
         let is_open = |turn: &Self| {
             let mut runs = turn.calls.iter().flat_map(|call| &call.runs).flatten();
             runs.any(|run| turn.runs[*run].result.is_none())
@@ -400,11 +418,11 @@ impl<'t> Turn<'t> {
         all
     }
 
-    /// The result of a run, or that of a call that had none.
-    fn end(&mut self, run: Option<usize>, call: &ToolCall) -> Ended {
+    /// The result of a run, or of a call that has none.
+    fn end(&mut self, run: Option<usize>, call: &ToolCall) -> CallEnd {
         let Some(run) = run else {
             let result = self.batch.refuse(call, CallError::cut_off());
-            return Ended { result, text: None };
+            return CallEnd { result, text: None };
         };
         let is_interrupted = self.batch.cancellation().is_cancelled();
         let run = &mut self.runs[run];
@@ -419,10 +437,10 @@ impl<'t> Turn<'t> {
             }
             _ => self.agent.results.text(&run.call, &result),
         };
-        Ended { result, text }
+        CallEnd { result, text }
     }
 
-    /// Ends what still runs: calls that only a try that failed asked for.
+    /// Cancels what still runs: calls that only a failed attempt asked for.
     async fn finish(&mut self) {
         self.batch.cancel();
         while let Some((run, result)) = self.batch.next().await {
@@ -434,21 +452,21 @@ impl<'t> Turn<'t> {
 }
 
 /// The one result of a call that stands for several.
-fn folded(unpacked: &Unpacked, ends: Vec<Ended>) -> Ended {
+fn folded(unpacked: &Unpacked, ends: Vec<CallEnd>) -> CallEnd {
     let text = ends.iter().any(|ended| ended.text.is_some()).then(|| {
         let texts = ends.iter();
         let texts = texts.map(|ended| ended.text.clone().unwrap_or_else(|| ended.result.to_text()));
         unpacked.text(&texts.collect::<Vec<_>>())
     });
     let results = ends.into_iter().map(|ended| ended.result);
-    Ended {
+    CallEnd {
         result: unpacked.fold(results.collect()),
         text,
     }
 }
 
-/// Gives the calls of a message the ids that their results have, where it has none.
-fn give_ids(reply: &mut Reply, ended: &[Ended]) {
+/// Sets missing ids of a message's calls to those of their results.
+fn give_ids(reply: &mut Reply, ended: &[CallEnd]) {
     let lacks_id = |call: &ToolCall| call.id.as_deref().is_none_or(str::is_empty);
     if !reply.calls.iter().any(lacks_id) {
         return;

@@ -1,30 +1,31 @@
-//! Somebody's approval, before tools run: [`AskFirst`].
+//! Approval of calls by the user, before tools run: the hook [`AskFirst`].
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use futures_util::future::BoxFuture;
 
 use crate::hook::{Decision, Hook};
+use crate::locks;
 use crate::tool::{Tool, ToolCall};
 
-/// Whether a call may run.
+/// The user's decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Approval {
-    /// This one.
+    /// The call may run.
     Yes,
-    /// Not this one.
+    /// The call must not run.
     No,
-    /// This one, and all others of the same tool.
+    /// This call and all others of the same tool may run.
     Always,
 }
 
-/// Asks somebody.
+/// The function that asks the user.
 type Ask = dyn for<'a> Fn(&'a Tool, &'a ToolCall) -> BoxFuture<'a, Approval> + Send + Sync;
 
-/// A hook that asks before a tool runs that does not say that it changes nothing: about one call after the other, in the
-/// order in which they were made.
+/// A hook that asks before every call of a tool that is not declared read-only: about one call after
+/// the other, in the order in which they were made.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -33,7 +34,7 @@ type Ask = dyn for<'a> Fn(&'a Tool, &'a ToolCall) -> BoxFuture<'a, Approval> + S
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), toolhost::LoadError> {
-/// // Somebody who allows what goes to Ada. A question may take as long as it likes.
+/// // Approves mail to Ada. A decision may take any time.
 /// let approval = AskFirst::new(|_tool, call| {
 ///     Box::pin(async {
 ///         match call.arguments.contains("ada@") {
@@ -58,12 +59,13 @@ type Ask = dyn for<'a> Fn(&'a Tool, &'a ToolCall) -> BoxFuture<'a, Approval> + S
 /// ```
 pub struct AskFirst {
     ask: Box<Ask>,
-    /// Tools that need not be asked about again, each with its provider: another may come to offer its name.
+    /// Tools that are always approved, each with its provider: after a reload another provider may
+    /// offer a tool of the same name.
     always: Mutex<HashSet<(String, String)>>,
 }
 
 impl AskFirst {
-    /// Asks by `ask`, which is given a tool and a call of it as it would run.
+    /// Asks by calling `ask` with a tool and a call of it, as it would run.
     pub fn new<F>(ask: F) -> Self
     where
         F: for<'a> Fn(&'a Tool, &'a ToolCall) -> BoxFuture<'a, Approval> + Send + Sync + 'static,
@@ -75,7 +77,7 @@ impl AskFirst {
     }
 
     fn always(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
-        self.always.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.always)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The audit log: one JSON line for every call and every denial.
 //!
-//! A line is on its way to the disk, in one write, before its call's result is seen: a crash of this
-//! process loses none, one of the machine what its file system had not yet written. A log that was moved or
-//! removed, as rotations do, is reopened before the next line.
+//! A line is written, in a single write, before its call's result is returned: a crash of this
+//! process loses none, a crash of the machine what the file system had not written yet. A log that
+//! was moved or removed, as by rotation, is reopened before the next line.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::digest::sha256;
 use crate::error::CallError;
+use crate::locks;
 use crate::manifest::{AuditConfig, OnAuditError};
 use crate::mask::Mask;
 use crate::paths::{HostFile, Paths, Purpose};
@@ -23,24 +24,24 @@ use crate::tool::{Repair, ToolCall, Usage};
 
 pub(crate) struct AuditLog {
     config: AuditConfig,
-    /// Whatever the working folder becomes.
+    /// Absolute, as the working folder may change.
     path: PathBuf,
     paths: Arc<Paths>,
-    lines: Mutex<Lines<File>>,
+    lines: Mutex<AuditWriter<File>>,
 }
 
-/// Bytes of lines that are kept until they can be written.
-const MOST_UNWRITTEN: usize = 1 << 20;
+/// The most bytes of lines buffered until they can be written.
+const MAX_UNWRITTEN: usize = 1 << 20;
 
-struct Lines<W> {
+struct AuditWriter<W> {
     out: W,
-    /// What is still to be written, of lines that are not dropped.
+    /// Lines still to be written, if they are not dropped.
     unwritten: Vec<u8>,
-    /// Lines dropped since the log last said so.
+    /// Lines dropped since the log last reported that.
     dropped: u64,
 }
 
-/// What the lines of one call have in common, and where they go.
+/// What the lines of one call have in common, and the log.
 pub(crate) struct CallAudit {
     log: Arc<AuditLog>,
     subject: Subject,
@@ -59,13 +60,13 @@ struct Subject {
     arguments: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     repairs: Vec<Repair>,
-    /// By the paths that the guest has for them.
+    /// Keyed by guest path.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     folders: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
-struct Line<'a, T> {
+struct AuditLine<'a, T> {
     event: &'static str,
     time: String,
     #[serde(flatten)]
@@ -80,7 +81,7 @@ struct Denial<'a> {
 }
 
 #[derive(Serialize)]
-struct Ended {
+struct EndedLine {
     /// `ok` or the error's code.
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +100,7 @@ struct Dropped {
 }
 
 impl AuditLog {
-    /// Opens the log to append to it.
+    /// Opens the log for appending.
     pub(crate) fn open(config: &AuditConfig, paths: &Arc<Paths>) -> io::Result<AuditLog> {
         let path = std::path::absolute(&config.path)?;
         let (out, unwritten) = open(&path, paths)?;
@@ -107,7 +108,7 @@ impl AuditLog {
             config: config.clone(),
             path,
             paths: paths.clone(),
-            lines: Mutex::new(Lines {
+            lines: Mutex::new(AuditWriter {
                 out,
                 unwritten,
                 dropped: 0,
@@ -115,11 +116,11 @@ impl AuditLog {
         })
     }
 
-    /// Whether it could be opened, as far as that can be told without making it.
+    /// Checks that it could be opened, without creating it.
     ///
     /// # Errors
     ///
-    /// It is something else, may not be written, or has no folder to be made in.
+    /// It is not a file, not writable, or its folder does not exist.
     pub(crate) fn check(config: &AuditConfig, paths: &Paths) -> io::Result<()> {
         let path = &config.path;
         paths.check_way(&HostFile::new(path, Purpose::AuditLog))?;
@@ -141,11 +142,11 @@ impl AuditLog {
         }
     }
 
-    /// Whether a call may run.
+    /// Checks that a call may run.
     ///
     /// # Errors
     ///
-    /// An earlier line is still not written, and is not to be dropped.
+    /// An earlier line is still unwritten, and must not be dropped.
     pub(crate) fn ready(&self) -> Result<(), String> {
         match self.config.on_error {
             OnAuditError::Drop => Ok(()),
@@ -172,7 +173,7 @@ impl AuditLog {
                 }
             }),
             OnAuditError::Drop => {
-                let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lines = locks::lock(&self.lines);
                 match self.follow(&mut lines) {
                     Ok(()) => lines.offer(&line),
                     Err(_) => lines.dropped += 1,
@@ -182,13 +183,13 @@ impl AuditLog {
         }
     }
 
-    /// Reopens the log where it was moved or removed since.
-    fn follow(&self, lines: &mut Lines<File>) -> io::Result<()> {
+    /// Reopens the log if it was moved or removed.
+    fn follow(&self, lines: &mut AuditWriter<File>) -> io::Result<()> {
         if !is_elsewhere(&lines.out, &self.path)? {
             return Ok(());
         }
         let (out, mut unwritten) = open(&self.path, &self.paths)?;
-        // What was begun there ends there, unless nobody could read it any more.
+        // A line begun in the old file is finished there, unless it has been removed.
         if !is_removed(&lines.out)? {
             lines.flush()?;
         }
@@ -200,12 +201,12 @@ impl AuditLog {
 
     fn with_lines(
         &self,
-        run: impl FnOnce(&mut Lines<File>) -> io::Result<()>,
+        run: impl FnOnce(&mut AuditWriter<File>) -> io::Result<()>,
     ) -> Result<(), String> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = locks::lock(&self.lines);
         run(&mut lines).map_err(|error| {
             let path = self.config.path.display();
-            format!("the audit log {path} cannot be written: {error}")
+            format!("cannot write the audit log {path}: {error}")
         })
     }
 }
@@ -215,12 +216,12 @@ impl Drop for AuditLog {
         let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
         if lines.dropped > 0 {
             let path = self.config.path.display();
-            tracing::warn!("the audit log {path} lacks {} lines", lines.dropped);
+            tracing::warn!("the audit log {path} is missing {} lines", lines.dropped);
         }
     }
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write> AuditWriter<W> {
     /// Writes a line, now or, after an error, before any other.
     fn keep(&mut self, line: &[u8]) -> io::Result<()> {
         if let Err(error) = self.flush() {
@@ -236,10 +237,11 @@ impl<W: Write> Lines<W> {
         self.flush()
     }
 
-    /// Keeps a line to be written later.
+    /// Buffers a line.
     fn put_off(&mut self, line: &[u8]) {
-        // Of what is refused because of this log itself, no more than is room for.
-        match self.unwritten.len() + line.len() > MOST_UNWRITTEN {
+        // Bounded: calls that are refused because of this log are logged only as far as there is
+        // room.
+        match self.unwritten.len() + line.len() > MAX_UNWRITTEN {
             true => self.dropped += 1,
             false => self.unwritten.extend_from_slice(line),
         }
@@ -247,7 +249,7 @@ impl<W: Write> Lines<W> {
 
     /// Writes a line or drops it.
     fn offer(&mut self, line: &[u8]) {
-        // Of a line that was begun the rest is never dropped.
+        // The rest of a line that was begun is never dropped.
         if self.flush().is_err() {
             self.dropped += 1;
             return;
@@ -283,8 +285,7 @@ impl<W: Write> Lines<W> {
 }
 
 impl CallAudit {
-    /// For a call of a tool and its plugin, by that's name and digest, or of none. An MCP server has no
-    /// digest.
+    /// For a call of a tool and its plugin, by name and digest. An MCP server has no digest.
     pub(crate) fn new(
         log: &Arc<AuditLog>,
         call: &ToolCall,
@@ -314,7 +315,7 @@ impl CallAudit {
         }
     }
 
-    /// Whose call it is, and the folders that it has for that.
+    /// Adds the client of the call and its own folders.
     pub(crate) fn of(
         mut self,
         client: Option<&str>,
@@ -331,24 +332,24 @@ impl CallAudit {
         self
     }
 
-    /// Its arguments were repaired first.
+    /// Adds the repairs of its arguments.
     pub(crate) fn repaired(mut self, repairs: &[Repair]) -> CallAudit {
         self.subject.repairs = repairs.to_vec();
         self
     }
 
     pub(crate) fn denial(&self, denied: &str) {
-        // What cannot be written now fails the call at its end.
+        // If it cannot be written now, the call fails at its end.
         let _ = self
             .log
             .write("denial", Some(&self.subject), Denial { denied });
     }
 
-    /// For a call that nobody waits for any more.
+    /// For a call that was dropped.
     pub(crate) fn abandoned(&self, after: std::time::Duration) {
-        let detail = Ended {
+        let detail = EndedLine {
             outcome: "cancelled",
-            error: Some("the caller dropped it".to_owned()),
+            error: Some("dropped by the caller".to_owned()),
             queue_ms: 0.0,
             run_ms: after.as_micros() as f64 / 1000.0,
             cpu_ms: 0.0,
@@ -361,7 +362,7 @@ impl CallAudit {
 
     /// # Errors
     ///
-    /// The line could not be written, and is not to be dropped.
+    /// The line could not be written, and must not be dropped.
     pub(crate) fn ended(
         &self,
         error: Option<&CallError>,
@@ -369,7 +370,7 @@ impl CallAudit {
         denials: u64,
     ) -> Result<(), String> {
         let ms = |time: std::time::Duration| time.as_micros() as f64 / 1000.0;
-        let detail = Ended {
+        let detail = EndedLine {
             outcome: error.map_or("ok", |error| error.code()),
             error: error.map(ToString::to_string),
             queue_ms: ms(usage.queue),
@@ -383,18 +384,18 @@ impl CallAudit {
     }
 }
 
-/// Opens a log to append to it, and gives what is to be written first: a line that a crash cut off stays a line of
-/// its own.
+/// Opens a log for appending. Returns what has to be written first: a newline after a line that a
+/// crash cut off.
 fn open(path: &Path, paths: &Paths) -> io::Result<(File, Vec<u8>)> {
     let mut file = paths.open_to_append(path)?;
     let mut unwritten = Vec::new();
-    // Writing to a pipe waits for whoever reads it, and with it would every call.
+    // Writing to a pipe would block every call on its reader.
     #[cfg(unix)]
     if std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type()) {
         return Err(io::Error::other("it is a pipe"));
     }
-    if let Err(why) = crate::private::check_file(&file, path) {
-        tracing::warn!("the audit log proves nothing: {why}");
+    if let Err(why) = crate::private_files::check_file(&file, path) {
+        tracing::warn!("the audit log could have been tampered with: {why}");
     }
     if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
         let mut last = [0];
@@ -406,7 +407,7 @@ fn open(path: &Path, paths: &Paths) -> io::Result<(File, Vec<u8>)> {
     Ok((file, unwritten))
 }
 
-/// Whether an open file is not what the path leads to.
+/// Whether an open file is no longer what its path leads to.
 #[cfg(unix)]
 fn is_elsewhere(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
@@ -415,7 +416,7 @@ fn is_elsewhere(file: &File, path: &Path) -> io::Result<bool> {
     Ok(there != Some(id(file.metadata()?)))
 }
 
-/// Files have no identity here that could be compared.
+/// Without file identity this cannot be told.
 #[cfg(not(unix))]
 fn is_elsewhere(_: &File, path: &Path) -> io::Result<bool> {
     Ok(path.metadata().is_err())
@@ -433,7 +434,7 @@ fn is_removed(_: &File) -> io::Result<bool> {
 }
 
 fn line(event: &'static str, subject: Option<&Subject>, detail: impl Serialize) -> Vec<u8> {
-    let line = Line {
+    let line = AuditLine {
         event,
         time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         subject,
@@ -450,7 +451,7 @@ fn line(event: &'static str, subject: Option<&Subject>, detail: impl Serialize) 
 mod tests {
     use super::*;
 
-    /// A disk with so much room.
+    /// A disk with limited room.
     struct Disk {
         written: Vec<u8>,
         room: usize,
@@ -472,8 +473,8 @@ mod tests {
         }
     }
 
-    fn lines(room: usize) -> Lines<Disk> {
-        Lines {
+    fn lines(room: usize) -> AuditWriter<Disk> {
+        AuditWriter {
             out: Disk {
                 written: Vec::new(),
                 room,
@@ -483,7 +484,7 @@ mod tests {
         }
     }
 
-    fn text(lines: &Lines<Disk>) -> &str {
+    fn text(lines: &AuditWriter<Disk>) -> &str {
         std::str::from_utf8(&lines.out.written).unwrap()
     }
 

@@ -1,5 +1,5 @@
-//! The plugin interface as Rust, generated from `wit/`: the world of every plugin, and one for each
-//! interface that a plugin may export beside its tools.
+//! Rust bindings of the plugin interface, generated from `wit/`: the world of every plugin, and one
+//! for each interface that a plugin may export in addition.
 
 #![allow(missing_docs, unreachable_pub)]
 

@@ -1,4 +1,4 @@
-//! wasmtime, configured once: what it allocates, how it interrupts, what guests may import.
+//! The wasmtime engine: allocation, interruption, and what guests may import.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,51 +12,51 @@ use wasmtime::{
 };
 
 use crate::error::LoadError;
-use crate::private;
+use crate::private_files;
 use crate::sandbox::{
     CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE, link,
 };
 
-/// How often a guest that computes gives way to others, and the grain of deadlines.
+/// How often a computing guest yields, and the granularity of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
 
-/// What the host may use of a call's stack, beside the guest.
+/// The stack for the host's own frames of a call, beside the guest's.
 const HOST_STACK: usize = 1536 << 10;
 
-/// Memory that a slot of the pool keeps between calls: resetting it is much cheaper than having it
-/// paged in again.
+/// Memory of a pool slot kept resident between calls: resetting it is much cheaper than page
+/// faults.
 const KEEP_RESIDENT: usize = 2 << 20;
 
-/// What is kept beside compiled code: see [`CodeCache::folder`].
-pub(crate) const BESIDE: &str = "mcp";
+/// The name of the folder beside compiled code: see [`CodeCache::folder`].
+pub(crate) const SIDE_FOLDER: &str = "mcp";
 
-/// What the engine must provide for.
+/// The engine's settings.
 pub(crate) struct EngineConfig {
     /// Instances alive at once.
     pub(crate) instances: usize,
     /// The guests' call stack.
     pub(crate) stack: ByteSize,
-    /// Where compiled code is kept between starts.
+    /// Where compiled code is cached.
     pub(crate) cache: CodeCache,
 }
 
-/// Where compiled code is kept between starts.
+/// Where compiled code is cached.
 ///
-/// What is read from there is run as native code: a folder that others own or may write to is not used.
+/// Cached code is executed natively, so a folder that others own or may write is not used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodeCache {
     /// wasmtime's folder in the user's cache folder.
     #[default]
     User,
-    /// This folder, an absolute path; it is made if it does not exist.
+    /// This folder, an absolute path; created if it does not exist.
     Folder(PathBuf),
     /// Nowhere: plugins are compiled at every start.
     Off,
 }
 
 impl CodeCache {
-    /// The folders that it and what lies beside it are in.
+    /// The folders that contain the cache and what lies beside it.
     pub fn folders(&self) -> Vec<PathBuf> {
         let own = match self {
             CodeCache::Off => return Vec::new(),
@@ -66,15 +66,15 @@ impl CodeCache {
             },
             CodeCache::Folder(folder) => folder.clone(),
         };
-        let beside = self.folder(BESIDE);
+        let beside = self.folder(SIDE_FOLDER);
         std::iter::once(own).chain(beside).collect()
     }
 
-    /// A folder beside it for what else is kept between starts. It need not exist.
+    /// A folder beside it for other caches. It need not exist.
     pub(crate) fn folder(&self, name: &str) -> Option<PathBuf> {
         let folder = match self {
             CodeCache::Off => return None,
-            // wasmtime removes from its own folder what it does not know.
+            // wasmtime removes unknown files from its own folder.
             CodeCache::User => user_folder()?.parent()?.join("toolhost").join(name),
             CodeCache::Folder(folder) => {
                 let mut beside = folder.file_name()?.to_owned();
@@ -82,12 +82,12 @@ impl CodeCache {
                 folder.with_file_name(beside)
             }
         };
-        // What others write there is not gone by.
-        private::check_folder(&folder).ok().map(|()| folder)
+        // What others may write is not trusted.
+        private_files::check_folder(&folder).ok().map(|()| folder)
     }
 }
 
-/// wasmtime's folder for the user. A cache starts a thread, so it is asked for once.
+/// wasmtime's folder for the user. Looked up once, as a cache starts a thread.
 fn user_folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
@@ -110,11 +110,11 @@ impl Engine {
         let cache = open_cache(&config.cache);
         let engine = match wasmtime::Engine::new(&pooling(config, &cache)) {
             Ok(engine) => engine,
-            // The address space may be bounded.
+            // The address space may be limited.
             Err(reason) => {
                 warn!(
-                    "no pool of {} instances could be reserved ({reason:#}): calls will be slower; \
-                     a lower max-concurrency needs less address space",
+                    "could not reserve a pool of {} instances ({reason:#}): calls will be slower; a lower \
+                     `max-concurrency` needs less address space",
                     config.instances
                 );
                 wasmtime::Engine::new(&base(config, &cache)).map_err(error)?
@@ -133,13 +133,13 @@ fn base(engine: &EngineConfig, cache: &Option<Cache>) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(stack)
         .async_stack_size(stack + HOST_STACK)
-        // No guest needs them, and they are code that would have to be right. Without the first, 48.0.8
-        // has an abort that a guest can reach (GHSA-rc4p-x33f-vpr2).
+        // Guests do not need these proposals, and they are code that would have to be right.
+        // Without the first, 48.0.8 has an abort that a guest can reach (GHSA-rc4p-x33f-vpr2).
         .wasm_gc(false)
         .wasm_memory64(false)
-        // Component-model async costs every call of every plugin, and WASI 0.2 does without.
+        // Component-model async costs every call of every plugin, and WASI 0.2 does not use it.
         .concurrency_support(false)
-        // Both would be read at every start, for nothing but line numbers in a debug log.
+        // Both would be read at every start, only for line numbers in a debug log.
         .generate_address_map(false)
         .native_unwind_info(false)
         .cache(cache.clone());
@@ -160,20 +160,20 @@ fn pooling(config: &EngineConfig, cache: &Option<Cache>) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES_PER_INSTANCE)
         .max_memories_per_module(MEMORIES_PER_INSTANCE)
         .max_tables_per_module(TABLES_PER_INSTANCE)
-        // As much as 32 bits can address: it is reserved anyway, and the limiter bounds what is used.
+        // The 32-bit address space: it is reserved anyway, and the limiter bounds what is used.
         .max_memory_size(4 << 30)
         .table_elements(100_000)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(16 << 10)
-        // Where the kernel has it: Linux 6.7 and newer.
+        // On Linux 6.7 and newer.
         .pagemap_scan(Enabled::Auto);
     let mut base = base(config, cache);
     base.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     base
 }
 
-/// The cache spares time and nothing depends on it: without one, a warning is enough.
+/// The cache only saves time: if it cannot be opened, a warning is enough.
 fn open_cache(cache: &CodeCache) -> Option<Cache> {
     let mut config = CacheConfig::new();
     match cache {
@@ -184,42 +184,41 @@ fn open_cache(cache: &CodeCache) -> Option<Cache> {
         }
     }
     if let CodeCache::Folder(folder) = cache {
-        // Before anything is made in it.
-        believed(folder)?;
+        // Before anything is created in it.
+        check_private(folder)?;
     }
     match new_cache(config) {
-        Ok(cache) => believed(cache.directory()).map(|()| cache),
+        Ok(cache) => check_private(cache.directory()).map(|()| cache),
         Err(error) => {
-            warn!("compiled plugins will not be kept for the next start: {error:#}");
+            warn!("compiled plugins will not be cached: {error:#}");
             None
         }
     }
 }
 
-/// wasmtime panics where there is no thread to be had for it.
+/// wasmtime panics if it cannot start a thread for it.
 fn new_cache(config: CacheConfig) -> wasmtime::Result<Cache> {
     let cache = std::panic::catch_unwind(|| Cache::new(config));
-    cache.unwrap_or_else(|_| Err(wasmtime::Error::msg("no thread can be started")))
+    cache.unwrap_or_else(|_| Err(wasmtime::Error::msg("cannot start a thread")))
 }
 
-/// What is in a folder that others may write is not run.
-fn believed(folder: &Path) -> Option<()> {
-    let checked = private::check_folder(folder);
+/// `None` for a folder that others may write, whose code must not be run.
+fn check_private(folder: &Path) -> Option<()> {
+    let checked = private_files::check_folder(folder);
     checked
         .inspect_err(|why| {
             warn!(
-                "the code cache {} is not used, and plugins are compiled at every start: {why}; let the folder be \
-                 yours alone, or name another by TOOLHOST_CODE_CACHE",
+                "not using the code cache {}, so plugins are compiled at every start: {why}; make sure only you \
+                 can write to the folder, or set TOOLHOST_CODE_CACHE to another",
                 folder.display()
             );
         })
         .ok()
 }
 
-/// Advances the epoch for as long as the engine is in use.
+/// Starts the thread that advances the epoch while the engine is in use.
 ///
-/// A thread of the operating system: a task would be starved by the very guests that it is to
-/// interrupt.
+/// A thread, because a task would be starved by the very guests that it has to interrupt.
 fn start_ticker(engine: &wasmtime::Engine) -> Result<(), LoadError> {
     let engine = engine.weak();
     std::thread::Builder::new()
@@ -233,6 +232,6 @@ fn start_ticker(engine: &wasmtime::Engine) -> Result<(), LoadError> {
         })
         .map(drop)
         .map_err(|error| LoadError::Engine {
-            source: format!("no thread for the ticker: {error}").into(),
+            source: format!("cannot start the ticker thread: {error}").into(),
         })
 }

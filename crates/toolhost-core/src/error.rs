@@ -1,5 +1,4 @@
-//! The two ways in which things go wrong: [`LoadError`], a plugin or manifest is unusable;
-//! [`CallError`], one call failed.
+//! [`LoadError`]: a plugin or manifest is unusable. [`CallError`]: one call failed.
 
 use std::any::Any;
 use std::fmt;
@@ -12,7 +11,7 @@ pub use toolhost_wire::error::{ArgumentProblem, Bound, CallError, Limit};
 
 use crate::printable;
 
-/// Why a host could not be made.
+/// Why a host could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -21,34 +20,34 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: std::io::Error,
     },
     /// Everything that is wrong with the manifest and its plugins.
     #[error("{}", lines(.0))]
     Invalid(Vec<Diagnostic>),
-    /// The engine cannot be made on this machine.
+    /// The engine cannot be created on this machine.
     #[error("cannot start the WebAssembly engine")]
     Engine {
-        /// Why not.
+        /// The error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl LoadError {
-    /// One thing that is wrong, with all of a file.
+    /// One problem, with a file as a whole.
     pub(crate) fn invalid(file: &Path, message: impl Into<String>) -> Self {
         LoadError::Invalid(vec![Diagnostic::new(file, None, message)])
     }
 }
 
-/// One thing that is wrong with a manifest or a plugin.
+/// One problem of a manifest or a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnostic {
     /// The manifest or the plugin's file.
     pub file: PathBuf,
-    /// Where in the manifest.
+    /// The location in the manifest.
     pub at: Option<Location>,
     /// What is wrong.
     pub message: String,
@@ -57,7 +56,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// Something that is wrong in a file, without help.
+    /// A problem in a file, without help.
     #[doc(hidden)]
     pub fn new(file: &Path, at: Option<Location>, message: impl Into<String>) -> Self {
         Diagnostic {
@@ -77,7 +76,7 @@ impl Diagnostic {
         self
     }
 
-    /// The same with help.
+    /// Adds help.
     #[doc(hidden)]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(printable::line(&help.into()).into_owned());
@@ -101,8 +100,8 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// A text that is not what it must be: a rule of the permissions, a header, a host, a URL. It says why, and what to write
-/// instead.
+/// An invalid value: a permission rule, a header, a host, a URL. Its message says why, and what to
+/// write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidValue {
@@ -117,26 +116,26 @@ impl InvalidValue {
     }
 }
 
-/// A place in a text file; both count from 1, columns in characters.
+/// A location in a text file; both numbers count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Line.
+    /// The line.
     pub line: usize,
-    /// Column.
+    /// The column.
     pub column: usize,
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn said_by(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("without a message")
 }
 
-/// The names most like `name`, nearest first: what somebody who mistyped it may have meant.
+/// The known names most similar to `name`, nearest first: suggestions for a typo.
 #[doc(hidden)]
 pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    // A model's name may be of any length, and the distance takes time by the square of it.
+    // A model's name may be of any length, and the distance takes quadratic time.
     if name.len() > 256 {
         return Vec::new();
     }

@@ -1,4 +1,4 @@
-//! What a program has done before and after every call: [`Hook`].
+//! Hooks: code of the embedding program that runs before and after every call ([`Hook`]).
 
 use std::future::ready;
 
@@ -6,23 +6,23 @@ use futures_util::future::BoxFuture;
 
 use crate::tool::{Output, Tool, ToolCall, ToolResult};
 
-/// What becomes of a call; see [`Hook::before`].
+/// The decision about a call; see [`Hook::before`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Decision {
-    /// It runs, if the hooks after this one let it.
+    /// Run it, if the hooks after this one agree.
     Run,
-    /// It does not run, and fails as [denied](crate::CallError::Denied).
+    /// Do not run it: it fails as [denied](crate::CallError::Denied).
     Refuse {
-        /// Why, as the model reads it.
+        /// The reason, as the model reads it.
         why: String,
     },
-    /// It does not run: this is its output.
+    /// Do not run it: its result is this output.
     Answer(Output),
 }
 
-/// Is asked before each call of a host, and told of each result: for approval, caching, limits on cost, tracing.
-/// A host gets one by [`Loader::hook`](crate::Loader::hook).
+/// Runs before each call of a host and after each result: for approval, caching, cost limits,
+/// tracing. Added with [`Loader::hook`](crate::Loader::hook).
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -57,32 +57,35 @@ pub enum Decision {
 /// # }
 /// ```
 pub trait Hook: Send + Sync {
-    /// Whether somebody may have to be asked about calls of that tool, who answers one question at a time: no, unless a
-    /// hook says so.
+    /// Whether a user may have to decide about calls of this tool. `false` by default.
     ///
-    /// Of such calls [`before`](Hook::before) is asked about one at a time, in the order in which they were made, while
-    /// others run. Of an answer of a model that is still coming in none starts
-    /// ([`OpenBatch::add_early`](crate::OpenBatch::add_early)): if it breaks off, nobody was asked in vain.
+    /// [`before`](Hook::before) gets such calls one at a time, in the order in which they were made,
+    /// while other calls run. None of them starts before the model's answer is complete
+    /// ([`OpenBatch::add_early`](crate::OpenBatch::add_early)): the user is not asked about calls of
+    /// an answer that breaks off.
     fn asks_somebody(&self, tool: &Tool) -> bool {
         let _ = tool;
         false
     }
 
-    /// A call is about to wait for its turn. Its arguments are as the tool gets them, repaired if need be. Of calls
-    /// that the host itself refuses (an unknown tool, invalid arguments) it is not asked.
+    /// Called before the call waits for its turn, with the arguments that the tool will get
+    /// (repaired where needed). Not called for calls that the host itself refuses: an unknown tool,
+    /// invalid arguments.
     ///
-    /// While this waits, for a person for instance, the call holds no permit. Calls of the same client that have to
-    /// keep an order with it wait, those of others do not. Arguments that take long to validate are the exception:
-    /// that is done in the call's turn, and this comes after it. A call whose questions are
-    /// [answered](crate::CallOptions::responder) goes on without being asked about again.
+    /// While the future is pending, for example on a user's decision, the call holds no permit.
+    /// Later calls of the same client in the same order domain wait for it; calls of other clients
+    /// do not. Arguments that take long to validate are the exception: they are validated in the
+    /// call's turn, and this runs after that. Not called again when a call continues with
+    /// [replies](crate::CallOptions::responder) to its questions.
     fn before<'a>(&'a self, call: &'a ToolCall, tool: &'a Tool) -> BoxFuture<'a, Decision> {
         let _ = (call, tool);
         Box::pin(ready(Decision::Run))
     }
 
-    /// A call has its result, whatever that is: run, answered by a hook, refused, cancelled. `tool` is `None` where
-    /// there is none of that name. Secrets are masked. This runs on the thread that runs the call: it must not wait.
-    /// Of a call that was dropped it is not told, as there is no result.
+    /// Called when a call has its result, however it ended: run, answered by a hook, refused or
+    /// cancelled. `tool` is `None` if there is no tool of that name. Secrets are masked. Runs on
+    /// the call's thread, so it must not block. Not called for a call whose future was dropped,
+    /// which has no result.
     fn after(&self, call: &ToolCall, tool: Option<&Tool>, result: &ToolResult) {
         let _ = (call, tool, result);
     }

@@ -1,26 +1,26 @@
-//! [`ToolHost`]: every call gets its place in order, a permit in its turn, and one result.
+//! [`ToolHost`]: takes calls, gives each its place in order, its permits and exactly one result.
 
-mod asking;
 mod batch;
-mod early;
-mod fit;
+mod call_options;
+mod call_validation;
+mod early_calls;
 mod hooks;
-mod lanes;
+mod idempotency;
 mod load;
-mod narrow;
-mod nested;
-mod offers;
-mod open;
-mod options;
-mod parallel;
+mod multi_tool_use;
+mod narrowing;
+mod nested_grants;
+mod open_batch;
+mod plugin_queues;
+mod question_rounds;
 mod queue;
-mod repeats;
+mod resources_and_prompts;
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -31,13 +31,14 @@ use tracing::{Instrument, debug_span};
 use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError, said_by};
 use crate::limits::Limits;
+use crate::log_throttle::LogThrottle;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
-use crate::order::{Client, Place};
+use crate::order::{OrderClient, PlaceInOrder};
 use crate::paths::Paths;
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
-use crate::provider::narrowed::GrantsOfCall;
+use crate::provider::narrowed_grants::GrantsOfCall;
 use crate::provider::{
     self, CallContext, NarrowedGrants, NotStarted, Payload, Pin, ProvidedTool, Provider,
     RunOutcome, SchemaOf, ToolNote, ToolProvider,
@@ -46,32 +47,32 @@ use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
-use crate::schema::checking::Allowed;
+use crate::schema::check_scheduling::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
-pub use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
-pub use early::{At, EarlyCalls};
-use fit::Fit;
+pub use call_options::CallOptions;
+use call_validation::FittedCall;
+pub use early_calls::{CallPosition, EarlyCalls};
 use hooks::{HookPlaces, Hooks};
+use idempotency::{KeyDecision, Repeats};
 pub use load::{LoadEvent, Loader, Servers};
-pub use narrow::Narrowed;
-pub use narrow::Whose;
-pub use open::OpenBatch;
-pub use options::CallOptions;
-pub use parallel::Unpacked;
-use queue::{Queue, Ticket};
-use repeats::{Found, Repeats};
+pub use multi_tool_use::Unpacked;
+pub use narrowing::Narrowed;
+pub use narrowing::Whose;
+pub use open_batch::OpenBatch;
+pub use question_rounds::{MAX_ROUNDS, asked_too_often};
+use queue::{CallQueue, QueueTicket};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
-/// It is cheap to clone, and clones share their caps. Its methods run on the tokio runtime they
-/// are called on, of either flavour; the multi-threaded one lets calls compute in parallel.
+/// Cheap to clone; clones share their concurrency limits. Its methods run on the tokio runtime they
+/// are called on, of either flavour; with the multi-threaded one, calls compute in parallel.
 #[derive(Clone)]
 pub struct ToolHost {
-    /// The tools of one time: see [`ToolHost::renewed`].
+    /// A snapshot of the tools; [`ToolHost::renewed`] makes a newer one.
     registry: Arc<Registry>,
-    shared: Arc<Shared>,
+    shared: Arc<HostShared>,
 }
 
 impl std::fmt::Debug for ToolHost {
@@ -82,52 +83,59 @@ impl std::fmt::Debug for ToolHost {
     }
 }
 
-struct Shared {
-    /// Those of the providers that offer more than tools.
+struct HostShared {
+    /// The plugins that offer resources, prompts or completion.
     plugins: Vec<LoadedPlugin>,
-    own: offers::Own,
+    own: resources_and_prompts::StaticContent,
     owners: Arc<ResourceOwners>,
-    queue: Queue,
+    queue: CallQueue,
     max_concurrency: usize,
     /// The secrets of all providers.
     mask: Arc<Mask>,
     audit: Option<Arc<AuditLog>>,
     hooks: Option<Hooks>,
     repeats: Repeats,
-    /// Whether arguments are repaired.
+    /// Throttles the warnings of plugins that cannot list their resources.
+    unlisted: LogThrottle,
+    /// Whether arguments are repaired before they are validated.
     repairs: bool,
-    /// Whether it is only there to be looked at.
+    /// Whether the host was loaded by [`Loader::survey`](crate::Loader::survey): it lists tools and
+    /// runs none.
     is_survey: bool,
-    /// Where guests may write, and where they may not.
+    /// Which folders guests may write, and which files are protected there.
     paths: Arc<Paths>,
 }
 
-/// What a call proves to be as it is handed over: its places are taken then.
+/// What kind of call was handed over. Its places in order are taken at that moment.
 enum HandedOver {
     One(Arrival, ToolCall),
-    /// Several calls in one.
+    /// Several calls in one (`multi_tool_use.parallel`).
     Several(Vec<Arrival>, Unpacked),
-    /// One with an idempotency key, and whether it was made before.
-    Once(ToolCall, Found, bool),
+    /// A call with an idempotency key, and whether the key was seen before.
+    Once(ToolCall, KeyDecision, bool),
     Refused(ToolCall, CallError),
 }
 
-/// The places that were taken for a call ahead of its run: its own, or those of the calls inside.
+/// The places in order taken for a call before it runs: its own, or those of the calls inside it.
 #[derive(Default)]
-pub struct Places(std::vec::IntoIter<Taken>);
+pub struct TakenPlaces {
+    /// The tools of the host that took the places.
+    registry: Weak<Registry>,
+    taken: std::vec::IntoIter<TakenPlace>,
+}
 
-/// A call's place in order, where it has to keep one, and what it has of what its provider is granted.
-pub(crate) struct Taken {
-    place: Option<Place>,
+/// The place in order of a call, if it needs one, and its narrowed grants, if it has any.
+pub(crate) struct TakenPlace {
+    place: Option<PlaceInOrder>,
     narrowed: GrantsOfCall,
-    /// Where the hooks have yet to decide.
+    /// The call's places in the lines of the hooks that have not decided yet.
     hooks: Option<HookPlaces>,
 }
 
-/// A call that runs in its place. The place is left once all that the call began with files has
-/// returned: a call that is ended or dropped in the middle of a write does not stop the write.
+/// A running call that holds a place in order. The place is released only when every file operation
+/// that the call started has returned: dropping the call does not stop a write that is under way.
 struct InOrder {
-    place: Option<Place>,
+    place: Option<PlaceInOrder>,
     operations: Operations,
 }
 
@@ -155,18 +163,18 @@ struct LoadedPlugin {
     registered: Arc<Registered>,
 }
 
-/// How a call came to its host.
+/// The state of a call between hand-over and run.
 struct Arrival {
     queued: Instant,
-    /// Its place among the calls that wait, where those are bounded.
-    ticket: Option<Ticket>,
-    /// Dropped once it runs or is among those that wait, for the one behind it.
+    /// Its ticket in the bounded queue, if the queue is bounded.
+    ticket: Option<QueueTicket>,
+    /// Dropped once the call runs or is queued, so that the call behind it may enter the queue.
     entering: Option<oneshot::Sender<()>>,
-    taken: Taken,
+    taken: TakenPlace,
 }
 
 impl Arrival {
-    fn new(taken: Taken) -> Arrival {
+    fn new(taken: TakenPlace) -> Arrival {
         Arrival {
             queued: Instant::now(),
             ticket: None,
@@ -176,40 +184,40 @@ impl Arrival {
     }
 }
 
-/// A plugin that is loaded; see [`ToolHost::plugins`].
+/// A loaded plugin; see [`ToolHost::plugins`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PluginInfo<'a> {
     /// Its configuration.
     pub config: &'a PluginConfig,
-    /// What its component imports, such as `wasi:cli/environment@0.2.6`.
+    /// The imports of its component, such as `wasi:cli/environment@0.2.6`.
     pub imports: &'a [String],
-    /// The permissions that it can make use of, as the manifest has them.
+    /// The permissions that it can use, as written in the manifest.
     pub permissions: &'a [&'static str],
 }
 
-/// What running a call would be; see [`ToolHost::plan`].
+/// What a call would run; see [`ToolHost::plan`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Plan<'a> {
-    /// The tool that is called.
+    /// The tool to call.
     pub tool: &'a Tool,
-    /// What would serve it.
+    /// The provider of the tool.
     pub by: Provider<'a>,
-    /// The arguments as the tool would get them.
+    /// The arguments that the tool would get.
     pub arguments: String,
-    /// What is repaired in them.
+    /// The repairs made to them.
     pub repairs: Vec<Repair>,
 }
 
 impl ToolHost {
-    /// Keeps plugins from a file; whether it may be used by its name is what is returned.
+    /// Protects a file from plugins. Returns whether it may be opened by its name.
     #[doc(hidden)]
     pub fn protect(&self, file: &HostFile) -> std::io::Result<()> {
         self.shared.paths.check_way(file)
     }
 
-    /// Loads the plugins of a manifest with default options; see [`Loader`] for others.
+    /// Loads the plugins of a manifest with default options; [`Loader`] has others.
     ///
     /// # Errors
     ///
@@ -218,8 +226,8 @@ impl ToolHost {
         Loader::new(manifest).load().await
     }
 
-    /// The tools, in the order of the plugins' names and of each plugin's own listing; then those of the
-    /// MCP servers.
+    /// The tools, ordered by plugin name and each plugin's own listing, then those of the MCP
+    /// servers.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -243,18 +251,19 @@ impl ToolHost {
         self.registry.tools.iter().map(|tool| &tool.tool)
     }
 
-    /// The tool that a call of that name is for: the one that has it, or the only one that is left when
-    /// what a model's template left on the name is taken off, such as `functions.`.
+    /// Finds the tool for a name: an exact match, or the only match once a prefix that a model's
+    /// template added (such as `functions.`) is removed.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         let (_, _, tool) = self.registry.find(name)?;
         Some(&tool.tool)
     }
 
-    /// The same, for a client that may call these tools alone, and those of the host itself.
+    /// As [`tool`](ToolHost::tool), for a client that may only call `allowed` and the host's own
+    /// tools.
     ///
     /// # Errors
     ///
-    /// There is none for it.
+    /// There is no such tool for this client.
     #[doc(hidden)]
     pub fn tool_for(
         &self,
@@ -265,7 +274,7 @@ impl ToolHost {
         Ok(&tool.tool)
     }
 
-    /// The plugins, in the order of their names.
+    /// The plugins, ordered by name.
     pub fn plugins(&self) -> impl Iterator<Item = PluginInfo<'_>> {
         self.shared.plugins.iter().map(|loaded| {
             let plugin = &loaded.plugin;
@@ -277,7 +286,7 @@ impl ToolHost {
         })
     }
 
-    /// The MCP servers, in the order of their names.
+    /// The MCP servers, ordered by name.
     pub fn servers(&self) -> impl Iterator<Item = &McpConfig> {
         let providers = self.registry.providers.iter();
         providers.filter_map(|registered| match registered.provider.provenance() {
@@ -286,12 +295,12 @@ impl ToolHost {
         })
     }
 
-    /// What is to be said of tools of MCP servers, beside what is offered: those that are left out, and why.
+    /// The tools of MCP servers that are left out or changed, and why.
     pub fn left_out(&self) -> impl Iterator<Item = (&McpConfig, ToolNote)> {
         self.of_servers(|server| server.left_out())
     }
 
-    /// What the tools of MCP servers say of themselves.
+    /// The pins of the MCP servers' tools: digests of what each tool says about itself.
     pub fn pins(&self) -> impl Iterator<Item = (&McpConfig, Pin)> {
         self.of_servers(|server| server.pins())
     }
@@ -316,9 +325,9 @@ impl ToolHost {
         })
     }
 
-    /// What of the tools' schemas is shown to models and not held against values: patterns that cannot be
-    /// matched in one pass over a text, with look-around or a backreference. Each is the end of a sentence that begins
-    /// with the tool's name.
+    /// Schema patterns that models see but that arguments are not checked against: those with
+    /// look-around or backreferences, which cannot be matched in linear time. Each text is the end
+    /// of a sentence that begins with the tool's name.
     pub fn unenforced(&self) -> impl Iterator<Item = (&Tool, String)> {
         self.registry.tools.iter().flat_map(|tool| {
             let unenforced = tool.unenforced();
@@ -329,8 +338,8 @@ impl ToolHost {
                 };
                 let Unenforced { place, what } = it;
                 let why = format!(
-                    "is not held to what its {of} schema has at {place}: {what}; look-around, backreferences and \
-                     patterns that are too large are shown to the model only"
+                    "has a part in its {of} schema that is not enforced, at {place}: {what}; look-around, \
+                     backreferences and very large patterns are only shown to the model"
                 );
                 (&tool.tool, why)
             })
@@ -348,8 +357,8 @@ impl ToolHost {
         crate::digest::sha256(files.join("\n"))
     }
 
-    /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
-    /// hand, for as long as a call of the tool may take.
+    /// Plans a call without running it. Arguments that take long to validate are validated on the
+    /// current thread, for up to the tool's timeout.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -374,7 +383,7 @@ impl ToolHost {
     ///
     /// # Errors
     ///
-    /// There is no such tool, or the arguments are not what it asks for: what the call would fail with.
+    /// The error that the call would fail with: no such tool, or invalid arguments.
     pub fn plan(&self, call: &ToolCall) -> Result<Plan<'_>, CallError> {
         let fit = self.fit_here(call);
         let (registered, tool) = fit.served_by?;
@@ -386,19 +395,50 @@ impl ToolHost {
         })
     }
 
-    /// The same host with the tools that its providers offer now. Clones keep those they have.
+    /// A host with the tools that its providers offer now. Existing clones keep their snapshot.
     pub fn renewed(&self) -> ToolHost {
         self.with_providers([])
     }
 
-    /// Has what these calls need, of a host that was loaded [lazily](Loader::lazy): starts the MCP servers whose tools
-    /// they are. To know a tool that no provider is known to have, all servers are started. The host that is returned
-    /// has the tools that the servers list now.
+    /// Prepares a [lazily](Loader::lazy) loaded host for these calls: starts the MCP servers that
+    /// offer their tools, or all servers if no provider is known to offer one of them. Returns a
+    /// host with the tools that the servers list now.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be had.
+    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be read. For an unknown
+    /// tool every server counts, since any of them may offer it.
     pub async fn ready_for(&self, calls: &[ToolCall]) -> Result<ToolHost, LoadError> {
+        let (needed, is_known) = self.needed_for(calls);
+        let providers = self.registry.providers.iter().enumerate();
+        let prepared = providers.filter_map(|(index, registered)| {
+            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
+            let is_needed = needed.contains(&index);
+            (is_needed || !is_known && is_server)
+                .then_some(async move { (is_needed, registered.provider.prepare().await) })
+        });
+        let (mut problems, mut others) = (Vec::new(), Vec::new());
+        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
+            match prepared {
+                Err(found) if is_needed => problems.extend(found),
+                Err(found) => others.extend(found),
+                Ok(()) => {}
+            }
+        }
+        let renewed = self.renewed();
+        // If a server does not start, it is unknown whether it offers the tool.
+        if !others.is_empty() && !renewed.needed_for(calls).1 {
+            problems.append(&mut others);
+        }
+        others.iter().for_each(|it| tracing::warn!("{it}"));
+        match problems[..] {
+            [] => Ok(renewed),
+            _ => Err(LoadError::Invalid(problems)),
+        }
+    }
+
+    /// The providers of the called tools, and whether all of the tools are known.
+    fn needed_for(&self, calls: &[ToolCall]) -> (BTreeSet<usize>, bool) {
         let mut needed = BTreeSet::new();
         let mut is_known = true;
         for call in calls {
@@ -414,28 +454,10 @@ impl ToolHost {
                 }
             }
         }
-        let providers = self.registry.providers.iter().enumerate();
-        let prepared = providers.filter_map(|(index, registered)| {
-            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
-            let is_needed = needed.contains(&index);
-            (is_needed || !is_known && is_server)
-                .then_some(async move { (is_needed, registered.provider.prepare().await) })
-        });
-        let mut problems = Vec::new();
-        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
-            match prepared {
-                Err(found) if is_needed => problems.extend(found),
-                Err(found) => found.iter().for_each(|it| tracing::warn!("{it}")),
-                Ok(()) => {}
-            }
-        }
-        match problems[..] {
-            [] => Ok(self.renewed()),
-            _ => Err(LoadError::Invalid(problems)),
-        }
+        (needed, is_known)
     }
 
-    /// The same host with another provider beside its own.
+    /// The same host with one more provider.
     #[doc(hidden)]
     pub fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
         let registered = Registered::new(provider, self.shared.max_concurrency, None);
@@ -449,13 +471,13 @@ impl ToolHost {
         }
     }
 
-    /// Waits until a provider offers other tools than this host knows of, which its
-    /// [renewal](ToolHost::renewed) has; for ever where none can.
+    /// Waits until a provider's tools differ from this snapshot; [`renewed`](ToolHost::renewed)
+    /// then has the new ones. Waits forever if no provider can change its tools.
     pub async fn tools_changed(&self) {
         self.registry.outdated().await;
     }
 
-    /// The longest that a result may be, of whichever tool, in bytes.
+    /// The largest `max-output` of all tools, in bytes.
     #[doc(hidden)]
     pub fn longest_output(&self) -> u64 {
         let providers = self.registry.providers.iter();
@@ -463,18 +485,18 @@ impl ToolHost {
         limits.map(|it| it.max_output.as_u64()).max().unwrap_or(0)
     }
 
-    /// What finds the secrets of the manifest, as it is done to every result and log: for what a
-    /// program prints of its own, such as traces.
+    /// The mask for the manifest's secrets, as applied to every result and log line: for text that
+    /// a program prints itself, such as traces.
     pub fn mask(&self) -> Arc<Mask> {
         self.shared.mask.clone()
     }
 
-    /// Runs one call. It waits for its turn if as many run as may; dropping the future ends the
-    /// call wherever it is.
+    /// Runs one call, after waiting for its turn if the host is at a concurrency limit. Dropping
+    /// the future ends the call wherever it is.
     ///
-    /// A call that may change data which others read or change, or reads such data, takes its place in
-    /// order now, not when the future is first polled: hold no such future without polling it, since
-    /// later calls wait for it.
+    /// A call that may change data which others use, or reads such data, takes its place in order
+    /// now, not when the future is first polled. Do not hold the future without polling it: later
+    /// calls wait for it.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -502,7 +524,8 @@ impl ToolHost {
         async move { self.run_handed_over(arrived, &options).await }
     }
 
-    /// A call that is handed over now, unless its places were taken before.
+    /// Hands a call over now. Its places are taken here unless the options carry places taken
+    /// earlier.
     fn hand_over(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
         let key = match self.key_of(&call, options) {
             Ok(None) => return self.hand_over_to_run(call, options),
@@ -523,11 +546,21 @@ impl ToolHost {
 
     fn hand_over_to_run(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
-        let mut taken = options.take_places();
+        let TakenPlaces {
+            registry,
+            taken: mut before,
+        } = options.take_places();
+        let is_own = std::ptr::eq(registry.as_ptr(), &*self.registry);
         let mut arrival = |call: &ToolCall| {
-            let taken = taken.0.next();
-            let now = || self.take(call, client, allowed, &options.whose);
-            Arrival::new(taken.unwrap_or_else(now))
+            let before = before.next();
+            Arrival::new(match before {
+                Some(before) if is_own => before,
+                // After a reload: the call keeps its place, but gets the grants of this host.
+                before => {
+                    let place = before.and_then(|it| it.place);
+                    self.take_at(place, call, (client, allowed), &options.whose)
+                }
+            })
         };
         match self.unpack(&call) {
             None => HandedOver::One(arrival(&call), call),
@@ -539,9 +572,10 @@ impl ToolHost {
         }
     }
 
-    /// Takes the places that a call with these options has to keep, behind the calls that the same client made before.
+    /// Takes the places in order that a call with these options needs, behind the earlier calls of
+    /// the same client.
     #[doc(hidden)]
-    pub fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
+    pub fn places(&self, call: &ToolCall, options: &CallOptions) -> TakenPlaces {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
         let take = |call: &ToolCall| self.take(call, client, allowed, &options.whose);
         let taken: Vec<_> = match self.unpack(call) {
@@ -549,18 +583,33 @@ impl ToolHost {
             Some(Ok(unpacked)) => unpacked.calls().iter().map(take).collect(),
             Some(Err(_)) => Vec::new(),
         };
-        Places(taken.into_iter())
+        TakenPlaces {
+            registry: Arc::downgrade(&self.registry),
+            taken: taken.into_iter(),
+        }
     }
 
-    /// The place of a call that is none of several, and what it has.
+    /// Takes the place of a single call and resolves its grants.
     fn take(
         &self,
         call: &ToolCall,
-        client: Client,
+        client: OrderClient,
         allowed: Option<&BTreeSet<String>>,
         whose: &Whose,
-    ) -> Taken {
-        let mut taken = Taken {
+    ) -> TakenPlace {
+        self.take_at(None, call, (client, allowed), whose)
+    }
+
+    /// The same for a call that has a place of another host; the place is kept if it is in the
+    /// right line.
+    fn take_at(
+        &self,
+        place: Option<PlaceInOrder>,
+        call: &ToolCall,
+        (client, allowed): (OrderClient, Option<&BTreeSet<String>>),
+        whose: &Whose,
+    ) -> TakenPlace {
+        let mut taken = TakenPlace {
             place: None,
             narrowed: Ok(None),
             hooks: None,
@@ -577,21 +626,24 @@ impl ToolHost {
         taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
-        taken.place = order.map(|(domain, access)| match self.shared.hooks {
-            None => domain.enter(client, access, label),
-            Some(_) => domain.enter_held(client, access, label),
+        let is_held = self.shared.hooks.is_some();
+        taken.place = order.map(|(domain, access)| match place {
+            Some(place) if place.serves(domain, access, is_held) => place,
+            _ if is_held => domain.enter_held(client, access, label),
+            _ => domain.enter(client, access, label),
         });
         taken
     }
 
-    /// What would serve a call, whatever its arguments are; nothing serves one that must not be run.
+    /// The provider and tool for a call, whatever its arguments; `None` for a call that must not
+    /// run.
     fn serving(&self, call: &ToolCall) -> Option<(&Registered, &ProvidedTool)> {
         let found = self.registry.find(&call.name);
         let (_, by, tool) = found.filter(|_| call.void().is_none())?;
         Some((by, tool))
     }
 
-    /// As [`call`](ToolHost::call), for a call that has arrived and may be cancelled.
+    /// Runs a call that was handed over: hooks, queue, permits, provider, result.
     async fn run_call(
         &self,
         call: &ToolCall,
@@ -611,7 +663,7 @@ impl ToolHost {
     async fn run_fit<'h>(
         &'h self,
         call: &ToolCall,
-        fit: &mut Fit<'h, '_>,
+        fit: &mut FittedCall<'h, '_>,
         context: &RunContext<'_>,
         whose: &Whose,
         arrival: Arrival,
@@ -621,7 +673,7 @@ impl ToolHost {
             ticket,
             entering,
             taken:
-                Taken {
+                TakenPlace {
                     place,
                     narrowed,
                     hooks: undecided,
@@ -646,10 +698,10 @@ impl ToolHost {
         }
         let is_decided = undecided.is_none();
         if let Some(hooks) = &self.shared.hooks {
-            // Nobody waits for a call that waits for its permits.
+            // No other call waits for a call that waits for its permits.
             if let Some(places) = undecided.filter(|_| !fit.is_unchecked) {
                 let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
-                // Whoever decides may take long: that is no time in the queue.
+                // Hooks may take long; that is not queue time.
                 queued = Instant::now();
                 ended.queued = queued;
                 if let Some(outcome) = decided {
@@ -666,7 +718,7 @@ impl ToolHost {
             queued,
             cancel,
             (ticket, entering),
-            context.party(),
+            context.client.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {
@@ -684,7 +736,7 @@ impl ToolHost {
                 spent,
                 cancel,
             };
-            // Boxed, so that other calls do not hold room for it.
+            // Boxed to keep the future of ordinary calls small.
             let checked = AssertUnwindSafe(Box::pin(self.fit_apart(call, tool, allowed)));
             let checked = checked.catch_unwind().await;
             let checked = checked.unwrap_or_else(|panic| (Err(panicked(&*panic)), Duration::ZERO));
@@ -697,7 +749,7 @@ impl ToolHost {
                     return ended.at(start, Instant::now(), served, 0).into();
                 }
             }
-            // What is written down is the call as it runs.
+            // The audit line is about the call as it runs, with its repaired arguments.
             ended.audit = None;
             ended = self.ending_of(queued, fit, whose, narrowed);
             if let Some(hooks) = self.shared.hooks.as_ref().filter(|_| !is_decided) {
@@ -743,15 +795,15 @@ impl ToolHost {
             begun.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         let served = match provider.ends_calls() {
-            true => serve(span, provider.call(tool, call, turn)).await,
-            false => serve(span, provider::run(&**provider, tool, call, turn)).await,
+            true => catch_panics(span, provider.call(tool, call, turn)).await,
+            false => catch_panics(span, provider::run(&**provider, tool, call, turn)).await,
         };
         ended
             .at(start, Instant::now(), served, journal.denials())
             .into()
     }
 
-    /// Answers a call that is not run.
+    /// Answers a call that does not run.
     fn refuse_since(
         &self,
         queued: Instant,
@@ -781,15 +833,15 @@ impl ToolHost {
     fn ending_of(
         &self,
         queued: Instant,
-        fit: &Fit,
+        fit: &FittedCall,
         whose: &Whose,
         narrowed: Option<&NarrowedGrants>,
-    ) -> Ending {
+    ) -> PendingEnd {
         let (call, by) = ((&*fit.call, fit.tool()), fit.found.map(|(by, _)| by));
         self.ending(queued, call, by, &fit.repairs, (whose, narrowed))
     }
 
-    /// `tool` is what audit calls it, whatever the caller did.
+    /// `tool` is the name for the audit log, whatever the caller wrote.
     fn ending(
         &self,
         queued: Instant,
@@ -797,14 +849,14 @@ impl ToolHost {
         by: Option<&Registered>,
         repairs: &[Repair],
         (whose, narrowed): (&Whose, Option<&NarrowedGrants>),
-    ) -> Ending {
+    ) -> PendingEnd {
         let mask = self.mask_of(whose);
         let by = by.map(|by| (by.provider.name(), by.provider.sha256()));
         let mut repairs = repairs.to_vec();
         for repair in &mut repairs {
             mask.text(&mut repair.path);
         }
-        Ending {
+        PendingEnd {
             id: call.id.clone(),
             name: call.name.clone(),
             origin: call.origin.clone(),
@@ -821,11 +873,11 @@ impl ToolHost {
         }
     }
 
-    /// Whether a call may run that has this.
+    /// Checks whether a call with these grants may run.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// Why it may not.
     async fn ready(
         &self,
         narrowed: Option<&NarrowedGrants>,
@@ -841,7 +893,7 @@ impl ToolHost {
 
     fn may_run(&self) -> Result<(), CallError> {
         if self.shared.is_survey {
-            let message = "not run, as its host was loaded to be looked at only".to_owned();
+            let message = "not run: the host was loaded for inspection only".to_owned();
             return Err(CallError::Failed { message });
         }
         match &self.shared.audit {
@@ -850,13 +902,13 @@ impl ToolHost {
         }
     }
 
-    /// Runs a batch, up to the caps at once, and yields each result as it completes with the
-    /// position of its call.
+    /// Runs a batch, up to the concurrency limits at once, and yields each result with the position
+    /// of its call as it completes.
     ///
-    /// Calls are taken from the iterator as room comes up, so memory grows with the caps and not
-    /// with the batch; where the manifest has a `max-queue` they have all come, and what finds the queue
-    /// full is refused. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
-    /// yields a result for every call.
+    /// Calls are taken from the iterator as there is room, so memory grows with the limits and not
+    /// with the batch. With a `max-queue` in the manifest all calls are taken at once, and those
+    /// that find the queue full are refused. Dropping the stream cancels the running calls;
+    /// [`Batch::cancel`] cancels them and still yields a result for every call.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -896,8 +948,8 @@ impl ToolHost {
         Batch::new(self.clone(), calls.into_iter(), options)
     }
 
-    /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
-    /// it holds all results in the end; [`run`](ToolHost::run) does neither.
+    /// Runs a batch and returns the results in the order of the calls. Takes all calls at once and
+    /// holds all results; [`run`](ToolHost::run) does neither.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -938,7 +990,7 @@ impl ToolHost {
     }
 }
 
-/// The limits of a call that may run so long at most.
+/// The limits, with a timeout of at most `timeout`.
 pub(super) fn within(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limits> {
     match timeout.filter(|timeout| *timeout < limits.timeout) {
         None => Cow::Borrowed(limits),
@@ -949,9 +1001,9 @@ pub(super) fn within(limits: &Limits, timeout: Option<Duration>) -> Cow<'_, Limi
     }
 }
 
-/// As calls behind it name it.
+/// How calls behind this one name it in their errors.
 fn label(call: &ToolCall, mask: &Mask) -> String {
-    // Both are the model's, and of any length.
+    // Name and id come from the model and may be of any length.
     let shown = |text: &str| mask.beginning(text.to_owned(), 100);
     match &call.id {
         Some(id) => format!("{} ({})", shown(&call.name), shown(id)),
@@ -959,7 +1011,7 @@ fn label(call: &ToolCall, mask: &Mask) -> String {
     }
 }
 
-async fn serve<T: Payload>(
+async fn catch_panics<T: Payload>(
     span: tracing::Span,
     served: impl Future<Output = RunOutcome<T>>,
 ) -> RunOutcome<T> {
@@ -969,8 +1021,8 @@ async fn serve<T: Payload>(
     served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)))
 }
 
-/// What is known of a result before it is there.
-struct Ending {
+/// What a result needs beside the outcome, known before the call ends.
+struct PendingEnd {
     id: Option<String>,
     name: String,
     origin: Option<Box<CallOrigin>>,
@@ -980,8 +1032,8 @@ struct Ending {
     repairs: Vec<Repair>,
 }
 
-impl Drop for Ending {
-    /// A call that was dropped where it was has run as far as that.
+impl Drop for PendingEnd {
+    /// Writes the audit line of a call that was dropped while it ran.
     fn drop(&mut self) {
         if let Some(audit) = self.audit.take() {
             audit.abandoned(self.queued.elapsed());
@@ -989,9 +1041,9 @@ impl Drop for Ending {
     }
 }
 
-impl Ending {
-    /// The result of a call that never ran: it waited for all of its time.
-    fn refused<T: Payload>(self, error: CallError) -> Ended<T> {
+impl PendingEnd {
+    /// The result of a call that never ran: all of its time was queue time.
+    fn refused<T: Payload>(self, error: CallError) -> CallEnded<T> {
         let now = Instant::now();
         self.at(now, now, RunOutcome::refused(error), 0)
     }
@@ -1003,8 +1055,8 @@ impl Ending {
         end: Instant,
         mut served: RunOutcome<T>,
         denials: u64,
-    ) -> Ended<T> {
-        served.hide(&self.mask);
+    ) -> CallEnded<T> {
+        served.mask(&self.mask);
         let mut usage = Usage::default();
         usage.queue = start.saturating_duration_since(self.queued);
         usage.run = end - start;
@@ -1012,13 +1064,13 @@ impl Ending {
         usage.peak_memory = served.peak_memory;
         usage.output_bytes = served.outcome.as_ref().map_or(0, Payload::len);
         let mut outcome = served.outcome;
-        // What nobody can account for is not handed out.
+        // A result that cannot be audited is withheld.
         if let Some(audit) = self.audit.take()
             && let Err(error) = audit.ended(outcome.as_ref().err(), &usage, denials)
         {
             outcome = Err(CallError::internal(error));
         }
-        Ended {
+        CallEnded {
             id: self.id.take(),
             name: std::mem::take(&mut self.name),
             origin: self.origin.take(),
@@ -1030,8 +1082,8 @@ impl Ending {
     }
 }
 
-/// A [`ToolResult`], or that of any other request.
-struct Ended<T> {
+/// A [`ToolResult`], or the result of another request.
+struct CallEnded<T> {
     id: Option<String>,
     name: String,
     origin: Option<Box<CallOrigin>>,
@@ -1041,8 +1093,8 @@ struct Ended<T> {
     repairs: Vec<Repair>,
 }
 
-impl From<Ended<Output>> for ToolResult {
-    fn from(ended: Ended<Output>) -> Self {
+impl From<CallEnded<Output>> for ToolResult {
+    fn from(ended: CallEnded<Output>) -> Self {
         ToolResult::new(ended.name, ended.outcome)
             .with_id(ended.id)
             .with_usage(ended.usage)
@@ -1052,7 +1104,7 @@ impl From<Ended<Output>> for ToolResult {
     }
 }
 
-/// A panic of the host while it served a call is that call's error and nobody else's.
+/// A panic of the host while it serves a call becomes that call's error and affects no other.
 fn panicked(panic: &(dyn Any + Send)) -> CallError {
     CallError::internal(format!("the host panicked: {}", said_by(panic)))
 }

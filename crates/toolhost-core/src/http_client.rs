@@ -1,4 +1,4 @@
-//! The client that we ask other machines with, on our own behalf and not on a guest's.
+//! The HTTP client for requests of the host itself, not of guests.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use crate::lookup::addresses;
 use crate::manifest::is_loopback;
+use crate::name_resolution::addresses;
 
-/// How long a connection may take.
+/// The timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client for requests to `url`.
 ///
 /// # Errors
 ///
-/// Why there is none.
+/// The client cannot be built.
 pub fn http_client(url: &Url, redirects: Policy) -> Result<Client, String> {
     let mut tls = (*crate::tls::config()?).clone();
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -1,4 +1,4 @@
-//! What a component is, without a manifest: its imports, exports and tools.
+//! Inspects a component without a manifest: its imports, exports and tools.
 
 use std::path::Path;
 
@@ -21,19 +21,19 @@ use crate::tool::Tool;
 pub struct Inspection {
     /// The size of the file in bytes.
     pub size: u64,
-    /// The SHA-256 digest of the file, as a pin takes it.
+    /// The SHA-256 digest of the file, in the form of a pin.
     pub sha256: String,
     /// What it imports, such as `wasi:cli/environment@0.2.6`.
     pub imports: Vec<String>,
     /// What it exports.
     pub exports: Vec<String>,
-    /// The permissions that it can make use of, as the manifest has them.
+    /// The permissions it can use, by their names in the manifest.
     pub permissions: Vec<&'static str>,
     /// Its tools, or why it cannot be a plugin of this host.
     pub tools: Result<Vec<Tool>, Vec<Diagnostic>>,
 }
 
-/// Looks into a component and asks it for its tools, in a sandbox with no permission at all.
+/// Inspects a component and asks it for its tools, in a sandbox without any permission.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -58,7 +58,7 @@ pub struct Inspection {
 ///
 /// # Errors
 ///
-/// [`LoadError::Invalid`] when the file is no component.
+/// [`LoadError::Invalid`] if the file is not a component.
 pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspection, LoadError> {
     let path = path.as_ref().to_owned();
     let file = path.clone();
@@ -74,7 +74,7 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
     let sha256 = sha256(&bytes);
     let tools = match pre {
         Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
-            .ask(&path)
+            .discover(&path)
             .await
             .map(|plugin| plugin.tools.iter().map(|tool| tool.tool.clone()).collect()),
         Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),
@@ -95,7 +95,7 @@ struct Prepared {
     pre: Result<PluginPre<Sandbox>, String>,
 }
 
-/// Reads and compiles: seconds of computing when it is not in the cache.
+/// Reads and compiles the component: seconds of CPU if it is not in the cache.
 fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
     let limits = Limits::default();
     let engine = Engine::new(&EngineConfig {

@@ -1,8 +1,8 @@
-//! The inside of [`toolhost`](https://docs.rs/toolhost): everything that is neither the Model Context Protocol nor a
-//! loop with a model nor the command line.
+//! The core of [`toolhost`](https://docs.rs/toolhost): everything but the Model Context Protocol,
+//! the agent and the command line.
 //!
-//! Use `toolhost`, which has what is shown here under its own paths: those are the promised ones. What is not shown is
-//! for the other crates of `toolhost`, and may change with any version.
+//! Use `toolhost`, which re-exports the documented items under its own, stable paths. Everything
+//! else is for the other crates of `toolhost`, and may change in any version.
 
 #![warn(unreachable_pub)]
 
@@ -28,14 +28,18 @@ pub mod resource;
 pub mod trust_folder;
 
 #[doc(hidden)]
-pub mod bounded;
+pub mod bounded_read;
+#[doc(hidden)]
+pub mod client_store;
 #[doc(hidden)]
 pub mod host;
 #[cfg(feature = "http-client")]
 #[doc(hidden)]
 pub mod http_client;
 #[doc(hidden)]
-pub mod kept;
+pub mod locks;
+#[doc(hidden)]
+pub mod log_throttle;
 #[doc(hidden)]
 pub mod mask;
 #[doc(hidden)]
@@ -45,15 +49,15 @@ pub mod paths;
 #[doc(hidden)]
 pub mod plugin;
 #[doc(hidden)]
-pub mod private;
+pub mod private_files;
 #[doc(hidden)]
-pub mod results;
+pub mod result_store;
 #[doc(hidden)]
 pub mod sandbox;
 #[doc(hidden)]
 pub mod schema;
 #[doc(hidden)]
-pub mod servers;
+pub mod server_starter;
 #[doc(hidden)]
 pub mod tls;
 #[doc(hidden)]
@@ -64,7 +68,7 @@ mod audit;
 mod bindings;
 mod engine;
 mod hook;
-mod lookup;
+mod name_resolution;
 mod narrowing;
 mod native;
 #[cfg_attr(not(unix), path = "quota/none.rs")]
@@ -82,7 +86,7 @@ pub use toolhost_wire::{json_text, setters};
 pub use approval::{Approval, AskFirst};
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
-/// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
+/// The return type of the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`].
 pub use futures_util::future::BoxFuture;
 pub use hook::{Decision, Hook};
 pub use host::{
@@ -94,7 +98,7 @@ pub use mask::Mask;
 pub use narrowing::{NarrowError, Narrowing, ProviderNarrowing};
 pub use native::{IntoOutput, Json, NativeContext, NativeFunction, NativeTools};
 pub use provider::{NotStarted, Pin, Provider, ToolNote};
-/// Tokio's: what ends calls, from wherever it is cancelled.
+/// Tokio's cancellation token: cancels calls from anywhere.
 pub use tokio_util::sync::CancellationToken;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,

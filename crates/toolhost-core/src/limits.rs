@@ -1,4 +1,4 @@
-//! Bounds on what one call may use.
+//! [`Limits`]: bounds on what one call may use.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ pub use toolhost_wire::limit::{Bound, ByteSize, Limit};
 pub use toolhost_wire::limit::{seconds, size};
 use toolhost_wire::setters;
 
-/// The longest deadline: clocks overflow somewhere above.
+/// The longest timeout: above it, clocks would overflow.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The stacks that a guest may have, smallest and largest.
+/// The smallest and largest stack of a guest.
 pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 
 /// Bounds on one call. Each plugin may have its own; [`Limits::default`] is documented in
@@ -31,20 +31,21 @@ pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Wall time from the call's permit to its end, instantiation included.
-    /// Taken as [`MAX_TIMEOUT`] where it is longer.
+    /// Wall time from the call's permit to its end, instantiation included. At most
+    /// [`MAX_TIMEOUT`].
     pub timeout: Duration,
-    /// Time that the call computes, in the guest or in the host for it, without what it waits. To a
-    /// tick of 2 ms.
+    /// CPU time of the call, in the guest or in the host on its behalf, without waiting. Accurate
+    /// to a tick of 2 ms.
     pub cpu: Option<Duration>,
-    /// All memories and tables of the instance together, with what the host holds for it.
+    /// All memories and tables of the instance together, with what the host holds on its behalf.
     pub memory: ByteSize,
-    /// The call stack of the guest; taken to be within [`STACK_RANGE`].
+    /// The call stack of the guest, clamped to [`STACK_RANGE`].
     pub max_stack: ByteSize,
     /// Host resources open at once: files, requests, bodies, timers and so on.
     pub max_resources: u32,
-    /// What the guest may hand over in one call of or by the host, counted as the host allocates
-    /// it, or have of random bytes; four times `max_output` and 2 MiB when `None`.
+    /// What the guest may pass to the host in one call, or return from one, counted as the host
+    /// allocates it; also random bytes that it requests. Four times `max_output` plus 2 MiB when
+    /// `None`.
     pub max_transfer: Option<ByteSize>,
     /// The arguments as JSON text.
     pub max_input: ByteSize,
@@ -86,21 +87,21 @@ setters!(Limits {
 });
 
 impl Limits {
-    /// When a call that starts at `start` must have ended.
+    /// The deadline of a call that starts at `start`.
     pub(crate) fn deadline(&self, start: Instant) -> Instant {
         start + self.timeout.min(MAX_TIMEOUT)
     }
 
-    /// [`max_transfer`](Limits::max_transfer), or what it is when `None`: a result is lifted whole
-    /// before it is counted, each piece of it costing more than its text.
+    /// [`max_transfer`](Limits::max_transfer) with its default: a result is lifted whole before it
+    /// is counted, and each piece of it costs more than its text.
     pub(crate) fn transfer(&self) -> ByteSize {
         let derived = self.max_output.as_u64().saturating_mul(4);
         self.max_transfer
             .unwrap_or(ByteSize::b(derived.saturating_add(2 << 20)))
     }
 
-    /// Lowers to its default what decides how long a plugin may take to be loaded and asked for its tools, and with
-    /// how much memory; whether any of it was higher.
+    /// Lowers to their defaults the limits that bound the time and memory of loading a plugin and
+    /// asking it for its tools. Returns whether any was higher.
     pub(crate) fn lower_to_load(&mut self) -> bool {
         let before = self.clone();
         let usual = Limits::default();
@@ -109,12 +110,12 @@ impl Limits {
         self.max_stack = self.max_stack.min(usual.max_stack);
         self.max_component = self.max_component.min(usual.max_component);
         self.max_compile = self.max_compile.min(usual.max_compile);
-        // By default it is bounded by the deadline.
+        // By default it is bounded by the timeout.
         self.cpu = self.cpu.map(|cpu| cpu.min(usual.timeout));
         *self != before
     }
 
-    /// [`max_stack`](Limits::max_stack) within its range, in whole pages.
+    /// [`max_stack`](Limits::max_stack) clamped to its range, in whole pages.
     pub(crate) fn stack(&self) -> ByteSize {
         let [least, most] = STACK_RANGE;
         let bytes = self.max_stack.as_u64();

@@ -4,16 +4,16 @@
 //! everything that is wrong with it at once. `docs/manifest.md` describes every key.
 
 mod agent;
+mod allowed_callers;
 mod audit;
-mod bounds;
-mod callers;
 mod demands;
 mod grants;
-mod guard;
+mod limits;
 mod mcp;
-mod own;
 mod reader;
+mod reload_guard;
 mod serve;
+mod static_content;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use toml::de::DeTable;
 
-use crate::bounded;
+use crate::bounded_read;
 use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
-use crate::paths::{Holder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
+use crate::paths::{FolderHolder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
 use crate::permissions::{Access, Permissions, SecretSource};
 use crate::summarize::Summarize;
 use crate::trust_folder;
@@ -33,70 +33,71 @@ pub use agent::AgentConfig;
 use agent::read_agent;
 #[doc(hidden)]
 pub use agent::{is_in_the_clear, is_loopback};
+pub use allowed_callers::AllowedCallers;
+use allowed_callers::read_allowed_callers;
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
-use bounds::{read_duration, read_limits, read_size};
-pub use callers::AllowedCallers;
-use callers::read_allowed_callers;
 #[doc(hidden)]
 pub use demands::{Demand, Use};
 use grants::read_permissions;
-#[doc(hidden)]
-pub use guard::lowers_guard;
+use limits::{read_duration, read_limits, read_size};
 #[doc(hidden)]
 pub use mcp::lock_file;
 use mcp::read_servers;
 pub use mcp::{McpConfig, McpProtocol, McpTransport};
-pub use own::{OwnBody, OwnPrompt, OwnResource};
-use own::{read_prompts, read_resources};
-use reader::{Source, Table, expect_string, expect_table, path_in, to_json};
+use reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in, to_json};
+#[doc(hidden)]
+pub use reload_guard::lowers_guard;
 use serve::read_serve;
 pub use serve::{
     AuthConfig, Authority, Exposed, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig,
     TokenDigest,
 };
+pub use static_content::{StaticBody, StaticPrompt, StaticResource};
+use static_content::{read_prompts, read_resources};
 use toolhost_wire::setters;
 
-/// The name that a manifest has unless told otherwise.
+/// The file name of a manifest by default.
 pub const FILE_NAME: &str = "toolhost.toml";
 
-/// The most that calls may use together: a pebibyte, so that sums do not overflow.
+/// The upper bound of `total-memory`: a pebibyte, so that sums do not overflow.
 const MOST_MEMORY: ByteSize = ByteSize::pib(1);
 
-/// A manifest may be no longer, in bytes.
+/// The longest manifest, in bytes.
 const MAX_MANIFEST: u64 = 1 << 20;
 
-/// The most calls that a host runs at once.
+/// The upper bound of `max-concurrency`.
 #[doc(hidden)]
 pub const MAX_CONCURRENCY: usize = 10_000;
 
-/// Everything that a host is made of.
+/// A checked manifest: everything that a host is made of.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// The file it was read from, for messages; relative paths in it are relative to its folder.
+    /// The file it was read from, for messages; its relative paths are relative to that file's
+    /// folder.
     pub file: PathBuf,
-    /// What concerns all plugins.
+    /// Settings of the host and of all plugins.
     pub host: HostConfig,
-    /// Where calls are written down.
+    /// The audit log.
     pub audit: Option<AuditConfig>,
     /// How the agent loop asks a model.
     pub agent: AgentConfig,
-    /// How the server is reached and by whom.
+    /// How the server is reached, and by which clients.
     pub serve: ServeConfig,
-    /// Where plugins are dropped in.
+    /// A folder whose components are loaded as plugins.
     pub plugin_dir: Option<PathBuf>,
-    /// The plugins, by name: those listed and those found in `plugin-dir`.
+    /// The plugins by name: those listed and those found in `plugin-dir`.
     pub plugins: Vec<PluginConfig>,
-    /// Other MCP servers, by name, whose tools are offered too.
+    /// Other MCP servers by name, whose tools are offered too.
     pub mcp: Vec<McpConfig>,
-    /// Resources that the manifest itself offers to clients.
-    pub resources: Vec<OwnResource>,
-    /// Prompts that the manifest itself offers to clients.
-    pub prompts: Vec<OwnPrompt>,
-    /// The keys that it has, such as `serve.tls`.
+    /// Resources written in the manifest.
+    pub resources: Vec<StaticResource>,
+    /// Prompts written in the manifest.
+    pub prompts: Vec<StaticPrompt>,
+    /// The keys that the file sets, such as `serve.tls`.
     keys: BTreeSet<String>,
-    /// The way to its files.
+    /// Opens its files.
     paths: SharedPaths,
 }
 
@@ -109,8 +110,8 @@ setters!(Manifest {
     with_plugin_dir: plugin_dir: Option<PathBuf>,
     with_plugins: plugins: Vec<PluginConfig>,
     with_mcp: mcp: Vec<McpConfig>,
-    with_resources: resources: Vec<OwnResource>,
-    with_prompts: prompts: Vec<OwnPrompt>,
+    with_resources: resources: Vec<StaticResource>,
+    with_prompts: prompts: Vec<StaticPrompt>,
 });
 
 /// `[host]`
@@ -121,20 +122,22 @@ pub struct HostConfig {
     pub max_concurrency: usize,
     /// Calls that may wait; further ones are refused.
     pub max_queue: Option<usize>,
-    /// How long a call may wait.
+    /// How many of them may be of one client. [`Manifest::queue_of_one`] has the default.
+    pub max_queue_per_client: Option<usize>,
+    /// How long a call may wait for its permits.
     pub queue_timeout: Option<Duration>,
-    /// How long a call may wait for others that change what it reads or changes.
+    /// How long a call may wait for others that may change the same data.
     pub order_timeout: Duration,
-    /// What the calls that run may use together: each counts with its `memory` limit, and waits
-    /// until it fits.
+    /// The memory of all running calls: each counts with its `memory` limit, and waits until it
+    /// fits.
     pub total_memory: Option<ByteSize>,
-    /// Each call's, unless its plugin says otherwise.
+    /// The limits of each call, unless its plugin sets others.
     pub limits: Limits,
-    /// Whether arguments that can be meant in one way only are repaired (default: true).
+    /// Whether unambiguous mistakes in arguments are repaired (default: true).
     pub repair_arguments: bool,
     /// Whether results are compacted for the model.
     pub summarize: bool,
-    /// How far.
+    /// The bounds of that.
     pub summary: Summarize,
 }
 
@@ -147,6 +150,7 @@ setters!(HostConfig {
     with_summary: summary: Summarize,
 } into {
     with_max_queue: max_queue: Option<usize>,
+    with_max_queue_per_client: max_queue_per_client: Option<usize>,
     with_queue_timeout: queue_timeout: Option<Duration>,
     with_total_memory: total_memory: Option<ByteSize>,
 });
@@ -156,6 +160,7 @@ impl Default for HostConfig {
         HostConfig {
             max_concurrency: 16,
             max_queue: None,
+            max_queue_per_client: None,
             queue_timeout: None,
             order_timeout: Duration::from_secs(60),
             total_memory: None,
@@ -167,16 +172,16 @@ impl Default for HostConfig {
     }
 }
 
-/// Whether calls run in order.
+/// Which calls run in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
-    /// Those that may change something run alone, after all calls before them and before all after
-    /// them. Of a plugin these are the calls of tools not marked read-only, if it has a folder with
-    /// read-write access; of an MCP server those that it marks as changing or destructive.
+    /// Calls that may change something run alone, after all calls before them and before all calls
+    /// after them: for a plugin with a read-write folder, the calls of tools not marked read-only;
+    /// for an MCP server, those of tools it marks as changing or destructive.
     #[default]
     Auto,
-    /// None does.
+    /// None of them.
     Parallel,
     /// All of them run alone and in order.
     InOrder,
@@ -186,29 +191,29 @@ pub enum Order {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PluginConfig {
-    /// Its name in the manifest, or that of its file.
+    /// Its name in the manifest, or the name of its file.
     pub name: String,
-    /// The component.
+    /// The component's file.
     pub path: PathBuf,
-    /// Where the manifest lists it.
+    /// Its location in the manifest.
     pub at: Option<Location>,
-    /// What the SHA-256 digest of the file must be, in lower-case hexadecimal.
+    /// The SHA-256 digest that the file must have, in lower-case hexadecimal.
     pub sha256: Option<String>,
-    /// Bounds on each of its calls.
+    /// The limits of each of its calls.
     pub limits: Limits,
-    /// Calls of this plugin that run at once, within the host's own cap.
+    /// Calls of this plugin that run at once, within the host's own limit.
     pub max_concurrency: Option<usize>,
     /// Whether its calls run in order.
     pub order: Order,
-    /// Goes before the name of each of its tools.
+    /// A prefix for the names of its tools.
     pub prefix: String,
     /// The tools to offer, by the plugin's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
-    /// Who may call them, for the APIs that ask.
+    /// Who may call its tools, for APIs that distinguish callers.
     pub allowed_callers: AllowedCallers,
-    /// What it may touch.
+    /// What it is granted.
     pub permissions: Permissions,
-    /// What it gets when it asks for its configuration; values that are no strings are JSON.
+    /// Its configuration; values that are not strings are JSON.
     pub config: BTreeMap<String, String>,
 }
 
@@ -254,11 +259,11 @@ impl PluginConfig {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest, and looks into its `plugin-dir`.
+    /// Reads and checks a manifest, including its `plugin-dir`.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Read`] when there is no such file, else [`LoadError::Invalid`] with everything
+    /// [`LoadError::Read`] if there is no such file, else [`LoadError::Invalid`] with everything
     /// that is wrong.
     pub fn read(file: impl AsRef<Path>) -> Result<Manifest, LoadError> {
         let file = file.as_ref();
@@ -266,20 +271,21 @@ impl Manifest {
             path: file.to_owned(),
             source,
         };
-        let opened = bounded::open(file).map_err(failed)?;
-        let text = bounded::text(&opened, MAX_MANIFEST).map_err(failed)?;
+        let opened = bounded_read::open(file).map_err(failed)?;
+        let text = bounded_read::text(&opened, MAX_MANIFEST).map_err(failed)?;
         let (manifest, mut problems) = Manifest::parsed(&text, file);
         if !problems.is_empty() {
             problems.extend(manifest.missing_plugins());
             return Err(invalid(problems));
         }
-        // It was opened by its name: whether a guest could have put a link there, it says only itself.
+        // The file was opened by name. Only once parsed does it say which folders a guest may
+        // write, and whether one could have put a link there.
         manifest.paths.check(file, &opened).map_err(failed)?;
         Ok(manifest)
     }
 
-    /// As [`read`](Manifest::read), with the text at hand; `file` is what relative paths and
-    /// messages refer to.
+    /// As [`read`](Manifest::read), for text at hand; `file` is what relative paths and messages
+    /// refer to.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -314,35 +320,35 @@ impl Manifest {
 
     /// The manifest as far as it can be read, and everything that is wrong with it.
     fn parsed(text: &str, file: &Path) -> (Manifest, Vec<Diagnostic>) {
-        let mut source = Source::new(file, text);
+        let mut source = ManifestSource::new(file, text);
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
             let span = error.span().unwrap_or(0..0);
             source.problem(span, error.message());
         }
         let mut manifest = Manifest::default();
-        // What the parser recovered may lack keys: more messages would mislead.
+        // What the parser recovered may lack keys, so further messages would mislead.
         if syntax_errors.is_empty() {
             manifest = read_manifest(document.get_ref(), &mut source);
         }
         (manifest, source.problems)
     }
 
-    /// The listed plugins whose files are not there, which loading says where it comes so far.
+    /// The listed plugins whose files do not exist; loading would report them if it got that far.
     fn missing_plugins(&self) -> Vec<Diagnostic> {
         let listed = self.plugins.iter();
         let listed = listed.filter(|it| it.at.is_some() && !it.path.as_os_str().is_empty());
         let missing = listed.filter_map(|plugin| {
             let error = std::fs::metadata(&plugin.path).err()?;
             let path = plugin.path.display();
-            let message = format!("`plugin.{}`: {path} cannot be read: {error}", plugin.name);
+            let message = format!("`plugin.{}`: cannot read {path}: {error}", plugin.name);
             Some(Diagnostic::new(&self.file, plugin.at, message))
         });
         missing.collect()
     }
 
-    /// The files that decide what runs and what it is granted: the manifest, the plugins, the files of
-    /// secrets, and the audit log.
+    /// The files that decide what runs and what it is granted: the manifest, the plugins, the files
+    /// of secrets, and the audit log.
     #[doc(hidden)]
     pub fn own_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.file.clone()];
@@ -369,8 +375,8 @@ impl Manifest {
         files
     }
 
-    /// What plugins have nothing to do with, wherever they may write: see [`HostFile`]. The user's folder of
-    /// [trusted manifests](crate::trust_folder) is among it.
+    /// The files and folders that plugins must not touch, wherever they may write: see
+    /// [`HostFile`]. Includes the user's [trust store](crate::trust_folder).
     #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let mut files = Vec::new();
@@ -378,7 +384,7 @@ impl Manifest {
         if !self.file.as_os_str().is_empty() {
             add(&self.file, Purpose::Manifest);
             add(&lock_file(&self.file), Purpose::LockFile);
-            // What takes their places.
+            // The temporary files that replace them.
             add(&beside(&self.file), Purpose::Manifest);
             add(&beside(&lock_file(&self.file)), Purpose::LockFile);
         }
@@ -410,8 +416,8 @@ impl Manifest {
         }
         for resource in &self.resources {
             match &resource.body {
-                OwnBody::File(path) if !resource.is_writable => add(path, Purpose::Resource),
-                OwnBody::File(_) | OwnBody::Text(_) => {}
+                StaticBody::File(path) if !resource.is_writable => add(path, Purpose::Resource),
+                StaticBody::File(_) | StaticBody::Text(_) => {}
             }
         }
         files.extend(self.mcp.iter().flat_map(McpConfig::host_files));
@@ -420,37 +426,52 @@ impl Manifest {
         files
     }
 
-    /// Whether a file may be used by its name: not if a plugin may have put a link on the way to it.
+    /// Checks whether a file may be opened by its name.
     ///
     /// # Errors
     ///
-    /// There is such a link.
+    /// A plugin may have put a link on the path to it.
     #[doc(hidden)]
     pub fn check_way(&self, file: &HostFile) -> std::io::Result<()> {
         self.paths.check_way(file)
     }
 
-    /// The ways to its files, where its plugins are granted these folders; `before` are those of the host that it takes
-    /// the place of.
+    /// How its files are opened while its plugins are granted these folders; `before` is that of
+    /// the host it replaces.
     pub(crate) fn ways(&self, before: Option<&Paths>) -> Paths {
         let grants = self.plugins.iter().flat_map(|it| &it.permissions.files);
         let granted = grants.map(|grant| match grant.client_folders() {
-            // Who makes the folders of clients may be anybody: none is a link.
+            // Folders of clients may be created by anyone, so none may be a link.
             Some(folders) => ToGrant {
                 path: folders.base.into(),
                 is_writable: true,
-                holder: Holder::Nobody,
+                holder: FolderHolder::Nobody,
             },
             None => ToGrant {
                 path: (&*grant.host).into(),
                 is_writable: grant.access == Access::ReadWrite,
-                holder: Holder::Everyone,
+                holder: FolderHolder::Everyone,
             },
         });
         Paths::new(granted, before)
     }
 
-    /// Gives every call this deadline, whatever the manifest says.
+    /// The maximum number of waiting calls of one named client, if waiting calls are bounded. By
+    /// default half of them, if there can be several clients. Clients get their names from
+    /// `[serve.auth]` and [`CallOptions::client`](crate::CallOptions::client).
+    pub fn queue_of_one(&self) -> Option<usize> {
+        let most = self.host.max_queue?;
+        let auth = &self.serve.auth;
+        let of_one = self.host.max_queue_per_client.unwrap_or_else(|| {
+            match auth.is_required() && auth.is_of_one() {
+                true => most,
+                false => most.div_ceil(2),
+            }
+        });
+        Some(of_one.min(most))
+    }
+
+    /// Gives every call this timeout, whatever the manifest says.
     #[doc(hidden)]
     pub fn override_timeout(&mut self, timeout: Duration) {
         self.host.limits.timeout = timeout;
@@ -462,9 +483,8 @@ impl Manifest {
         }
     }
 
-    /// Has its plugins loaded with no higher `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile`
-    /// than the defaults, for one who only looks at it and has no reason to believe its author; whether that
-    /// lowers any.
+    /// Lowers `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile` to their
+    /// defaults for loading the plugins of an untrusted manifest. Returns whether any was higher.
     #[doc(hidden)]
     pub fn lower_limits_to_defaults(&mut self) -> bool {
         let plugins = self.plugins.iter_mut().map(|it| &mut it.limits);
@@ -473,13 +493,13 @@ impl Manifest {
     }
 }
 
-/// In the order of their places.
+/// The problems in the order of their locations.
 fn invalid(mut problems: Vec<Diagnostic>) -> LoadError {
     problems.sort_by_key(|problem| problem.at.map_or((0, 0), |at| (at.line, at.column)));
     LoadError::Invalid(problems)
 }
 
-/// Where a file is written before it takes the place of another.
+/// The temporary file that is written beside a file before it replaces it.
 #[doc(hidden)]
 pub fn beside(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
@@ -487,8 +507,8 @@ pub fn beside(file: &Path) -> PathBuf {
     file.with_file_name(name)
 }
 
-fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
-    let mut root = Table::new(document, "");
+fn read_manifest(document: &DeTable, source: &mut ManifestSource) -> Manifest {
+    let mut root = ManifestTable::new(document, "");
     let folder = source.file.parent().unwrap_or(Path::new("")).to_owned();
 
     let mut host = HostConfig::default();
@@ -540,7 +560,10 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     Some((dir, _)) => plugin.path = dir.join(format!("{name}.wasm")),
                     None => source.problem(
                         key.span(),
-                        format!("`plugin.{name}` has no `path`, and there is no `plugin-dir` to look for {name}.wasm"),
+                        format!(
+                            "`plugin.{name}` has no `path`, and there is no `plugin-dir` to find \
+                                 {name}.wasm in"
+                        ),
                     ),
                 }
             }
@@ -551,7 +574,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         match find_plugins(dir) {
             Ok(found) => {
                 for (name, path) in found {
-                    // Listed under another name, it is that plugin and no second one.
+                    // A plugin listed under another name is not found a second time.
                     if plugins
                         .values()
                         .any(|listed: &PluginConfig| is_same_file(&listed.path, &path))
@@ -560,7 +583,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     }
                     if !is_name(&name) {
                         let message = format!(
-                            "{} cannot be a plugin's name: rename the file to A-Z, a-z, 0-9, `_` and `-`",
+                            "the file name of {} is not a plugin name: rename it, using only A-Z, a-z, 0-9, `_` \
+                             and `-`",
                             path.display()
                         );
                         source.problem(value.span(), message);
@@ -582,7 +606,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         for server in &mcp {
             if plugins.contains_key(&server.name) {
                 let message = format!(
-                    "`{0}` is the name of a plugin and of an MCP server",
+                    "`{0}` is the name of both a plugin and an MCP server",
                     server.name
                 );
                 source.problem_at(server.at, message);
@@ -601,7 +625,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         mcp,
         resources: resources.unwrap_or_default(),
         prompts: prompts.unwrap_or_default(),
-        keys: guard::keys_of(document),
+        keys: reload_guard::keys_of(document),
         paths: SharedPaths::default(),
     };
     let paths = SharedPaths::new(manifest.ways(None));
@@ -613,12 +637,13 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
     manifest
 }
 
-fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
+fn read_host(mut table: ManifestTable, source: &mut ManifestSource) -> HostConfig {
     let mut host = HostConfig::default();
     if let Some(count) = table.count("max-concurrency", MAX_CONCURRENCY, source) {
         host.max_concurrency = count;
     }
     host.max_queue = table.count_from("max-queue", 0, usize::MAX, source);
+    host.max_queue_per_client = table.count_from("max-queue-per-client", 0, usize::MAX, source);
     host.queue_timeout = read_duration(&mut table, "queue-timeout", source);
     if let Some(timeout) = read_duration(&mut table, "order-timeout", source) {
         host.order_timeout = timeout;
@@ -639,7 +664,12 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
     host
 }
 
-fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, source: &mut Source) {
+fn read_plugin(
+    mut table: ManifestTable,
+    plugin: &mut PluginConfig,
+    folder: &Path,
+    source: &mut ManifestSource,
+) {
     if let Some(path) = table.string("path", source) {
         plugin.path = path_in(folder, path);
     }
@@ -670,7 +700,7 @@ fn read_plugin(mut table: Table, plugin: &mut PluginConfig, folder: &Path, sourc
     table.finish(source);
 }
 
-fn read_order(table: &mut Table, source: &mut Source) -> Order {
+fn read_order(table: &mut ManifestTable, source: &mut ManifestSource) -> Order {
     let parse = |text: &str| match text {
         "auto" => Some(Order::Auto),
         "parallel" => Some(Order::Parallel),
@@ -683,11 +713,11 @@ fn read_order(table: &mut Table, source: &mut Source) -> Order {
         .unwrap_or_default()
 }
 
-/// The tools to offer, by their own names and with their places.
+/// The tools to offer, by their own names, with their locations.
 type Chosen = Option<Vec<(String, Location)>>;
 
-/// What goes before the names of tools, and which to offer.
-fn read_naming(table: &mut Table, source: &mut Source) -> (String, Chosen) {
+/// Reads the prefix of the tools' names, and which tools to offer.
+fn read_naming(table: &mut ManifestTable, source: &mut ManifestSource) -> (String, Chosen) {
     let prefix = table.parsed(
         "prefix",
         "at most 32 of A-Z, a-z, 0-9, `_` and `-`",
@@ -707,7 +737,7 @@ fn read_naming(table: &mut Table, source: &mut Source) -> (String, Chosen) {
     (prefix.unwrap_or_default(), tools)
 }
 
-/// The `*.wasm` files of a folder, with their names, in the order of the names.
+/// The `*.wasm` files of a folder and their names, ordered by name.
 fn find_plugins(dir: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {

@@ -1,10 +1,10 @@
-//! Finds the values of secrets, in the spellings that headers, URLs and JSON give them, and puts
-//! `***` in their place. Here are the spellings of a secret as a whole; `mask/escaped.rs` finds those of
-//! which any characters are escaped.
+//! [`Mask`]: finds the values of secrets, in the encodings that headers, URLs and JSON use, and
+//! replaces them by `***`. This file knows encodings of a secret as a whole; `mask/escaped.rs`
+//! finds secrets with any of their characters escaped.
 //!
-//! It is for accidents: an error message that quotes a request, a server that echoes a header. A
-//! guest that means harm can spell what it knows in ways that nobody looks for; a secret in
-//! `http-headers` it never knows.
+//! It is a guard against accidents: an error message that quotes a request, a server that echoes a
+//! header. A malicious guest can encode what it knows in ways that are not searched for; a secret
+//! in `http-headers` it never knows.
 
 mod escaped;
 
@@ -24,23 +24,23 @@ use crate::permissions::Secret;
 
 const MASKED: &str = "***";
 
-/// Shorter ones are looked for as they are and not in other spellings: too much looks like them.
+/// Shorter secrets are searched for literally only: their encodings would match too much.
 const LEAST_SPELLED: usize = 6;
 
-/// All secrets of a host together may have no more bytes: they are held in some ten spellings each.
+/// The most bytes of all secrets of a host: each is held in about ten encodings.
 const MAX_TOGETHER: usize = 256 << 10;
 
-/// What `encodeURIComponent` leaves, and what most encoders of URLs do.
+/// What `encodeURIComponent`, and most URL encoders, leave as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// The secrets of a host, to be found in what it prints.
+/// Finds the secrets of a host in what it outputs.
 #[derive(Clone, Default)]
 pub struct Mask {
-    /// None where there are no secrets.
+    /// Empty if there are no secrets.
     finders: Vec<AhoCorasick>,
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Mask {
 impl Mask {
     /// # Errors
     ///
-    /// They are too many or too long to look for.
+    /// There are too many secrets, or they are too long.
     #[doc(hidden)]
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Result<Mask, String> {
         let mut secrets: Vec<&str> = secrets.into_iter().map(Secret::reveal).collect();
@@ -61,7 +61,7 @@ impl Mask {
         secrets.dedup();
         if secrets.iter().map(|secret| secret.len()).sum::<usize>() > MAX_TOGETHER {
             let most = size(ByteSize::b(MAX_TOGETHER as u64));
-            return Err(format!("the secrets have more than {most} together"));
+            return Err(format!("the secrets are larger than {most} in total"));
         }
         let mut spellings: Vec<Vec<u8>> = Vec::new();
         for secret in secrets {
@@ -74,43 +74,45 @@ impl Mask {
             return Ok(Mask::default());
         }
         let finder = AhoCorasick::builder()
-            // To build a DFA takes time by the square of a secret that repeats itself.
+            // A DFA would take quadratic time to build for a repetitive secret.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&spellings)
-            .map_err(|error| format!("the secrets cannot be looked for: {error}"))?;
+            .map_err(|error| format!("cannot search for the secrets: {error}"))?;
         Ok(Mask {
             finders: vec![finder],
         })
     }
 
-    /// The same, and more secrets.
+    /// A mask for these secrets and more.
     ///
     /// # Errors
     ///
-    /// As of [`new`](Mask::new).
+    /// As for [`new`](Mask::new).
     pub(crate) fn with<'s>(
         &self,
         secrets: impl IntoIterator<Item = &'s Secret>,
     ) -> Result<Mask, String> {
         let more = Mask::new(secrets)?;
-        // A finder is shared by its clones.
+        // Clones share the finder.
         let finders = self.finders.iter().chain(&more.finders).cloned();
         Ok(Mask {
             finders: finders.collect(),
         })
     }
 
-    /// Whether there is nothing to look for.
+    /// Whether there are no secrets.
     pub(crate) fn is_empty(&self) -> bool {
         self.finders.is_empty()
     }
 
-    /// Puts `***` where a secret is, as it is or in base64, hexadecimal, or escaped for a URL, JSON or HTML.
+    /// Replaces secrets by `***`: literal, in base64 or hexadecimal, or escaped for a URL, JSON or
+    /// HTML.
     pub fn text(&self, text: &mut String) {
         let mut masked = String::new();
         let mut end = 0;
         for found in self.find(text.as_bytes()) {
-            // What is found begins and ends with characters: secrets and escapes are whole ones.
+            // Matches begin and end at character boundaries: secrets and escapes consist of whole
+            // characters.
             masked.push_str(&text[end..text.floor_char_boundary(found.start)]);
             masked.push_str(MASKED);
             end = text.ceil_char_boundary(found.end);
@@ -121,7 +123,7 @@ impl Mask {
         }
     }
 
-    /// As [`text`](Mask::text), for what need not be UTF-8.
+    /// As [`text`](Mask::text), for bytes that need not be UTF-8.
     pub fn bytes(&self, bytes: &mut Vec<u8>) {
         let mut masked = Vec::new();
         let mut end = 0;
@@ -136,7 +138,7 @@ impl Mask {
         }
     }
 
-    /// Whether a secret is in a number, as JSON writes it: one of digits alone.
+    /// Whether a JSON number contains a secret, one of digits alone.
     pub(crate) fn is_in_number(&self, number: impl Serialize) -> bool {
         let text = match self.is_empty() {
             true => return false,
@@ -145,15 +147,15 @@ impl Mask {
         text.is_ok_and(|text| !self.find(text.as_bytes()).is_empty())
     }
 
-    /// As [`text`](Mask::text), for a JSON document, which stays one: `"***"` where a secret was more than
-    /// a part of its strings.
+    /// As [`text`](Mask::text), for a JSON document, which stays valid: it becomes `"***"` if a
+    /// secret spans more than a part of its strings.
     #[doc(hidden)]
     pub fn json(&self, document: Box<RawValue>) -> Box<RawValue> {
         if self.is_empty() {
             return document;
         }
         let mut text = String::from(Box::<str>::from(document));
-        // Keys and values, in whatever way their characters are escaped.
+        // Masks keys and values, however their characters are escaped.
         self.text(&mut text);
         RawValue::from_string(text).unwrap_or_else(|_| {
             let masked = format!("\"{MASKED}\"");
@@ -161,8 +163,8 @@ impl Mask {
         })
     }
 
-    /// The beginning of a text that may be of any length, of so many bytes at most; it is masked first, so
-    /// that no part of a secret is left.
+    /// The beginning of a text of any length, cut to `most` bytes. It is masked first, so that no
+    /// part of a secret is left.
     #[doc(hidden)]
     pub fn beginning(&self, mut text: String, most: usize) -> String {
         self.text(&mut text);
@@ -170,7 +172,7 @@ impl Mask {
         text
     }
 
-    /// The members of an object, keys and values.
+    /// Masks the members of an object, keys and values.
     #[doc(hidden)]
     pub fn members(&self, members: Map<String, Value>) -> Map<String, Value> {
         if self.is_empty() {
@@ -178,12 +180,12 @@ impl Mask {
         }
         let mut text = Value::Object(members).to_string();
         self.text(&mut text);
-        // Of which nothing is known any more where a secret was more than a part of its strings.
+        // Empty if a secret spanned more than a part of its strings.
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Where secrets are, in order, as they are and in escapes; those that overlap are one, so that nothing is
-    /// left of either.
+    /// Where secrets are, in order, literal and escaped; overlapping matches are merged, so that
+    /// nothing of either is left.
     fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
         if self.is_empty() {
             return Vec::new();
@@ -200,7 +202,7 @@ impl Mask {
     }
 }
 
-/// In order, and those that overlap as one.
+/// Sorts ranges and merges those that overlap.
 fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
     found.sort_unstable_by_key(|found| (found.start, found.end));
     found.dedup_by(|next, last| {
@@ -213,14 +215,14 @@ fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
     found
 }
 
-/// Where spellings are: those that overlap as one. One pass finds all of them, however they repeat and contain each
-/// other.
+/// Where encodings of secrets are, with overlapping ones merged. One pass finds all of them,
+/// however they repeat and contain each other.
 fn spelled(finder: &AhoCorasick, text: &[u8]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     if !finder.is_match(text) {
         return found;
     }
-    // In the order of their ends.
+    // Ordered by their ends.
     for secret in finder.find_overlapping_iter(text) {
         let mut all = secret.range();
         while let Some(last) = found.pop_if(|last| last.end > all.start) {
@@ -234,7 +236,7 @@ fn spelled(finder: &AhoCorasick, text: &[u8]) -> Vec<Range<usize>> {
 fn add_spellings(secret: &str, spellings: &mut Vec<Vec<u8>>) {
     let mut add = |spelling: String| spellings.push(spelling.into_bytes());
     add(secret.to_owned());
-    // As a log has them.
+    // Line by line, as in a log.
     let lines = secret.lines().map(str::trim);
     lines
         .filter(|line| line.len() >= LEAST_SPELLED)
@@ -245,7 +247,7 @@ fn add_spellings(secret: &str, spellings: &mut Vec<Vec<u8>>) {
     let json = serde_json::to_string(secret).expect("a string is JSON");
     add(json[1..json.len() - 1].to_owned());
     add(json[1..json.len() - 1].replace('/', "\\/"));
-    // As Go escapes what HTML has, and as Python does what is not ASCII.
+    // HTML characters escaped as Go does, and non-ASCII as Python does.
     add(escaped(&json[1..json.len() - 1], |c| "<>&".contains(c)));
     add(escaped(&json[1..json.len() - 1], |c| !c.is_ascii()));
     for set in [UNRESERVED, NON_ALPHANUMERIC] {
@@ -277,8 +279,8 @@ fn escaped(json: &str, is_escaped: impl Fn(char) -> bool) -> String {
     text
 }
 
-/// The characters that a secret has in the base64 of any text that it is in, so many bytes past a
-/// multiple of three: without those that it shares with what goes before and after.
+/// The characters that the base64 of any text contains where the secret is `offset` bytes past a
+/// multiple of three, without those shared with its neighbours.
 fn within_base64(secret: &str, offset: usize, engine: &impl Engine) -> String {
     let padded = [&vec![0; offset], secret.as_bytes()].concat();
     let whole = engine.encode(&padded);
@@ -486,7 +488,7 @@ mod tests {
         // The same again is none more.
         Mask::new(secrets[..4].iter().chain(&secrets[..4])).unwrap();
         let why = Mask::new(&secrets).unwrap_err();
-        assert_eq!(why, "the secrets have more than 256 KiB together");
+        assert_eq!(why, "the secrets are larger than 256 KiB in total");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What calls may touch less of, or instead, than their providers are granted: [`Narrowing`].
+//! [`Narrowing`]: calls that may touch less than their providers are granted, or something else in
+//! its place.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,14 +9,14 @@ use std::sync::Arc;
 use crate::permissions::{HttpRule, Secret, SocketRule};
 use crate::printable;
 
-/// Narrows what providers are granted, for the calls of one user: a folder of theirs in place of a granted one, their
-/// secrets, fewer hosts. [`ToolHost::narrow`](crate::ToolHost::narrow) checks it, once, and
-/// [`CallOptions::narrowed`](crate::CallOptions::narrowed) has calls run with it.
+/// Narrows the grants of providers for the calls of one user: the user's folder in place of a
+/// granted one, the user's secrets, fewer hosts. [`ToolHost::narrow`](crate::ToolHost::narrow)
+/// checks it once, and [`CallOptions::narrowed`](crate::CallOptions::narrowed) runs calls with it.
 ///
-/// It never widens. Each entry replaces or takes away something that the manifest grants the provider; any other is a
-/// [`NarrowError`]. A folder has the access, the quota and the guest path of the one whose place it takes, and the host's
-/// own files are protected in it. Which folder stands in for which is the word of your program: never take it from a model
-/// or a client unchecked.
+/// It never widens. Each entry replaces or takes away something that the manifest grants the
+/// provider; anything else is a [`NarrowError`]. A folder inherits the access, the quota and the
+/// guest path of the one it replaces, and the host's own files are protected in it. Your program
+/// decides which folder replaces which: never take it unchecked from a model or a client.
 ///
 /// ```no_run
 /// # extern crate toolhost_core as toolhost;
@@ -45,18 +46,20 @@ pub struct Narrowing {
 }
 
 impl Narrowing {
-    /// Nothing is narrowed.
+    /// Narrows nothing.
     pub fn new() -> Self {
         Narrowing::default()
     }
 
-    /// Whose calls they are: the audit log has the name, and `${client}` in the manifest's grants stands for it.
+    /// The client of the calls: named in the audit log, and substituted for `${client}` in the
+    /// manifest's grants.
     pub fn client(mut self, name: impl Into<Arc<str>>) -> Self {
         self.client = Some(name.into());
         self
     }
 
-    /// Has the provider find `host` at the guest path of one of its grants. The folder must exist.
+    /// Puts the folder `host` at the guest path of one of the provider's grants. The folder must
+    /// exist.
     pub fn folder(
         mut self,
         provider: impl Into<String>,
@@ -67,19 +70,19 @@ impl Narrowing {
         self
     }
 
-    /// Lets the provider read what is at a guest path of its grants, and not write it.
+    /// Makes a guest path of the provider's grants read-only.
     pub fn read_only(mut self, provider: impl Into<String>, guest: impl Into<String>) -> Self {
         self.of_folder(provider, guest).is_read_only = true;
         self
     }
 
-    /// Takes a granted folder away.
+    /// Removes a granted folder.
     pub fn without_folder(mut self, provider: impl Into<String>, guest: impl Into<String>) -> Self {
         self.of_folder(provider, guest).is_withheld = true;
         self
     }
 
-    /// Has a granted secret be this one. One that is for headers stays for headers.
+    /// Replaces a granted secret. A secret that is for headers only stays so.
     pub fn secret(
         mut self,
         provider: impl Into<String>,
@@ -92,13 +95,14 @@ impl Narrowing {
         self
     }
 
-    /// Takes a granted secret away; headers that it is part of are not sent.
+    /// Removes a granted secret; headers that use it are not sent.
     pub fn without_secret(mut self, provider: impl Into<String>, name: impl Into<String>) -> Self {
         self.of(provider).secrets.insert(name.into(), None);
         self
     }
 
-    /// Lets the provider send the requests of these rules only, each within a granted one; none for an empty list.
+    /// Restricts the provider to requests of these rules, each within a granted one; an empty list
+    /// allows none.
     pub fn http(
         mut self,
         provider: impl Into<String>,
@@ -108,7 +112,8 @@ impl Narrowing {
         self
     }
 
-    /// Lets the provider connect to these hosts and ports only, each a granted one; to none for an empty list.
+    /// Restricts the provider to these hosts and ports, each a granted one; an empty list allows
+    /// none.
     pub fn sockets(
         mut self,
         provider: impl Into<String>,
@@ -131,12 +136,13 @@ impl Narrowing {
     }
 }
 
-/// The part of a [`Narrowing`] that is for one provider. The host holds plugins to it. A provider in your program reads it
-/// in its [`CallContext`](crate::provider::CallContext), and holds itself to it: what is not named is not narrowed.
+/// The part of a [`Narrowing`] for one provider. The host enforces it for plugins. A provider of
+/// your program reads it from its [`CallContext`](crate::provider::CallContext) and must enforce it
+/// itself; what is not named is not narrowed.
 #[derive(Clone, Debug, Default)]
 pub struct ProviderNarrowing {
     pub(crate) folders: BTreeMap<String, FolderNarrowing>,
-    /// `None` is for one that is taken away.
+    /// `None` for a secret that is removed.
     pub(crate) secrets: BTreeMap<String, Option<Secret>>,
     pub(crate) http: Option<Vec<HttpRule>>,
     pub(crate) sockets: Option<Vec<SocketRule>>,
@@ -150,17 +156,17 @@ pub(crate) struct FolderNarrowing {
 }
 
 impl ProviderNarrowing {
-    /// The folder that stands in for the one at that path.
+    /// The folder in place of the one at that path.
     pub fn folder(&self, guest: &str) -> Option<&Path> {
         self.folders.get(guest)?.host.as_deref()
     }
 
-    /// Whether what is at that path may be read only.
+    /// Whether that path is read-only.
     pub fn is_read_only(&self, guest: &str) -> bool {
         self.folders.get(guest).is_some_and(|it| it.is_read_only)
     }
 
-    /// Whether what is at that path is taken away.
+    /// Whether the folder at that path is removed.
     pub fn is_without_folder(&self, guest: &str) -> bool {
         self.folders.get(guest).is_some_and(|it| it.is_withheld)
     }
@@ -170,37 +176,38 @@ impl ProviderNarrowing {
         self.secrets.get(name)?.as_ref().map(Secret::reveal)
     }
 
-    /// Whether the secret of that name is taken away.
+    /// Whether the secret of that name is removed.
     pub fn is_without_secret(&self, name: &str) -> bool {
         matches!(self.secrets.get(name), Some(None))
     }
 
-    /// The requests that it may send, where they are fewer.
+    /// The requests that it may send, if restricted.
     pub fn http(&self) -> Option<&[HttpRule]> {
         self.http.as_deref()
     }
 
-    /// Where it may connect, where that is less.
+    /// The hosts that it may connect to, if restricted.
     pub fn sockets(&self) -> Option<&[SocketRule]> {
         self.sockets.as_deref()
     }
 }
 
-/// Why calls cannot be narrowed so; see [`Narrowing`].
+/// Why a [`Narrowing`] was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NarrowError {
     /// No provider has that name.
-    #[error("there is no provider `{provider}` to narrow{}", meant(.similar))]
+    #[error("unknown provider `{provider}` in the narrowing{}", meant(.similar))]
     UnknownProvider {
         /// The name.
         provider: String,
         /// Names that look like it, nearest first.
         similar: Vec<String>,
     },
-    /// An MCP server, which is in no sandbox.
+    /// An MCP server cannot be narrowed: it has no sandbox.
     #[error(
-        "`mcp.{server}` cannot be narrowed, as it is not sandboxed: start one for each user, or offer its tools to fewer"
+        "`mcp.{server}` cannot be narrowed, as it is not sandboxed: start one per user, or offer its tools to \
+         fewer users"
     )]
     NotEnforceable {
         /// Its name.
@@ -208,16 +215,16 @@ pub enum NarrowError {
     },
     /// The provider is not granted what would be narrowed.
     #[error(
-        "`plugin.{plugin}` is not granted {what}: a narrowing may name what the manifest grants, and nothing else"
+        "`plugin.{plugin}` is not granted {what}: a narrowing can only use what the manifest grants"
     )]
     NotGranted {
         /// Its name.
         plugin: String,
-        /// What it is not granted, such as "the folder `/notes`".
+        /// What is not granted, such as "the folder `/notes`".
         what: String,
     },
-    /// A folder cannot be had.
-    #[error("the folder {} cannot stand for `{guest}` of `plugin.{plugin}`", printable::line(&.host.display().to_string()))]
+    /// A folder cannot be opened.
+    #[error("the folder {} cannot replace `{guest}` of `plugin.{plugin}`", printable::line(&.host.display().to_string()))]
     Folder {
         /// The plugin's name.
         plugin: String,
@@ -225,12 +232,12 @@ pub enum NarrowError {
         guest: String,
         /// The folder.
         host: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
-    /// A folder lies in one that another plugin writes, which decides what is there.
-    #[error("the folder {} for `{guest}` of `plugin.{plugin}` lies in one that `plugin.{other}` may write: if that is meant, \
-             say `allow-nested = true` in the grant", printable::line(&.host.display().to_string()))]
+    /// A folder lies in one that another plugin may write, which could replace it.
+    #[error("the folder {} for `{guest}` of `plugin.{plugin}` is inside one that `plugin.{other}` can write to: \
+             if this is intended, set `allow-nested = true` in the grant", printable::line(&.host.display().to_string()))]
     Nested {
         /// The plugin's name.
         plugin: String,
@@ -238,10 +245,10 @@ pub enum NarrowError {
         guest: String,
         /// The folder.
         host: PathBuf,
-        /// Who may write around it.
+        /// The other plugin.
         other: String,
     },
-    /// A secret cannot be used.
+    /// A secret is not valid.
     #[error("the secret `{name}` for `{provider}`: {problem}")]
     Secret {
         /// The provider's name.
@@ -251,7 +258,7 @@ pub enum NarrowError {
         /// What is wrong with it, without its value.
         problem: String,
     },
-    /// The folders of the client cannot be had.
+    /// The folders of the client cannot be opened.
     #[error("the folders of the client {client:?}: {problem}")]
     Client {
         /// Its name.

@@ -1,4 +1,4 @@
-//! Functions of the program that the host is part of, as tools: [`NativeTools`].
+//! [`NativeTools`]: functions of the embedding program as tools.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -15,22 +15,27 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::narrowing::ProviderNarrowing;
-use crate::provider::{CallContext, InvalidTool, ProvidedTool, RunOutcome, ToolProvider, output};
+use crate::provider::{
+    CallContext, InvalidTool, ProvidedTool, RunOutcome, ToolProvider, output,
+};
 use crate::sandbox::Journal;
 use crate::tool::{Content, LogSource, Output, Tool, ToolCall};
 use crate::watch::Progress;
 
-type Answer = Result<Output, CallError>;
+type NativeAnswer = Result<Output, CallError>;
 
-type Function = dyn Fn(&str, NativeContext) -> BoxFuture<'static, Answer> + Send + Sync;
+type BoxedFunction = dyn Fn(&str, NativeContext) -> BoxFuture<'static, NativeAnswer> + Send + Sync;
 
-/// Functions of the program itself, as tools beside those of plugins. They are **not sandboxed**, and
-/// listed as such ([`Tool::sandboxed`]).
+/// Functions of the embedding program as tools, beside those of plugins. They are **not
+/// sandboxed**, and are listed as such ([`Tool::sandboxed`]).
 ///
-/// A call of one is a call like any other: it has a place in order, waits for a permit, is held against its
-/// schema and repaired, ends at its deadline, and is in the audit log. It ends by being dropped at its next
-/// `.await`: a function that computes or blocks for long belongs in [`tokio::task::spawn_blocking`]. A panic is
-/// the error of that call, and of no other.
+/// Their calls are ordinary calls: they keep their order, wait for a permit, have their arguments
+/// validated and repaired, end at their deadline, and are audited. A call is ended by dropping its
+/// future at its next `.await`: a function that computes or blocks for long belongs in
+/// [`tokio::task::spawn_blocking`]. A panic is the error of that call only.
+///
+/// A function can take a [`NativeContext`] as well. A closure that captures values clones them for
+/// each call: `move |args: Find| { let index = index.clone(); async move { … } }`.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -58,15 +63,12 @@ type Function = dyn Fn(&str, NativeContext) -> BoxFuture<'static, Answer> + Send
 /// # main().unwrap();
 /// # }
 /// ```
-///
-/// A function that needs more than its arguments takes a [`NativeContext`] as well. One that uses values from around
-/// it has each call own them: `move |args: Find| { let index = index.clone(); async move { … } }`.
 pub struct NativeTools {
     name: String,
     tools: Vec<Arc<ProvidedTool>>,
-    /// By the names of the tools.
-    functions: HashMap<String, Box<Function>>,
-    /// `tools`, once there are no more.
+    /// By tool name.
+    functions: HashMap<String, Box<BoxedFunction>>,
+    /// `tools`, once the last has been added.
     listed: OnceLock<Arc<[Arc<ProvidedTool>]>>,
     problems: Vec<String>,
     limits: Limits,
@@ -83,7 +85,7 @@ impl fmt::Debug for NativeTools {
 }
 
 impl NativeTools {
-    /// No tools yet. The name is for messages, the audit log and [`Tool::plugin`].
+    /// An empty set of tools. The name is for messages, the audit log and [`Tool::plugin`].
     pub fn new(name: impl Into<String>) -> Self {
         NativeTools {
             name: name.into(),
@@ -96,8 +98,8 @@ impl NativeTools {
         }
     }
 
-    /// Adds a function whose arguments describe themselves. What is wrong with the declaration is an error when
-    /// the host is [loaded](crate::Loader::load).
+    /// Adds a function whose argument type has a schema. A mistake in the declaration is an error
+    /// of [`load`](crate::Loader::load).
     #[cfg(feature = "schemars")]
     #[must_use]
     pub fn tool<M, F>(self, declared: Tool, function: F) -> Self
@@ -109,7 +111,7 @@ impl NativeTools {
         self.tool_with_schema(declared, schema, function)
     }
 
-    /// As `tool` (feature `schemars`), with a JSON Schema of the arguments.
+    /// As `tool` (feature `schemars`), with an explicit JSON Schema of the arguments.
     #[must_use]
     pub fn tool_with_schema<M, F>(mut self, declared: Tool, schema: Value, function: F) -> Self
     where
@@ -135,20 +137,20 @@ impl NativeTools {
         };
         if self.functions.insert(name.clone(), Box::new(run)).is_some() {
             self.problems
-                .push(format!("it has two tools of the name `{name}`"));
+                .push(format!("it has two tools named `{name}`"));
         }
         self
     }
 
-    /// The limits of each call. For functions [`timeout`](Limits::timeout), `cpu`, `max_input`, `max_output` and
-    /// `max_log` hold.
+    /// The limits of each call. [`timeout`](Limits::timeout), `cpu`, `max_input`, `max_output` and
+    /// `max_log` apply to functions.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How many of its calls run at once; by default as many as the host runs.
+    /// The most calls that run at once; by default the host's limit.
     #[must_use]
     pub fn max_concurrency(mut self, most: usize) -> Self {
         self.max_concurrency = Some(most);
@@ -198,7 +200,7 @@ impl ToolProvider for NativeTools {
     }
 }
 
-/// What goes on around a call of a native tool. It may be cloned, and kept by whatever works for the call.
+/// The context of a native tool's call. Clone it for threads that work for the call.
 #[derive(Clone)]
 pub struct NativeContext {
     deadline: Instant,
@@ -219,12 +221,12 @@ impl fmt::Debug for NativeContext {
 }
 
 impl NativeContext {
-    /// When the call has to have ended: it is dropped then.
+    /// The deadline of the call: it is dropped then.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Whose call it is, where its [options](crate::CallOptions::client) say so.
+    /// The client of the call, if its [options](crate::CallOptions::client) name one.
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
     }
@@ -234,46 +236,47 @@ impl NativeContext {
         self.key.as_deref()
     }
 
-    /// How what these tools may touch is narrowed for the call. Nobody but the function sees to it.
+    /// The narrowing of these tools for the call. The function must enforce it itself.
     pub fn narrowing(&self) -> Option<&ProviderNarrowing> {
         self.narrowing.as_deref()
     }
 
-    /// Whether whoever made the call has given it up: for threads that work for it, as the call itself is dropped.
+    /// Whether the call was cancelled: for threads that work for it, as the call's own future is
+    /// dropped.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
     }
 
-    /// Adds a line to the call's log, which is bounded by `max_log`; what is over it ends the call.
+    /// Adds a line to the call's log; exceeding `max_log` ends the call.
     pub fn log(&self, source: LogSource, line: impl Into<String>) {
         self.journal.log(source, line.into());
     }
 
-    /// Says how far the call is, to whoever [watches](crate::Watcher) it.
+    /// Reports progress to the call's [watcher](crate::Watcher).
     pub fn progress(&self, progress: Progress) {
         self.journal.progress(progress);
     }
 }
 
-/// An async function or closure of the arguments, or of the arguments and a [`NativeContext`]. `M` tells the two
-/// apart, and is inferred.
+/// An async function or closure of the arguments, or of the arguments and a [`NativeContext`]. `M`
+/// distinguishes the two and is inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a tool",
     note = "a tool is an async function or closure of one argument, or of one and a `NativeContext`; its future is \
             `Send`, and what it returns implements `IntoOutput`"
 )]
 pub trait NativeFunction<M>: Send + Sync + 'static {
-    /// What serde reads of a call's arguments.
+    /// The type that the arguments are deserialized to.
     type Arguments: DeserializeOwned;
-    /// What it returns.
+    /// The return type.
     type Answer: IntoOutput;
 
-    /// Runs it.
+    /// Calls the function.
     fn call(
         &self,
         arguments: Self::Arguments,
         context: NativeContext,
-    ) -> BoxFuture<'static, Answer>;
+    ) -> BoxFuture<'static, NativeAnswer>;
 }
 
 impl<F, A, R, Running> NativeFunction<(A,)> for F
@@ -286,7 +289,7 @@ where
     type Arguments = A;
     type Answer = R;
 
-    fn call(&self, arguments: A, _: NativeContext) -> BoxFuture<'static, Answer> {
+    fn call(&self, arguments: A, _: NativeContext) -> BoxFuture<'static, NativeAnswer> {
         let running = self(arguments);
         Box::pin(async { running.await.into_output() })
     }
@@ -302,36 +305,36 @@ where
     type Arguments = A;
     type Answer = R;
 
-    fn call(&self, arguments: A, context: NativeContext) -> BoxFuture<'static, Answer> {
+    fn call(&self, arguments: A, context: NativeContext) -> BoxFuture<'static, NativeAnswer> {
         let running = self(arguments, context);
         Box::pin(async { running.await.into_output() })
     }
 }
 
-/// What a native tool may return: text, numbers, booleans, nothing, [`Json`], an [`Output`], or a [`Result`] of
-/// these.
+/// A return type of native tools: text, numbers, booleans, `()`, [`Json`], [`Output`], or a
+/// [`Result`] of these.
 pub trait IntoOutput {
-    /// As the result of the call.
+    /// Converts it to the result of the call.
     ///
     /// # Errors
     ///
     /// The call failed.
     fn into_output(self) -> Result<Output, CallError>;
 
-    /// The JSON Schema of structured output, where there always is some.
+    /// The JSON Schema of its structured output, if it always has some.
     fn schema() -> Option<Value> {
         None
     }
 }
 
 impl IntoOutput for Output {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         Ok(self)
     }
 }
 
 impl IntoOutput for () {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         Ok(Output::default())
     }
 }
@@ -339,7 +342,7 @@ impl IntoOutput for () {
 macro_rules! as_text {
     ($($of:ty)*) => {$(
         impl IntoOutput for $of {
-            fn into_output(self) -> Answer {
+            fn into_output(self) -> NativeAnswer {
                 Ok(Output::text(self.to_string()))
             }
         }
@@ -348,14 +351,14 @@ macro_rules! as_text {
 
 as_text!(&'static str String bool char i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64);
 
-/// An error is the tool's own failure, and its text is what the model reads; a [`CallError`] stays what it is.
+/// An error becomes [`CallError::Failed`] with its text for the model; a [`CallError`] is kept.
 impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         match self {
             Ok(answer) => answer.into_output(),
             Err(error) => Err(match (&error as &dyn Any).downcast_ref::<CallError>() {
                 Some(error) => error.clone(),
-                // With its causes, where the error has that form.
+                // With its causes, if it is a standard error.
                 None => CallError::Failed {
                     message: format!("{error:#}"),
                 },
@@ -368,8 +371,8 @@ impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
     }
 }
 
-/// A value as JSON: for the model as text, and, where it is an object, as structured output. The output schema of
-/// the tool is that of `T` with the feature `schemars`.
+/// A value returned as JSON: text for the model and, if it is an object, structured output. With
+/// the feature `schemars` the tool's output schema is that of `T`.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -407,7 +410,7 @@ impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
 pub struct Json<T>(pub T);
 
 impl<T: Serialize + Described> IntoOutput for Json<T> {
-    fn into_output(self) -> Answer {
+    fn into_output(self) -> NativeAnswer {
         let failed = |message: String| CallError::Failed { message };
         let json = serde_json::to_string(&self.0).map_err(|error| failed(error.to_string()))?;
         let structured = json.starts_with('{').then(|| json.clone());
@@ -416,12 +419,12 @@ impl<T: Serialize + Described> IntoOutput for Json<T> {
 
     fn schema() -> Option<Value> {
         let schema = T::described()?;
-        // MCP wants structured output to be an object.
+        // MCP requires structured output to be an object.
         (schema.get("type") == Some(&Value::from("object"))).then_some(schema)
     }
 }
 
-/// Something whose shape may be known.
+/// A type whose schema may be known.
 #[doc(hidden)]
 pub trait Described {
     fn described() -> Option<Value>;
@@ -441,7 +444,7 @@ impl<T> Described for T {
     }
 }
 
-/// As models and MCP have it: without the name of the Rust type.
+/// Without the name of the Rust type, as models and MCP expect.
 #[cfg(feature = "schemars")]
 fn schema_of<T: schemars::JsonSchema>() -> Value {
     let mut schema = schemars::schema_for!(T).to_value();

@@ -1,15 +1,15 @@
-//! Files and folders of the host, where guests may write: what lies there is never reached through a link,
-//! and what is the host's own is protected from them. See docs/adr/0016.
+//! Files and folders of the host in places where guests may write: they are never reached through a
+//! link, and the host's own are protected. See docs/adr/0016.
 //!
-//! [`Paths`] finds things for the host; a [`Guard`] is what the sandbox asks.
+//! [`Paths`] opens things for the host; a [`Guard`] answers the sandbox.
 
-mod folder;
+mod folder_id;
 mod guard;
-mod held;
+mod held_files;
+#[cfg(unix)]
+mod inodes;
 mod mounts;
 mod protected;
-#[cfg(unix)]
-mod seen;
 pub(crate) mod vcs;
 #[cfg(unix)]
 mod walk;
@@ -27,16 +27,17 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
-pub(crate) use folder::FolderId;
+pub(crate) use folder_id::FolderId;
 pub(crate) use guard::{Guard, GuestFolder};
-use held::Held;
+use held_files::HeldFiles;
 use mounts::Mounts;
 use protected::Protected;
 use walk::Walk;
 
-use crate::bounded;
+use crate::bounded_read;
+use crate::locks;
 
-/// What is to be at the end of a path.
+/// What the end of a path must be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
     /// A regular file.
@@ -47,18 +48,18 @@ enum Want {
     MayBeMissing,
 }
 
-/// A file or folder of the host's that guests have nothing to do with, and what it is to it.
+/// A file or folder of the host that guests must not touch, and its purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostFile {
-    /// Where the manifest has it.
+    /// The path in the manifest.
     pub path: PathBuf,
-    /// What it is.
+    /// Its purpose.
     pub purpose: Purpose,
 }
 
 impl HostFile {
-    /// A file, or a folder.
+    /// A file or a folder.
     pub fn new(path: impl Into<PathBuf>, purpose: Purpose) -> Self {
         HostFile {
             path: path.into(),
@@ -67,25 +68,25 @@ impl HostFile {
     }
 }
 
-/// What a [`HostFile`] is.
+/// The purpose of a [`HostFile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// A folder on the way to another of them.
+    /// A folder on the path to another of them.
     Way,
-    /// A folder that a plugin is granted.
+    /// A folder granted to a plugin.
     Folder,
-    /// `cwd` of an MCP server.
+    /// The `cwd` of an MCP server.
     WorkingFolder,
     /// `plugin-dir`.
     PluginDir,
-    /// The folder of compiled plugins.
+    /// The cache of compiled plugins.
     CodeCache,
-    /// The folder that says what each manifest is trusted with.
+    /// The trust store.
     Trust,
     /// The file of a resource.
     Resource,
-    /// A program that is started, or a file that one is started with.
+    /// A program that is started, or a file named by its arguments.
     Program,
     /// The audit log.
     AuditLog,
@@ -95,7 +96,7 @@ pub enum Purpose {
     Plugin,
     /// The certificate of the server.
     Certificate,
-    /// The texts of pinned tools.
+    /// The lock file with the texts of pinned tools.
     LockFile,
     /// The manifest.
     Manifest,
@@ -115,44 +116,45 @@ impl Purpose {
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Purpose::Way => "a folder on the way to files of the host",
+            Purpose::Way => "a parent folder of the host's own files",
             Purpose::Folder => "a granted folder",
             Purpose::WorkingFolder => "the working folder of an MCP server",
-            Purpose::PluginDir => "the folder of plugins",
+            Purpose::PluginDir => "the plugin folder",
             Purpose::CodeCache => "the code cache",
             Purpose::Trust => "the folder of trusted manifests",
             Purpose::Resource => "a resource",
-            Purpose::Program => "what an MCP server is started with",
+            Purpose::Program => "a file that an MCP server is started with",
             Purpose::AuditLog => "the audit log",
-            Purpose::Transcript => "the transcript of an agent",
+            Purpose::Transcript => "an agent transcript",
             Purpose::Plugin => "a plugin",
             Purpose::Certificate => "the server's certificate",
-            Purpose::LockFile => "the file of pins",
+            Purpose::LockFile => "the pin file",
             Purpose::Manifest => "the manifest",
             Purpose::Key => "the server's private key",
-            Purpose::Secret => "the file of a secret",
+            Purpose::Secret => "a secret file",
         })
     }
 }
 
-/// The folders that guests are granted, and the way to everything else.
+/// The folders that guests are granted, and how everything else is opened.
 ///
-/// Without any folders everything is opened by its name, as ever.
+/// Without any granted folders everything is opened by its name.
 #[derive(Debug, Default)]
 pub struct Paths {
-    /// Those of the manifest, and those that calls have in place of them.
-    granted: RwLock<Vec<Known>>,
-    /// What hosts before this one granted, whose calls may still run.
-    past: Vec<Known>,
-    mounts: Mounts,
-    /// What is protected in folders that are granted later, too.
+    /// Those of the manifest, and those that narrowed calls have in their place.
+    granted: RwLock<Vec<KnownFolder>>,
+    /// Folders granted by earlier hosts, whose calls may still run.
+    past: Vec<KnownFolder>,
+    /// The mounts as read when the last folder was granted.
+    mounts: RwLock<Arc<Mounts>>,
+    /// Host files to be protected also in folders granted later.
     files: RwLock<Vec<HostFile>>,
-    /// The host that follows this one adds its own.
+    /// The host that replaces this one adds its own.
     protected: RwLock<Vec<Arc<Protected>>>,
-    held: Arc<Held>,
+    held: Arc<HeldFiles>,
 }
 
-/// The same for all parts of a manifest, of which it says nothing itself.
+/// Shared by all parts of a manifest; ignored in comparisons of manifests.
 #[derive(Clone, Debug, Default)]
 pub struct SharedPaths(Arc<Paths>);
 
@@ -178,38 +180,39 @@ impl PartialEq for SharedPaths {
 
 impl Eq for SharedPaths {}
 
-/// A folder that guests are granted.
+/// A folder granted to guests.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Granted {
+pub(crate) struct GrantedFolder {
     path: PathBuf,
     id: FolderId,
     is_writable: bool,
-    holder: Holder,
+    holder: FolderHolder,
 }
 
-/// Who has a granted folder.
+/// Which calls have a granted folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
+pub(crate) enum FolderHolder {
     /// Every call.
     Everyone,
-    /// No call: the folders of clients lie in it, and no link there is followed.
+    /// None: it contains the folders of clients, and no link in it is followed.
     Nobody,
-    /// The calls of one client, in a folder of [`Nobody`](Holder::Nobody): whoever manages clients may replace it.
+    /// Calls of one client, in a folder of [`Nobody`](FolderHolder::Nobody). The program that manages
+    /// clients may replace it.
     Client,
 }
 
 /// A folder that is granted, or was while its calls ran.
 #[derive(Clone, Debug)]
-enum Known {
-    Kept(Arc<Granted>),
-    WhileUsed(Weak<Granted>),
+enum KnownFolder {
+    Kept(Arc<GrantedFolder>),
+    WhileUsed(Weak<GrantedFolder>),
 }
 
-impl Known {
-    fn get(&self) -> Option<Arc<Granted>> {
+impl KnownFolder {
+    fn get(&self) -> Option<Arc<GrantedFolder>> {
         match self {
-            Known::Kept(granted) => Some(granted.clone()),
-            Known::WhileUsed(granted) => granted.upgrade(),
+            KnownFolder::Kept(granted) => Some(granted.clone()),
+            KnownFolder::WhileUsed(granted) => granted.upgrade(),
         }
     }
 }
@@ -218,29 +221,29 @@ impl Known {
 pub(crate) struct ToGrant<'g> {
     pub(crate) path: Cow<'g, Path>,
     pub(crate) is_writable: bool,
-    pub(crate) holder: Holder,
+    pub(crate) holder: FolderHolder,
 }
 
-/// A folder that was found.
-pub(crate) struct Found {
+/// A folder that was opened.
+pub(crate) struct FoundFolder {
     pub(crate) held: File,
     pub(crate) id: FolderId,
-    /// Without links, as of when it was found.
+    /// Without links, as of when it was opened.
     pub(crate) path: PathBuf,
-    /// The devices below it that show the kernel.
+    /// The devices of kernel file systems (such as /proc) below it.
     pub(crate) kernel: Vec<u64>,
 }
 
 impl Paths {
-    /// Of folders that are granted; `before` are those of the host that is to be replaced.
+    /// For granted folders; `before` are those of the host to be replaced.
     pub(crate) fn new<'g>(
         grants: impl IntoIterator<Item = ToGrant<'g>>,
         before: Option<&Paths>,
     ) -> Paths {
-        let mut past: Vec<Known> = Vec::new();
+        let mut past: Vec<KnownFolder> = Vec::new();
         for known in before.iter().flat_map(|it| it.known()) {
             let Some(granted) = known.get() else { continue };
-            // The last of a path is what it was last.
+            // The last entry of a path is its latest state.
             past.retain(|other| other.get().is_some_and(|other| other != granted));
             past.push(known);
         }
@@ -254,20 +257,20 @@ impl Paths {
         if grants.peek().is_none() && paths.past.is_empty() {
             return paths;
         }
-        paths.mounts = Mounts::read();
+        let mounts = paths.read_mounts();
         for ToGrant {
             path,
             is_writable,
             holder,
         } in grants
         {
-            // Links are followed here: one that a guest made leads to a folder too many, and is refused
-            // once it is walked. What is not there is told of when it is opened.
-            let Ok(id) = FolderId::of(&path, &paths.mounts) else {
+            // Links are followed here: a link made by a guest only adds a folder, and is refused
+            // when the path is walked. A missing folder is reported when it is opened.
+            let Ok(id) = FolderId::of(&path, &mounts) else {
                 continue;
             };
             let path = std::path::absolute(&path).unwrap_or_else(|_| path.into_owned());
-            let granted = Arc::new(Granted {
+            let granted = Arc::new(GrantedFolder {
                 path,
                 id,
                 is_writable,
@@ -276,22 +279,34 @@ impl Paths {
             let known = paths.granted.get_mut();
             known
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(Known::Kept(granted));
+                .push(KnownFolder::Kept(granted));
         }
         paths
     }
 
-    /// Nothing that guests may write, nor read.
+    /// Whether guests may neither write nor read anything.
     fn is_empty(&self) -> bool {
         self.past.is_empty() && self.granted().is_empty()
     }
 
-    fn granted(&self) -> RwLockReadGuard<'_, Vec<Known>> {
-        self.granted.read().unwrap_or_else(PoisonError::into_inner)
+    fn mounts(&self) -> Arc<Mounts> {
+        let mounts = self.mounts.read();
+        mounts.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Those of the past first.
-    fn known(&self) -> Vec<Known> {
+    fn read_mounts(&self) -> Arc<Mounts> {
+        let now = Arc::new(Mounts::read());
+        let mut mounts = locks::write(&self.mounts);
+        mounts.clone_from(&now);
+        now
+    }
+
+    fn granted(&self) -> RwLockReadGuard<'_, Vec<KnownFolder>> {
+        locks::read(&self.granted)
+    }
+
+    /// Earlier hosts' first.
+    fn known(&self) -> Vec<KnownFolder> {
         self.past
             .iter()
             .chain(self.granted().iter())
@@ -299,51 +314,52 @@ impl Paths {
             .collect()
     }
 
-    fn all(&self) -> Vec<Arc<Granted>> {
-        self.known().iter().filter_map(Known::get).collect()
+    fn all(&self) -> Vec<Arc<GrantedFolder>> {
+        self.known().iter().filter_map(KnownFolder::get).collect()
     }
 
-    /// Opens a regular file to read it, and waits for nobody.
+    /// Opens a regular file for reading, without blocking.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, or is something else; or it is reached through a link that a guest may have made.
+    /// It cannot be opened, is not a regular file, or is reached through a link that a guest may
+    /// have made.
     pub(crate) fn open_regular(&self, path: &Path) -> io::Result<File> {
         if self.is_empty() {
-            return bounded::open(path);
+            return bounded_read::open(path);
         }
         let file = self.walk(path, Want::Read)?.into_file()?;
-        bounded::expect_file(&file.metadata()?)?;
+        bounded_read::expect_file(&file.metadata()?)?;
         Ok(file)
     }
 
-    /// All of a regular file, which has no more than `most` bytes.
+    /// Reads a regular file of at most `most` bytes.
     ///
     /// # Errors
     ///
-    /// As of [`open_regular`](Paths::open_regular) and [`bounded::read`].
+    /// As for [`open_regular`](Paths::open_regular) and [`bounded_read::read`].
     pub fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        bounded::read(&self.open_regular(path)?, most)
+        bounded_read::read(&self.open_regular(path)?, most)
     }
 
-    /// As [`read`](Paths::read), of a text.
+    /// As [`read`](Paths::read), for text.
     ///
     /// # Errors
     ///
-    /// As of [`read`](Paths::read), or it is not UTF-8.
+    /// As for [`read`](Paths::read), or it is not UTF-8.
     pub fn read_text(&self, path: &Path, most: u64) -> io::Result<String> {
-        bounded::text(&self.open_regular(path)?, most)
+        bounded_read::text(&self.open_regular(path)?, most)
     }
 
-    /// Opens a file to append to it and to read it; it is made for its user alone if it is not there.
+    /// Opens a file to append to it and to read it; a new file is private to its user.
     ///
     /// # Errors
     ///
-    /// As of [`open_regular`](Paths::open_regular).
+    /// As for [`open_regular`](Paths::open_regular).
     pub(crate) fn open_to_append(&self, path: &Path) -> io::Result<File> {
         if !self.is_empty() {
             let file = self.walk(path, Want::Append)?.into_file()?;
-            // It may have been made.
+            // It may have been created.
             for protected in self.protected() {
                 self.held.now(&protected);
             }
@@ -356,31 +372,31 @@ impl Paths {
         options.open(path)
     }
 
-    /// Finds a folder to grant.
+    /// Opens a folder to grant it.
     ///
     /// # Errors
     ///
-    /// As of [`open_regular`](Paths::open_regular); or it is another than it was for the host before, where guests may have
-    /// replaced it.
-    pub(crate) fn open_folder(&self, path: &Path) -> io::Result<Found> {
+    /// As for [`open_regular`](Paths::open_regular); or it is not the folder that the host before
+    /// had, and guests may have replaced it.
+    pub(crate) fn open_folder(&self, path: &Path) -> io::Result<FoundFolder> {
         let walk = self.walk(path, Want::Folder)?;
-        let id = walk.folder_id(&self.mounts)?;
+        let id = walk.folder_id(&self.mounts())?;
         let name = std::path::absolute(path)?;
-        let mut past = self.past.iter().rev().filter_map(Known::get);
+        let mut past = self.past.iter().rev().filter_map(KnownFolder::get);
         if let Some(before) =
-            past.find(|before| before.path == name && before.holder == Holder::Everyone)
+            past.find(|before| before.path == name && before.holder == FolderHolder::Everyone)
             && walk.is_among_guests()
             && !before.id.is_same(&id)
         {
             return Err(io::Error::other(
-                "it was replaced since it was loaded, in a folder that plugins may write: \
-                 restart toolhost if the new one is meant",
+                "it was replaced since it was loaded, in a folder that plugins can write to: if the new one is \
+                 intended, restart toolhost",
             ));
         }
         let path = walk.path();
         let held = walk.into_file()?;
         let kernel = self.kernel_below(&path, &held);
-        Ok(Found {
+        Ok(FoundFolder {
             held,
             id,
             path,
@@ -388,29 +404,31 @@ impl Paths {
         })
     }
 
-    /// Finds a folder that calls have in place of a granted one, and grants it to them: from then on what lies in it is not
-    /// reached through links, and what is the host's there is protected.
+    /// Opens a folder for narrowed calls and grants it to them: from then on nothing in it is
+    /// reached through links, and the host's files in it are protected.
     ///
     /// # Errors
     ///
-    /// As of [`open_folder`](Paths::open_folder).
+    /// As for [`open_folder`](Paths::open_folder).
     pub(crate) fn grant(
         &self,
         path: &Path,
         is_writable: bool,
-        holder: Holder,
-    ) -> io::Result<(Found, Arc<Granted>)> {
+        holder: FolderHolder,
+    ) -> io::Result<(FoundFolder, Arc<GrantedFolder>)> {
+        // File systems may have been mounted since the load.
+        self.read_mounts();
         let found = self.open_folder(path)?;
-        let is_below = |root: &Arc<Granted>| root.id.holds(&found.id);
-        if holder == Holder::Client && !self.of_clients().iter().any(is_below) {
+        let is_below = |root: &Arc<GrantedFolder>| root.id.holds(&found.id);
+        if holder == FolderHolder::Client && !self.of_clients().iter().any(is_below) {
             return Err(replaced());
         }
-        if let Some(kind) = self.mounts.kernel_type(&found.path) {
+        if let Some(kind) = self.mounts().kernel_type(&found.path) {
             return Err(io::Error::other(format!(
-                "it is in a file system of the kernel ({kind}), which takes the place of no other"
+                "it is in a kernel file system ({kind}), which cannot replace another folder"
             )));
         }
-        let granted = Granted {
+        let granted = GrantedFolder {
             path: std::path::absolute(path)?,
             id: found.id.clone(),
             is_writable,
@@ -419,17 +437,19 @@ impl Paths {
         Ok((found, self.add(granted)))
     }
 
-    /// The folders that those of clients lie in.
-    fn of_clients(&self) -> Vec<Arc<Granted>> {
+    /// The folders that contain those of clients.
+    fn of_clients(&self) -> Vec<Arc<GrantedFolder>> {
         let granted = self.granted();
-        let granted = granted.iter().filter_map(Known::get);
-        granted.filter(|it| it.holder == Holder::Nobody).collect()
+        let granted = granted.iter().filter_map(KnownFolder::get);
+        granted
+            .filter(|it| it.holder == FolderHolder::Nobody)
+            .collect()
     }
 
-    fn add(&self, new: Granted) -> Arc<Granted> {
-        let mut known = self.granted.write().unwrap_or_else(PoisonError::into_inner);
+    fn add(&self, new: GrantedFolder) -> Arc<GrantedFolder> {
+        let mut known = locks::write(&self.granted);
         known.retain(|it| it.get().is_some());
-        let same = known.iter().filter_map(Known::get).find(|it| {
+        let same = known.iter().filter_map(KnownFolder::get).find(|it| {
             it.id == new.id && it.holder == new.holder && it.is_writable >= new.is_writable
         });
         if let Some(same) = same {
@@ -437,17 +457,17 @@ impl Paths {
         }
         let new = Arc::new(new);
         known.push(match new.holder {
-            // No link is followed there anyway, for what it lies in.
-            Holder::Client => Known::WhileUsed(Arc::downgrade(&new)),
-            Holder::Everyone | Holder::Nobody => Known::Kept(new.clone()),
+            // No link is followed there anyway, because of the folder that contains it.
+            FolderHolder::Client => KnownFolder::WhileUsed(Arc::downgrade(&new)),
+            FolderHolder::Everyone | FolderHolder::Nobody => KnownFolder::Kept(new.clone()),
         });
         drop(known);
-        let files = self.files.read();
-        let files: Vec<HostFile> = files.unwrap_or_else(PoisonError::into_inner).clone();
+        let files: Vec<HostFile> = locks::read(&self.files).clone();
         for file in &files {
             let _ = self.protect_known(file);
         }
-        // Nobody moves a folder from under its name, whichever of the two was granted first.
+        // Guests must not move a granted folder away from its name, whichever of two nested ones
+        // was granted first.
         let _ = self.protect_known(&HostFile::new(&new.path, Purpose::Folder));
         for inner in self.all().iter().filter(|it| new.id.holds(&it.id)) {
             let _ = self.protect_known(&HostFile::new(&inner.path, Purpose::Folder));
@@ -455,14 +475,14 @@ impl Paths {
         new
     }
 
-    /// Makes a folder of a client, for this user alone, where it is not there: it and what is missing on the way, in
-    /// `base`.
+    /// Creates a client's folder, private to this user, with missing folders on the path to it
+    /// below `base`.
     ///
     /// # Errors
     ///
-    /// `base` is not there, something else is in its place, or it cannot be written.
+    /// `base` does not exist, something else is in its place, or it cannot be written.
     pub(crate) fn make_folder(&self, path: &Path, base: &Path) -> io::Result<()> {
-        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts)?;
+        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts())?;
         if !self.of_clients().iter().any(|it| it.id.is_same(&root)) {
             return Err(replaced());
         }
@@ -475,14 +495,15 @@ impl Paths {
         Ok(())
     }
 
-    /// Whether something may be used by its name: no link on the way is one that a guest may have made, and
-    /// as it is protected from now on, none comes to be there. What is not there is fine.
+    /// Checks that something may be opened by its name: no link on the path can have been made by a
+    /// guest, and since the path is protected from now on, none will be. A missing file passes.
     ///
     /// # Errors
     ///
     /// There is such a link.
     pub fn check_way(&self, file: &HostFile) -> io::Result<()> {
-        // Before it was protected a guest could have had it be one thing and then the other.
+        // Twice: before it was protected, a guest could have changed it between the look and the
+        // protection.
         for _ in 0..2 {
             if let Err(error) = self.protect(file)
                 && error.kind() == io::ErrorKind::Other
@@ -493,7 +514,8 @@ impl Paths {
         Ok(())
     }
 
-    /// Whether a file that was opened by its name is what the name leads to without links of guests.
+    /// Checks that a file opened by its name is what the path leads to without following guests'
+    /// links.
     ///
     /// # Errors
     ///
@@ -513,16 +535,16 @@ impl Paths {
         walk::walk(self, path, want)
     }
 
-    /// Keeps guests from a file or folder of the host's, if it lies in their folders.
+    /// Protects a file or folder of the host from guests, if it lies in their folders.
     ///
     /// # Errors
     ///
-    /// It cannot be found, which is told of by whoever needs it.
+    /// It cannot be found, which is reported by whoever needs it.
     pub(crate) fn protect(&self, file: &HostFile) -> io::Result<()> {
         if self.is_empty() {
             return Ok(());
         }
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = locks::write(&self.files);
         if !files.contains(file) {
             files.push(file.clone());
         }
@@ -534,7 +556,7 @@ impl Paths {
         let walk = self.walk(&file.path, Want::MayBeMissing)?;
         let known = self.protected();
         for mut new in walk.protected(file) {
-            // One descriptor for all that is found from the same folder.
+            // Share one descriptor between all that are found from the same folder.
             if let Some(same) = known.iter().find(|known| known.root.0 == new.root.0) {
                 new.root.1 = same.root.1.clone();
             }
@@ -543,7 +565,7 @@ impl Paths {
         Ok(())
     }
 
-    /// Keeps the guests of the host before this one from what is protected here.
+    /// Protects this host's files from the guests of the host before as well.
     pub(crate) fn extend(&self, before: &Paths) {
         for protected in self.protected() {
             before.keep(protected);
@@ -552,57 +574,36 @@ impl Paths {
 
     fn keep(&self, new: Arc<Protected>) {
         self.held.now(&new);
-        let mut known = self
-            .protected
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = locks::write(&self.protected);
         if !known.iter().any(|known| known.is_same(&new)) {
             known.push(new);
         }
     }
 
     fn protected(&self) -> Vec<Arc<Protected>> {
-        let protected = self.protected.read();
-        protected.unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.protected).clone()
     }
 
-    /// What the guests of these folders are kept from; `None` where that is nothing.
+    /// The guard for guests with these folders; `None` if nothing has to be guarded.
     pub(crate) fn guard(&self, folders: &[GuestFolder<'_>], kernel: &[u64]) -> Option<Guard> {
-        let protected = self.protected.read();
-        let protected = protected.unwrap_or_else(PoisonError::into_inner);
+        let protected = locks::read(&self.protected);
         Guard::new(&protected, &self.held, folders, kernel)
     }
 
-    /// Whether a granted folder lies in another, and is not the same.
-    pub(crate) fn is_within(&self, inner: &Path, outer: &Path) -> bool {
-        self.compare(inner, outer, |inner, outer| outer.holds(inner))
+    /// The id of the folder that was granted by this path, at load or since.
+    pub(crate) fn granted_id(&self, path: &Path) -> Option<FolderId> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let granted = self.granted();
+        // The last entry of a path is its present state.
+        let mut granted = granted.iter().rev().filter_map(KnownFolder::get);
+        let found = granted.find(|granted| granted.path == path)?;
+        Some(found.id.clone())
     }
 
-    /// Whether two granted folders are one.
-    pub(crate) fn is_same(&self, one: &Path, other: &Path) -> bool {
-        self.compare(one, other, FolderId::is_same)
-    }
-
-    fn compare(
-        &self,
-        one: &Path,
-        other: &Path,
-        compare: impl Fn(&FolderId, &FolderId) -> bool,
-    ) -> bool {
-        let find = |path: &Path| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            // The last of a path is what it is now.
-            let granted = self.granted();
-            let mut granted = granted.iter().rev().filter_map(Known::get);
-            granted.find(|granted| granted.path == path)
-        };
-        matches!((find(one), find(other)), (Some(one), Some(other)) if compare(&one.id, &other.id))
-    }
-
-    /// The devices of file systems below a folder in which the kernel shows itself.
+    /// The devices of kernel file systems below a folder.
     fn kernel_below(&self, folder: &Path, held: &File) -> Vec<u64> {
-        let mut devices: Vec<u64> = self.mounts.of_kernel_below(folder).collect();
-        // Where mounts are not told.
+        let mut devices: Vec<u64> = self.mounts().of_kernel_below(folder).collect();
+        // Where the system does not tell its mounts.
         #[cfg(unix)]
         for kernel in mounts::KERNEL_FOLDERS.map(Path::new) {
             use std::os::unix::fs::MetadataExt;
@@ -621,14 +622,14 @@ impl Paths {
     }
 }
 
-/// In another folder links could lead elsewhere.
+/// In a folder that was replaced, links could lead elsewhere.
 fn replaced() -> io::Error {
     io::Error::other(
-        "the folder that clients' folders are in was replaced since it was loaded: reload or restart",
+        "the parent of the client folders was replaced since it was loaded: reload or restart",
     )
 }
 
-/// The type of the file system that a folder is in, if the kernel shows itself there.
+/// The type of the kernel file system that a folder is in, if it is in one.
 pub(crate) fn kernel_type(folder: &Path) -> Option<String> {
     let folder = folder.canonicalize().ok()?;
     let mounts = Mounts::read();

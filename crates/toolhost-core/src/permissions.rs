@@ -1,22 +1,23 @@
-//! What a plugin may touch. Nothing is granted by omission: [`Permissions::default`] is nothing.
+//! [`Permissions`]: what a plugin is granted. Nothing is granted by omission:
+//! [`Permissions::default`] is empty.
 //!
-//! Here is what a grant says; the sandbox holds guests to it.
+//! This module says what a grant means; the sandbox enforces it.
 
-pub(crate) mod address;
-pub(crate) mod client;
-pub(crate) mod header;
-mod host;
-pub(crate) mod http;
-mod wide;
+pub(crate) mod client_folders;
+mod host_pattern;
+pub(crate) mod http_header;
+pub(crate) mod http_rule;
+pub(crate) mod special_addresses;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use header::HttpHeader;
-pub use host::{HostPattern, SocketRule};
-pub use http::HttpRule;
+pub use host_pattern::{HostPattern, SocketRule};
+pub use http_header::HttpHeader;
+pub use http_rule::HttpRule;
 
 use crate::limits::{ByteSize, size};
 use crate::paths::Paths;
@@ -24,10 +25,10 @@ use crate::paths::Paths;
 pub use crate::paths::{HostFile, Purpose};
 use toolhost_wire::setters;
 
-/// A secret may be no longer, in bytes: all that is printed is searched for it.
+/// The longest secret, in bytes: all output is searched for it.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Everything that a manifest grants one plugin; nothing, by default.
+/// The permissions that a manifest grants one plugin. Empty by default.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -43,17 +44,17 @@ const MAX_SECRET: u64 = 64 << 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Permissions {
-    /// Folders of this machine, and where the guest sees them.
+    /// Folders of this machine, and their guest paths.
     pub files: Vec<FileGrant>,
-    /// Where it may send HTTP requests.
+    /// The HTTP requests that it may send.
     pub http: Vec<HttpRule>,
-    /// Headers that the host adds to its requests, with secrets that it never sees.
+    /// Headers that the host adds to its requests, with secrets that the plugin never sees.
     pub http_headers: Vec<HttpHeader>,
-    /// Where it may connect TCP sockets to.
+    /// The hosts and ports that it may connect to.
     pub sockets: Vec<SocketRule>,
-    /// Its whole environment.
+    /// All of its environment variables.
     pub env: BTreeMap<String, String>,
-    /// Secrets: it may ask for them by name, but for those that `http_headers` use.
+    /// Secrets that it may request by name, except those that `http_headers` use.
     pub secrets: BTreeMap<String, SecretSource>,
     /// Whether it has a clock.
     pub clock: Ambient,
@@ -74,7 +75,7 @@ setters!(Permissions {
 });
 
 impl Permissions {
-    /// Whether there is nothing that it may touch.
+    /// Whether nothing is granted.
     pub fn is_nothing(&self) -> bool {
         let ambient = Permissions {
             clock: self.clock,
@@ -84,45 +85,46 @@ impl Permissions {
         *self == ambient
     }
 
-    /// Whether a header uses that secret: then it is for headers only.
+    /// Whether a header uses that secret, which is then for headers only.
     pub fn is_for_headers(&self, secret: &str) -> bool {
         let mut used = self.http_headers.iter().flat_map(HttpHeader::secrets);
         used.any(|name| name == secret)
     }
 }
 
-/// What is there without being granted, and may be taken away to have a plugin give the same
-/// answer to the same call. There are these two.
+/// A capability that needs no grant, and that can be removed to make a plugin deterministic. There
+/// are these two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ambient {
-    /// The machine's.
+    /// The machine's own.
     #[default]
     Real,
-    /// None: a clock stands still at its epoch and cannot be waited for, random numbers are always
-    /// the same.
+    /// None: the clock stands still at its epoch and cannot be waited for, random numbers are
+    /// always the same.
     None,
 }
 
-/// One folder.
+/// A granted folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileGrant {
-    /// The folder on this machine. `${client}` in it stands for the client that calls.
+    /// The folder on this machine. `${client}` in it stands for the calling client.
     pub host: PathBuf,
     /// Its absolute path for the guest.
     pub guest: String,
     /// What may be done below it.
     pub access: Access,
-    /// Whether it may lie in a folder that another plugin may write, which then decides what is in it.
+    /// Whether it may lie in a folder that another plugin may write, and could thus be replaced by
+    /// that plugin.
     pub allow_nested: bool,
-    /// Whether what belongs to version control in it (`.git` and its like) may be changed, which is what other
-    /// programs run.
+    /// Whether version control's files in it (`.git` and the like), which other programs execute,
+    /// may be changed.
     pub allow_vcs: bool,
-    /// How much may be in it, with what was there before, for its plugin to write more. Only where it may write.
+    /// The quota in bytes, existing files included. For writable folders only.
     pub max_disk: Option<ByteSize>,
-    /// As `max_disk`: how many files, folders and links.
+    /// The quota in number of files, folders and links.
     pub max_files: Option<u32>,
-    /// Whether the folder of a client is made when it is first used. Only where `host` has `${client}` in it.
+    /// Whether a client's folder is created on first use. Only if `host_pattern` contains `${client}`.
     pub create: bool,
 }
 
@@ -145,8 +147,8 @@ pub(crate) struct DiskLimits {
 }
 
 impl FileGrant {
-    /// A folder, to be read only. With `${client}` as a part of its path on this machine, each client has one of its
-    /// own: see [`CallOptions::client`](crate::CallOptions::client).
+    /// A read-only folder. With `${client}` as a component of `host_pattern`, each client has its own: see
+    /// [`CallOptions::client`](crate::CallOptions::client).
     pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
         FileGrant {
             host: host.into(),
@@ -171,7 +173,7 @@ impl FileGrant {
     }
 }
 
-/// What may be done below a [`FileGrant`].
+/// The access to what is below a [`FileGrant`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// List and read.
@@ -195,7 +197,7 @@ impl fmt::Display for Access {
 pub enum SecretSource {
     /// An environment variable of the host.
     Env(String),
-    /// A file of the host; one line end at its end is not part of the secret.
+    /// A file of the host; a single newline at its end is not part of the secret.
     File(PathBuf),
 }
 
@@ -204,11 +206,12 @@ impl SecretSource {
     ///
     /// # Errors
     ///
-    /// Why it cannot be had, to be said after what it is a secret for: ` is empty`, or `: ` and more.
+    /// Why it cannot be read, as the end of a sentence about the secret: ` is empty`, or `: ` and
+    /// more.
     #[doc(hidden)]
     pub fn read(&self, paths: &Paths) -> Result<Secret, String> {
         let value = match self {
-            // Not the error's own text: it quotes the value.
+            // Not the error's own text, which quotes the value.
             SecretSource::Env(name) => match std::env::var_os(name).map(OsString::into_string) {
                 Some(Ok(value)) => value,
                 Some(Err(_)) => return Err(format!(": {self} is not UTF-8")),
@@ -232,7 +235,7 @@ impl SecretSource {
 }
 
 impl SecretSource {
-    /// Why it cannot be had, as far as that can be told without reading it.
+    /// Why it cannot be read, as far as that is known without reading it.
     pub fn problem(&self) -> Option<String> {
         let problem = match self {
             SecretSource::Env(name) => match std::env::var_os(name) {
@@ -258,7 +261,7 @@ impl fmt::Display for SecretSource {
     }
 }
 
-/// A secret's value. It prints as `***`, so that no log or error shows it.
+/// A secret's value. It is printed as `***`, so that no log or error shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -277,15 +280,15 @@ impl Secret {
         self.0.trim().is_empty()
     }
 
-    /// Why it is none to be used.
+    /// Why it is not usable.
     pub(crate) fn problem(&self) -> Option<String> {
         let most = ByteSize::b(MAX_SECRET);
-        // There would be nothing to mask, and most likely somebody forgot it.
+        // It could not be masked, and most likely it was forgotten.
         if self.is_blank() {
             return Some("is empty".to_owned());
         }
         let is_long = self.0.len() as u64 > most.as_u64();
-        is_long.then(|| format!("it has more than {}", size(most)))
+        is_long.then(|| format!("it is larger than {}", size(most)))
     }
 }
 

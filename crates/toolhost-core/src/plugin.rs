@@ -1,13 +1,14 @@
-//! A plugin: loaded once, called many times, each call in an instance of its own.
+//! [`Plugin`]: a component that is loaded once and called many times, each time in a fresh
+//! instance.
 
 mod call;
 mod call_tool;
+mod client_grants;
 pub(crate) mod component;
+mod component_size;
 mod convert;
-mod narrow;
-mod offers;
 mod questions;
-mod unfolded;
+mod resources_and_prompts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,75 +32,75 @@ use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, HttpHeader, Secret};
-use crate::provider::narrowed::folders_of;
-use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, held};
+use crate::provider::narrowed_grants::folders_of;
+use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, validated};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
-use crate::schema::checking::{Allowed, computed};
+use crate::schema::check_scheduling::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
-use call::Ended;
+use call::InstanceEnd;
 use call_tool::CallTool;
-use narrow::Clients;
-pub(crate) use offers::PluginPrompt;
-use offers::{Exported, Listed};
+use client_grants::Clients;
+pub(crate) use resources_and_prompts::PluginPrompt;
+use resources_and_prompts::{OptionalExports, OptionalListings};
 
-/// A plugin may offer no more tools: a model could not choose among them.
+/// The most tools of a plugin: a model could not choose among more.
 pub const MAX_TOOLS: usize = 1000;
 
-/// What the schemas of a plugin may take together when they are compiled.
+/// The most memory for the compiled schemas of a plugin.
 const MAX_SCHEMAS: ByteSize = ByteSize::mib(256);
 
 pub(crate) struct Plugin {
     pub(crate) config: PluginConfig,
     pub(crate) tools: Arc<[Arc<ProvidedTool>]>,
-    pub(crate) listed: Listed,
+    pub(crate) listed: OptionalListings,
     /// The SHA-256 digest of its file, in hexadecimal.
     sha256: Arc<str>,
-    /// What it imports, such as `wasi:cli/environment@0.2.6`.
+    /// Its imports, such as `wasi:cli/environment@0.2.6`.
     pub(crate) imports: Vec<String>,
-    /// The permissions that it can make use of, as the manifest has them.
+    /// The permissions it can use, by their names in the manifest.
     pub(crate) usable: Vec<&'static str>,
     call_tool: CallTool,
-    exported: Exported,
+    exported: OptionalExports,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
     clients: Option<Clients>,
 }
 
-/// What becomes of a plugin's secrets when it is loaded.
+/// How a plugin's secrets are treated at load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Secrets {
-    /// They are read, and all have to be there.
+    /// They are read, and a missing one is an error.
     Required,
-    /// They are read; calls fail if one cannot be had.
+    /// They are read; a missing one is an error of the calls.
     AtCalls,
-    /// They are not read: it is only looked at.
+    /// They are not read, since no call will run.
     Unread,
 }
 
-/// A plugin that is compiled and linked, and has not yet run.
+/// A plugin that is compiled and linked, and has not run yet.
 pub(crate) struct Compiled {
     config: PluginConfig,
     sha256: String,
     pre: PluginPre<Sandbox>,
     grants: Arc<Grants>,
-    /// What its calls would need and cannot have: with any of this none is run.
+    /// What its calls need and is missing: if there is anything, no call runs.
     lacking: Vec<Diagnostic>,
 }
 
 impl Compiled {
-    /// Counts what is in its folders, where that is limited.
+    /// Counts the contents of its folders with a quota.
     ///
     /// # Errors
     ///
-    /// They cannot be read, or have too much in them.
+    /// They cannot be read, or contain too much.
     pub(crate) async fn count_folders(&self, manifest: &Path) -> Result<(), Vec<Diagnostic>> {
         count_folders(&self.config, &self.grants, manifest).await
     }
 
-    /// Reads, checks and compiles a plugin: seconds of computing when it is not in the cache. With its secrets unread
-    /// it is not to be called.
+    /// Reads, checks and compiles a plugin: seconds of CPU if it is not in the cache. With its
+    /// secrets unread it cannot be called.
     pub(crate) fn new(
         config: PluginConfig,
         manifest: &Path,
@@ -120,7 +121,7 @@ impl Compiled {
         (grants.secrets, grants.headers) = (secrets, headers);
         let compiled = component::read(&config.path, config.limits.max_component, paths)
             .map_err(|message| match config.at {
-                // Most often it is the path that is wrong, and that is written there.
+                // Most often the path is wrong, so point at it.
                 Some(at) => {
                     let path = config.path.display();
                     let message = format!("`plugin.{}`: {path} {message}", config.name);
@@ -152,7 +153,7 @@ impl Compiled {
         }
     }
 
-    /// A component with default limits and no permissions, linked.
+    /// A linked component with default limits and no permissions.
     pub(crate) fn ungranted(
         config: PluginConfig,
         sha256: String,
@@ -167,25 +168,26 @@ impl Compiled {
         }
     }
 
-    /// Asks the plugin for what it offers, with no permission at all and the limits of a call, and
-    /// takes what the manifest offers of it.
-    pub(crate) async fn ask(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+    /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
+    /// the manifest offers.
+    pub(crate) async fn discover(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
         let component = self.pre.instance_pre().component();
         let imports = component::imports(component);
         let usable = component::usable_permissions(component, &imports);
         let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
         let exports = component::exports(component);
-        let exported = Exported::new(self.pre.instance_pre(), &exports).map_err(failed)?;
+        let exported = OptionalExports::new(self.pre.instance_pre(), &exports).map_err(failed)?;
         let call_tool = CallTool::new(&self.pre).map_err(failed)?;
         let tools = self.list("list-tools", async |store| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
             plugin.toolhost_plugin_tools().call_list_tools(store).await
         });
-        // Their schemas are compiled, which no deadline ends.
+        // Their schemas are compiled, which no deadline interrupts.
         let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
         let (config, file) = (self.config.clone(), manifest.to_owned());
-        let tools = computed(move || offered(listed_tools, something_else, &config, &file)).await?;
-        let mut listed = Listed::default();
+        let tools =
+            computed(move || select_tools(listed_tools, something_else, &config, &file)).await?;
+        let mut listed = OptionalListings::default();
         if let Some(pre) = &exported.resources {
             let templates = self.list("list-templates", async |store| {
                 let plugin = pre.instantiate_async(&mut *store).await?;
@@ -233,7 +235,7 @@ impl Compiled {
             self.pre.engine(),
             &grants,
             Journal::new(limits.max_log, Arc::default(), None, &context),
-            call::Time {
+            call::CallTime {
                 deadline: limits.deadline(Instant::now()),
                 timeout: limits.timeout,
                 spent: Duration::ZERO,
@@ -255,7 +257,7 @@ impl Compiled {
     ) -> Result<Vec<ResourceTemplate>, Vec<Diagnostic>> {
         self.check_count(listed.len(), "resource templates")?;
         let templates = listed.into_iter().map(|listed| {
-            let template = offers::template(listed);
+            let template = resources_and_prompts::template(listed);
             template.check().map_err(|problem| {
                 let name = template.name.chars().take(100).collect::<String>();
                 let message = format!("offers a resource template named {name:?} that {problem}");
@@ -284,7 +286,7 @@ impl Compiled {
                     format!("offers two prompts named `{name}`")
                 }
                 _ => {
-                    prompts.push(offers::prompt(prompt, name));
+                    prompts.push(resources_and_prompts::prompt(prompt, name));
                     continue;
                 }
             };
@@ -301,13 +303,13 @@ impl Compiled {
         if count <= MAX_TOOLS {
             return Ok(());
         }
-        let message = format!("offers {count} {what}, and a plugin may offer {MAX_TOOLS}");
+        let message = format!("offers {count} {what}, but a plugin may offer at most {MAX_TOOLS}");
         Err(vec![Diagnostic::new(&self.config.path, None, message)])
     }
 }
 
 impl Plugin {
-    /// Why nothing of it runs: it lacks a secret, for instance.
+    /// Why none of its calls can run, for instance for lack of a secret.
     pub(crate) fn lacks(&self) -> Option<CallError> {
         let problem = self.lacking.first()?;
         let message = problem.message.clone();
@@ -319,13 +321,13 @@ impl Plugin {
         folders_of(&self.grants)
     }
 
-    /// Has `run` make an instance and call an export of it.
+    /// Makes an instance and calls an export of it.
     async fn run<R>(
         &self,
         context: CallContext<'_>,
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
-    ) -> Ended<R> {
-        let time = call::Time {
+    ) -> InstanceEnd<R> {
+        let time = call::CallTime {
             deadline: context.deadline(),
             timeout: context.limits.timeout,
             spent: context.spent,
@@ -355,8 +357,8 @@ impl Plugin {
             spent: served.cpu,
             cancel,
         };
-        // Boxed, so that other calls do not hold room for it.
-        Box::pin(held(served, tool.output.as_ref(), allowed)).await
+        // Boxed to keep the future of ordinary calls small.
+        Box::pin(validated(served, tool.output.as_ref(), allowed)).await
     }
 }
 
@@ -397,7 +399,8 @@ impl ToolProvider for Plugin {
         self.config.order
     }
 
-    /// What it does not mark as reading, where there is anything that it could write.
+    /// Whether a tool may change something: it is not marked read-only, and there is something it
+    /// could write.
     fn may_change(&self, tool: &Tool) -> bool {
         let files = &self.config.permissions.files;
         tool.annotations.read_only != Some(true)
@@ -440,7 +443,7 @@ impl ToolProvider for Plugin {
     }
 }
 
-/// Has tools say who may call them, as the manifest has it.
+/// Sets the allowed callers of tools from the manifest.
 fn name_callers(tools: &mut [ProvidedTool], config: &PluginConfig) {
     for tool in tools {
         let callers = config.allowed_callers.of(&tool.own_name);
@@ -456,15 +459,15 @@ fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), 
         return Ok(());
     }
     let message = format!(
-        "`plugin.{}` is pinned to sha256 {pinned}, and {} has {found}",
+        "`plugin.{}` is pinned to sha256 {pinned}, but {} has {found}",
         config.name,
         config.path.display()
     );
     Err(Diagnostic::new(manifest, config.at, message)
-        .help("if the plugin was meant to change, pin the new digest"))
+        .help("if the change is intended, pin the new digest"))
 }
 
-/// Counts what is in folders with a quota.
+/// Counts the contents of folders with a quota.
 async fn count_folders(
     config: &PluginConfig,
     grants: &Arc<Grants>,
@@ -485,9 +488,9 @@ async fn count_folders(
     let failed = counted.await.expect("counting does not panic");
     let problems = failed.into_iter().map(|(folder, error)| {
         let (name, host) = (&config.name, folder.host().display());
-        let message = format!("the folder {host} of `plugin.{name}` cannot be counted: {error}");
+        let message = format!("cannot measure the folder {host} of `plugin.{name}`: {error}");
         Diagnostic::new(manifest, config.at, message)
-            .help("grant a smaller folder, or leave out `max-disk` and `max-files`")
+            .help("grant a smaller folder, or remove `max-disk` and `max-files`")
     });
     match problems.collect::<Vec<_>>() {
         problems if problems.is_empty() => Ok(()),
@@ -495,7 +498,7 @@ async fn count_folders(
     }
 }
 
-/// What a manifest grants, but for secrets and what is made of them.
+/// Resolves the grants of a manifest, except secrets and what uses them.
 fn resolve(
     config: &PluginConfig,
     manifest: &Path,
@@ -515,8 +518,7 @@ fn resolve(
             Ok(folder) => folders.push(Arc::new(folder)),
             Err(error) => {
                 let (name, host) = (&config.name, grant.host.display());
-                let message =
-                    format!("the folder {host} of `plugin.{name}` cannot be opened: {error}");
+                let message = format!("cannot open the folder {host} of `plugin.{name}`: {error}");
                 problems.push(Diagnostic::new(manifest, config.at, message));
             }
         }
@@ -534,7 +536,7 @@ fn resolve(
     }
 }
 
-/// Its secrets, and the headers that the host sends for it.
+/// Reads its secrets, and builds the headers that the host sends for it.
 fn resolve_secrets(
     config: &PluginConfig,
     manifest: &Path,
@@ -555,7 +557,7 @@ fn resolve_secrets(
         }
     }
     let mut headers = Vec::new();
-    // Those that lack a secret would only be told of twice.
+    // Headers that lack a secret would only repeat the problem.
     if problems.len() == before {
         for header in &config.permissions.http_headers {
             match header.value(|name| secrets.get(name).map(Secret::reveal)) {
@@ -570,10 +572,10 @@ fn resolve_secrets(
     (secrets, headers)
 }
 
-/// The listed tools as the manifest offers them, or everything that is wrong with them.
+/// The discovered tools as the manifest offers them, or everything that is wrong with them.
 ///
-/// A plugin that offers `something_else` need not have any.
-fn offered(
+/// A plugin that offers `something_else` need not have tools.
+fn select_tools(
     listed: Vec<wit::Tool>,
     something_else: bool,
     config: &PluginConfig,
@@ -582,7 +584,7 @@ fn offered(
     let problem = |message: String| Diagnostic::new(&config.path, None, message);
     if listed.len() > MAX_TOOLS {
         let count = listed.len();
-        let message = format!("offers {count} tools, and a plugin may offer {MAX_TOOLS}");
+        let message = format!("offers {count} tools, but a plugin may offer at most {MAX_TOOLS}");
         return Err(vec![problem(message)]);
     }
     if listed.is_empty() && !something_else {

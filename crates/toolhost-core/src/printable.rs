@@ -1,5 +1,5 @@
-//! Text of others as a terminal may have it: what it would obey, and what would hide or reorder text, is
-//! spelled as an escape.
+//! Makes untrusted text safe for a terminal: control characters, and characters that hide or
+//! reorder text, are escaped.
 
 mod look_alikes;
 
@@ -8,8 +8,8 @@ use std::fmt::Write;
 
 pub use look_alikes::look_alikes;
 
-/// As part of one line: an escape for each control character, ends of lines and tabs included, and for
-/// each invisible one.
+/// Escapes a text for use within one line: control characters, newlines and tabs included, and
+/// invisible characters.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -22,8 +22,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_special, |c, out| out.extend(c.escape_default()))
 }
 
-/// As [`line()`], of a text whose ends of lines and tabs stay, and the joiners that scripts and emoji are
-/// written with.
+/// As [`line()`], for multi-line text: newlines, tabs, and the joiners that scripts and emoji need
+/// are kept.
 pub fn text(text: &str) -> Cow<'_, str> {
     let text = match text.contains('\r') {
         true => Cow::Owned(text.replace("\r\n", "\n")),
@@ -40,11 +40,11 @@ pub fn text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A JSON document that means the same, with such characters as JSON escapes them.
+/// Escapes such characters in a JSON document as JSON escapes, so that it means the same.
 pub fn json(document: &str) -> Cow<'_, str> {
     let is_escaped = |c: char| is_special(c) && c != '\n' && c != '\t';
     escaped(document, is_escaped, |c, out| match c {
-        // Between tokens: in strings there is none.
+        // Between tokens: strings contain none.
         '\r' => out.push(' '),
         c => {
             for unit in c.encode_utf16(&mut [0; 2]) {
@@ -73,27 +73,27 @@ fn escaped<'t>(
     Cow::Owned(out)
 }
 
-/// Whether a terminal obeys it, or shows nothing for it, or other text in another order.
+/// Whether a terminal obeys it, hides it, or reorders text for it.
 fn is_special(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
-            // Soft hyphen, combining grapheme joiner, marks of direction.
+            // Soft hyphen, combining grapheme joiner, direction marks.
             '\u{ad}' | '\u{34f}' | '\u{61c}'
-            // Fillers that are as wide as a letter and blank.
+            // Fillers that look like a space.
             | '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
             | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            // Of no width, and marks of direction.
+            // Zero-width characters and direction marks.
             | '\u{200b}'..='\u{200f}'
-            // Ends of lines and paragraphs, embeddings and overrides of direction.
+            // Line and paragraph separators, directional embeddings and overrides.
             | '\u{2028}'..='\u{202e}'
-            // Joiners, invisible operators, isolates of direction.
+            // Joiners, invisible operators, directional isolates.
             | '\u{2060}'..='\u{206f}'
-            // Variants, but for those of emoji.
+            // Variation selectors, except those of emoji.
             | '\u{fe00}'..='\u{fe0d}'
             | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
             | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            // Tags, and more variants.
+            // Tags, and further variation selectors.
             | '\u{e0000}'..='\u{e0fff}'
         )
 }

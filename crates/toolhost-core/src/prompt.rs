@@ -1,6 +1,6 @@
-//! Conversations to begin with: [`Prompt`].
+//! [`Prompt`]: conversations that a user can start from.
 //!
-//! The shapes follow MCP's prompts.
+//! The types follow MCP's prompts.
 
 use serde::Serialize;
 use toolhost_wire::setters;
@@ -8,11 +8,11 @@ use toolhost_wire::setters;
 use crate::input::{Message, Resumption};
 use crate::tool::Icon;
 
-/// A conversation that a user can begin with.
+/// A prompt: a conversation that a user can start from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Prompt {
-    /// What it is asked for by: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
+    /// Its name: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
     pub name: String,
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +23,7 @@ pub struct Prompt {
     /// Icons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub icons: Vec<Icon>,
-    /// What it has to be told.
+    /// Its arguments.
     pub arguments: Vec<PromptArgument>,
 }
 
@@ -44,7 +44,7 @@ setters!(Prompt into {
     with_arguments: arguments: Vec<PromptArgument>,
 });
 
-/// Something that a [`Prompt`] has to be told.
+/// An argument of a [`Prompt`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PromptArgument {
@@ -53,15 +53,15 @@ pub struct PromptArgument {
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// What it means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether there is no prompt without it.
+    /// Whether it is mandatory.
     pub required: bool,
 }
 
 impl PromptArgument {
-    /// One that need not be given.
+    /// An optional argument.
     pub fn new(name: impl Into<String>) -> Self {
         PromptArgument {
             name: name.into(),
@@ -77,7 +77,7 @@ setters!(PromptArgument {
     with_description: description: Option<String>,
 });
 
-/// A prompt that is asked for: [`ToolHost::get_prompt`](crate::ToolHost::get_prompt).
+/// A request for a prompt: see [`ToolHost::get_prompt`](crate::ToolHost::get_prompt).
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -91,14 +91,14 @@ setters!(PromptArgument {
 pub struct PromptRequest {
     /// Its name.
     pub name: String,
-    /// What it is told.
+    /// Its arguments.
     pub arguments: Vec<(String, String)>,
-    /// What came of what its plugin asked, when it was asked for before.
+    /// The replies to its plugin's questions, if this continues an earlier request.
     pub resumed: Option<Resumption>,
 }
 
 impl PromptRequest {
-    /// The prompt of that name, without arguments.
+    /// A request for the prompt of this name, without arguments.
     pub fn new(name: impl Into<String>) -> Self {
         PromptRequest {
             name: name.into(),
@@ -106,14 +106,14 @@ impl PromptRequest {
         }
     }
 
-    /// Tells it an argument.
+    /// Adds an argument.
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.arguments.push((name.into(), value.into()));
         self
     }
 
-    /// Goes on with the replies to what its plugin asked.
+    /// Continues with the replies to its plugin's questions.
     #[must_use]
     pub fn resumed(mut self, resumption: Resumption) -> Self {
         self.resumed = Some(resumption);
@@ -121,42 +121,42 @@ impl PromptRequest {
     }
 }
 
-/// A [`Prompt`] that was told its arguments.
+/// A [`Prompt`] rendered with its arguments.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RenderedPrompt {
     /// What it is for.
     pub description: Option<String>,
-    /// What is said.
+    /// The messages.
     pub messages: Vec<Message>,
 }
 
-/// Whose argument is to be completed.
+/// What an argument to be completed belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompletionTarget {
-    /// The prompt's of this name.
+    /// The prompt of this name.
     Prompt(String),
-    /// A variable of this template.
+    /// The resource template with this URI.
     Template(String),
 }
 
-/// An argument that somebody is typing.
+/// A request to complete an argument while it is typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompletionRequest {
-    /// Whose argument it is.
+    /// What the argument belongs to.
     pub of: CompletionTarget,
     /// Its name.
     pub argument: String,
-    /// What is typed so far.
+    /// The text typed so far.
     pub value: String,
     /// The arguments that are known already.
     pub others: Vec<(String, String)>,
 }
 
 impl CompletionRequest {
-    /// What is typed of an argument, where no other is known.
+    /// Completes the typed text of an argument; no other argument is known.
     pub fn new(
         of: CompletionTarget,
         argument: impl Into<String>,
@@ -170,7 +170,7 @@ impl CompletionRequest {
         }
     }
 
-    /// Says another argument, which is known already.
+    /// Adds another argument that is known already.
     #[must_use]
     pub fn other(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.others.push((name.into(), value.into()));
@@ -178,12 +178,12 @@ impl CompletionRequest {
     }
 }
 
-/// What an argument could be.
+/// Suggested values of an argument.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Suggestions {
-    /// The likeliest first.
+    /// The most likely first.
     pub values: Vec<String>,
-    /// How many there are in all, if that is known.
+    /// The total number of matches, if known.
     pub total: Option<u32>,
 }

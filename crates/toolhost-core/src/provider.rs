@@ -1,10 +1,11 @@
-//! Whatever offers tools is a [`ToolProvider`]: a plugin, an MCP server, functions of the program itself, the agent.
-//! What is around a call (its turn, order, schema, masks, audit) is the host's, which does not know which it is.
+//! [`ToolProvider`]: whatever offers tools, be it a plugin, an MCP server, functions of the
+//! embedding program or the agent. Everything around a call (turn, order, schema, masks, audit) is
+//! done by the host, which does not know which one it is.
 
-pub(crate) mod narrowed;
-mod output;
+mod deadline;
+pub(crate) mod narrowed_grants;
 mod payload;
-mod running;
+mod structured_output;
 mod supervised;
 
 use std::sync::{Arc, LazyLock};
@@ -24,21 +25,22 @@ use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
 use crate::watch::{Owner, Progress};
-pub(crate) use narrowed::NarrowedGrants;
 #[doc(hidden)]
-pub use output::mismatch;
+pub use deadline::{Meter, RunEnd, stopped, until};
+pub(crate) use narrowed_grants::NarrowedGrants;
 #[doc(hidden)]
-pub use output::{held, output};
+pub use payload::mask_icon;
 #[doc(hidden)]
-pub use payload::hide_icon;
+pub use structured_output::mismatch;
 #[doc(hidden)]
-pub use running::{End, Meter, stopped, until};
+pub use structured_output::{output, validated};
 pub(crate) use supervised::run;
 
-/// Offers tools, and serves their calls. A host gets one by [`Loader::provider`](crate::Loader::provider).
+/// Offers tools and serves their calls. Added to a host with
+/// [`Loader::provider`](crate::Loader::provider).
 ///
-/// For functions of the program itself [`NativeTools`](crate::NativeTools) is one. Write your own for tools
-/// that are found or change at run time:
+/// For functions of your program there is [`NativeTools`](crate::NativeTools). Write your own
+/// provider for tools that are discovered, or change, at run time:
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -84,14 +86,14 @@ pub(crate) use supervised::run;
 /// # }
 /// ```
 pub trait ToolProvider: Send + Sync {
-    /// Its name: of the section in the manifest, for instance.
+    /// Its name, for instance that of its section in the manifest.
     fn name(&self) -> &str;
 
     /// Its tools now.
     fn tools(&self) -> Arc<[Arc<ProvidedTool>]>;
 
-    /// Serves one call, whose arguments are as the tool's schema asks for them. The future is dropped at the
-    /// call's deadline, and when the call is cancelled.
+    /// Serves one call, whose arguments match the tool's schema. The future is dropped at the
+    /// call's deadline and when the call is cancelled.
     fn call<'c>(
         &'c self,
         tool: &'c ProvidedTool,
@@ -99,102 +101,102 @@ pub trait ToolProvider: Send + Sync {
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome>;
 
-    /// As messages name it, such as "plugin `time`".
+    /// Its name in messages, such as "plugin `time`".
     fn title(&self) -> String {
         format!("provider `{}`", self.name())
     }
 
-    /// What it is.
+    /// Which kind of provider it is.
     fn provenance(&self) -> Provider<'_> {
         Provider::Native(self.name())
     }
 
-    /// What is wrong with it, found when it was made: the host is then not loaded.
+    /// Mistakes made when it was built: the host then fails to load.
     fn problems(&self) -> &[String] {
         &[]
     }
 
-    /// Counts the changes of [`tools`](ToolProvider::tools); `None` where they never change.
+    /// The number of changes of [`tools`](ToolProvider::tools) so far; `None` if they never change.
     fn changes(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
         None
     }
 
-    /// The limits of each call. What it is given by default is [`Limits::default`].
+    /// The limits of each call; [`Limits::default`] by default.
     fn limits(&self) -> &Limits {
         static DEFAULT: LazyLock<Limits> = LazyLock::new(Limits::default);
         &DEFAULT
     }
 
-    /// Whether its calls end at their deadline, and when they are cancelled, by themselves, and what they answer is
-    /// within their limits. Else the host sees to it.
+    /// Whether its calls end by themselves at their deadline and when cancelled, and keep their
+    /// answers within the limits. Otherwise the host enforces that.
     #[doc(hidden)]
     fn ends_calls(&self) -> bool {
         false
     }
 
-    /// The memory that a call may take of this process, as `total-memory` counts it.
+    /// The memory that a call may use of this process, as counted by `total-memory`.
     fn memory(&self) -> ByteSize {
         ByteSize::b(0)
     }
 
-    /// Calls that it serves at once, where it has a cap of its own.
+    /// The most calls that it serves at once, if it has a limit of its own.
     fn max_concurrency(&self) -> Option<usize> {
         None
     }
 
-    /// Whether its calls run in order, as the manifest has it.
+    /// Which of its calls run in order, as in the manifest.
     fn order(&self) -> Order {
         Order::Auto
     }
 
-    /// Whether a call of that tool may change something that other calls of this provider depend on: such calls
-    /// run one at a time, in order. By default those of tools that say so.
+    /// Whether a call of that tool may change something that other calls of this provider depend
+    /// on: such calls run one at a time, in order. By default, tools say so themselves.
     fn may_change(&self, tool: &Tool) -> bool {
         let hints = tool.annotations;
         hints.read_only == Some(false) || hints.destructive == Some(true)
     }
 
-    /// Whether its calls can reach nothing but their arguments.
+    /// Whether its calls can access nothing but their arguments.
     fn is_isolated(&self) -> bool {
         false
     }
 
-    /// What must not be seen in results.
+    /// The mask for secrets in its results.
     #[doc(hidden)]
     fn secrets(&self) -> Vec<&Secret> {
         Vec::new()
     }
 
-    /// The SHA-256 digest of what serves its calls, where that is a file.
+    /// The SHA-256 digest of the file that serves its calls, if there is one.
     fn sha256(&self) -> Option<&str> {
         None
     }
 
-    /// What is to be said of its tools, beside what is offered.
+    /// Tools that are left out or changed, and why.
     #[doc(hidden)]
     fn left_out(&self) -> Vec<ToolNote> {
         Vec::new()
     }
 
-    /// What its tools say of themselves, where that is somebody else's word.
+    /// Pins of its tools, if a third party describes them.
     #[doc(hidden)]
     fn pins(&self) -> Vec<Pin> {
         Vec::new()
     }
 
-    /// Says so if it was not started, and is only there to be looked at.
+    /// That it was not started, if so, and only lists its tools.
     #[doc(hidden)]
     fn not_started(&self) -> Option<NotStarted> {
         None
     }
 
-    /// Has what its calls need, before some come: starts what is not started yet.
+    /// Starts what its calls need and is not started yet.
     #[doc(hidden)]
     fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// A call that asked does not go on; `state` is what it was to come back with.
+    /// Abandons a call that waits for replies; `state` is what it would have been resumed with.
     fn abandon(&self, state: &[u8]) {
         let _ = state;
     }
@@ -206,27 +208,27 @@ pub trait ToolProvider: Send + Sync {
 pub enum Provider<'a> {
     /// A plugin, with its permissions.
     Plugin(&'a PluginConfig),
-    /// An MCP server, which is in no sandbox.
+    /// An MCP server, which is not sandboxed.
     Server(&'a McpConfig),
-    /// The program that the host is part of, by the name of its [`ToolProvider`]; its tools are in no sandbox.
+    /// The embedding program, with the name of its [`ToolProvider`]; its tools are not sandboxed.
     Native(&'a str),
     /// The host itself.
     Host,
 }
 
-/// A tool that an MCP server lists, and that is not offered, or not all of it.
+/// A tool listed by an MCP server that is not offered, or only in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToolNote {
     /// Its name, as the server has it.
     pub tool: String,
-    /// What becomes of it and why, as the end of a sentence that begins with its name.
+    /// What happens to it and why, as the end of a sentence that begins with its name.
     pub why: String,
 }
 
 impl ToolNote {
     #[doc(hidden)]
-    /// What becomes of `tool`, and why.
+    /// A note on `tool`, with the reason.
     pub fn new(tool: &str, why: impl Into<String>) -> Self {
         ToolNote {
             tool: tool.chars().take(200).collect(),
@@ -235,38 +237,39 @@ impl ToolNote {
     }
 }
 
-/// An MCP server that was not started, as of a [survey](crate::Loader::survey), or that is optional and did not start.
+/// An MCP server that was not started: in a [survey](crate::Loader::survey), or an optional one
+/// that failed to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotStarted {
-    /// When it listed the tools that it is said to have, which nobody remembers if `None`: then it has none.
+    /// When its cached tools were listed; `None` if none are cached.
     pub tools_from: Option<SystemTime>,
     /// Why it did not start, if that was tried.
     pub why: Option<String>,
 }
 
 impl NotStarted {
-    /// With the fields of that name.
+    /// Creates it from its fields.
     #[doc(hidden)]
     pub fn new(tools_from: Option<SystemTime>, why: Option<String>) -> Self {
         NotStarted { tools_from, why }
     }
 }
 
-/// What a tool of an MCP server says of itself, to be pinned.
+/// What a tool of an MCP server says about itself, to be pinned.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pin {
     /// Its name, as the server has it.
     pub tool: String,
-    /// As the manifest has it: `sha256:` and the digest of the text.
+    /// `sha256:` and the digest of the text, as in the manifest.
     pub digest: String,
-    /// Its names, description, schemas and annotations, the members in order.
+    /// Its names, description, schemas and annotations, with sorted members.
     pub text: serde_json::Value,
 }
 
 impl Pin {
-    /// What `tool` says of itself, and the digest of that.
+    /// A pin: the definition of `tool` and its digest.
     pub fn new(
         tool: impl Into<String>,
         digest: impl Into<String>,
@@ -280,17 +283,17 @@ impl Pin {
     }
 }
 
-/// A tool, as its provider and the host have it: with its schemas compiled.
+/// A tool of a provider, with its schemas compiled.
 pub struct ProvidedTool {
-    /// As the model sees it.
+    /// The tool as the model sees it.
     #[doc(hidden)]
     pub tool: Tool,
-    /// As its provider has it, without the manifest's prefix.
+    /// Its name at its provider, without the manifest's prefix.
     #[doc(hidden)]
     pub own_name: String,
-    /// Of its arguments.
+    /// The schema of its arguments.
     pub(crate) schema: Schema,
-    /// Of its structured output.
+    /// The schema of its structured output.
     #[doc(hidden)]
     pub output: Option<Arc<Schema>>,
 }
@@ -308,11 +311,11 @@ impl ProvidedTool {
     ///
     /// # Errors
     ///
-    /// The name is none that every model API takes, or a schema is none that can be held against values.
+    /// Some model API does not accept the name, or a schema is not valid.
     pub fn new(tool: Tool) -> Result<ProvidedTool, InvalidTool> {
         if !is_tool_name(&tool.name) {
             let message = format!(
-                "`{}` is no name for a tool: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
+                "`{}` is not a tool name: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
                 tool.name
             );
             return Err(InvalidTool(message));
@@ -322,12 +325,12 @@ impl ProvidedTool {
         ProvidedTool::parse(tool.name.clone(), tool, &input, output.as_deref()).map_err(InvalidTool)
     }
 
-    /// The tool, as the model sees it.
+    /// The tool as the model sees it.
     pub fn tool(&self) -> &Tool {
         &self.tool
     }
 
-    /// `tool` as the model sees it, but for its schemas, which are yet to be read.
+    /// As `new`, with schemas as JSON text; those of `tool` are ignored.
     ///
     /// # Errors
     ///
@@ -356,12 +359,12 @@ impl ProvidedTool {
         })
     }
 
-    /// About as many bytes as its schemas take in memory.
+    /// The approximate memory of its schemas, in bytes.
     pub(crate) fn schema_bytes(&self) -> u64 {
         self.schema.bytes() + self.output.as_ref().map_or(0, |schema| schema.bytes())
     }
 
-    /// What of its schemas is shown to the model and not held against values.
+    /// The parts of its schemas that the model sees but values are not checked against.
     pub(crate) fn unenforced(&self) -> impl Iterator<Item = (SchemaOf, &Unenforced)> {
         let of_input = self.schema.unenforced.iter();
         let of_output = self.output.iter().flat_map(|schema| &schema.unenforced);
@@ -376,28 +379,28 @@ impl ProvidedTool {
 #[error("{0}")]
 pub struct InvalidTool(pub(crate) String);
 
-/// Which schema of a tool.
+/// One of a tool's schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SchemaOf {
     Input,
     Output,
 }
 
-/// What a provider is called with beside the call.
+/// The context of a call, for its provider.
 pub struct CallContext<'t> {
-    /// What its deadline counts from.
+    /// The start of the call, from which its deadline counts.
     #[doc(hidden)]
     pub start: Instant,
-    /// Its provider's, or narrower ones.
+    /// The limits of its provider, or narrower ones.
     #[doc(hidden)]
     pub limits: &'t Limits,
-    /// What it has computed so far.
+    /// The CPU time it has used so far.
     #[doc(hidden)]
     pub spent: Duration,
-    /// What cancels it.
+    /// Its cancellation token.
     #[doc(hidden)]
     pub cancel: &'t CancellationToken,
-    /// Who calls.
+    /// The caller.
     #[doc(hidden)]
     pub owner: &'t Owner,
     pub(crate) client: Option<&'t str>,
@@ -405,77 +408,78 @@ pub struct CallContext<'t> {
     /// Its idempotency key.
     #[doc(hidden)]
     pub key: Option<&'t str>,
-    /// What is recorded of it.
+    /// The audit records of the call.
     #[doc(hidden)]
     pub journal: Journal,
 }
 
 impl CallContext<'_> {
-    /// When the call has to have ended.
+    /// The deadline of the call.
     pub fn deadline(&self) -> Instant {
         self.limits.deadline(self.start)
     }
 
-    /// Whose call it is, where its [options](crate::CallOptions::client) say so.
+    /// The client of the call, if its [options](crate::CallOptions::client) name one.
     pub fn client(&self) -> Option<&str> {
         self.client
     }
 
-    /// The [idempotency key](crate::CallOptions::idempotency_key) of the call, for services that take one: the same is not run
-    /// twice by this host while it knows the key.
+    /// The [idempotency key](crate::CallOptions::idempotency_key) of the call, for services that
+    /// take one. This host does not run a key twice while it remembers it.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.key
     }
 
-    /// How what this provider may touch is narrowed for the call. Nobody but the provider sees to it.
+    /// The narrowing of this provider for the call. The provider must enforce it itself.
     pub fn narrowing(&self) -> Option<&ProviderNarrowing> {
         self.narrowed.map(|narrowed| &narrowed.narrowing)
     }
 
-    /// Whether the call was cancelled. Its future is dropped then; this is for threads that work for it.
+    /// Whether the call was cancelled. Its future is dropped then; this is for threads that work
+    /// for it.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
     }
 
-    /// Becomes true once the call is cancelled, wherever it is kept.
+    /// A token that is cancelled with the call, and may be kept anywhere.
     pub fn cancellation(&self) -> CancellationToken {
         self.cancel.clone()
     }
 
-    /// Adds a line to the call's log. A log that is longer than `max-log` ends the call.
+    /// Adds a line to the call's log. Exceeding `max-log` ends the call.
     pub fn log(&self, source: LogSource, line: impl Into<String>) {
         self.journal.log(source, line.into());
     }
 
-    /// Says how far the call is, to whoever watches it.
+    /// Reports progress to the call's watcher.
     pub fn progress(&self, progress: Progress) {
         self.journal.progress(progress);
     }
 }
 
-/// What is answered to a call, or to any other request.
+/// The answer to a call, or to any other request.
 #[doc(hidden)]
 #[expect(clippy::len_without_is_empty, reason = "nobody asks that of an answer")]
 pub trait Payload {
-    /// Its bytes, as the `max-output` limit counts them.
+    /// Its size in bytes, as counted by `max-output`.
     fn len(&self) -> u64;
 
-    /// Puts `***` where secrets are.
-    fn hide(&mut self, mask: &Mask);
+    /// Masks secrets.
+    fn mask(&mut self, mask: &Mask);
 }
 
-/// All of a result that is the provider's to say. It is made [from](From) what the call comes to.
+/// The provider's part of a result. Made [from](From) the outcome of the call.
 pub struct RunOutcome<T = Output> {
-    /// What it answered.
+    /// Its outcome.
     #[doc(hidden)]
     pub outcome: Result<T, CallError>,
-    /// What it computed.
+    /// The CPU time that it used.
     #[doc(hidden)]
     pub cpu: Duration,
-    /// The most memory that it had, in bytes.
+    /// Its peak memory, in bytes.
     #[doc(hidden)]
     pub peak_memory: u64,
-    /// What it logged.
+    /// Its log lines.
     #[doc(hidden)]
     pub log: Vec<LogLine>,
 }
@@ -487,13 +491,13 @@ impl From<Result<Output, CallError>> for RunOutcome {
 }
 
 impl<T: Payload> RunOutcome<T> {
-    /// Ended before there was an instance.
+    /// Refused before there was an instance.
     #[doc(hidden)]
     pub fn refused(error: CallError) -> Self {
         RunOutcome::of(Err(error))
     }
 
-    /// What took nothing worth measuring.
+    /// For calls that take no measurable resources.
     pub(crate) fn of(outcome: Result<T, CallError>) -> Self {
         RunOutcome {
             outcome,
@@ -503,14 +507,14 @@ impl<T: Payload> RunOutcome<T> {
         }
     }
 
-    /// Puts `***` where secrets are.
-    pub(crate) fn hide(&mut self, mask: &Mask) {
+    /// Masks secrets.
+    pub(crate) fn mask(&mut self, mask: &Mask) {
         if mask.is_empty() {
             return;
         }
         match &mut self.outcome {
-            Ok(output) => output.hide(mask),
-            Err(CallError::InputRequired(input)) => payload::hide_input(input, mask),
+            Ok(output) => output.mask(mask),
+            Err(CallError::InputRequired(input)) => payload::mask_input(input, mask),
             Err(error) => error.texts().for_each(|text| mask.text(text)),
         }
         self.log
@@ -519,15 +523,27 @@ impl<T: Payload> RunOutcome<T> {
     }
 }
 
-/// The error of an answer that is longer than it may be.
+/// The error for an answer over `max-output`.
 #[doc(hidden)]
 pub fn output_limit(limits: &Limits) -> CallError {
     CallError::over(Limit::Output, limits.max_output)
 }
 
+/// An error, or that of one with more to say than it may.
+pub(crate) fn bounded_error(mut error: CallError, limits: &Limits) -> CallError {
+    let length = match &mut error {
+        CallError::InputRequired(input) => input.size(),
+        error => error.texts().map(|text| text.len()).sum(),
+    };
+    match length as u64 > limits.max_output.as_u64() {
+        true => output_limit(limits),
+        false => error,
+    }
+}
+
 /// # Errors
 ///
-/// The answer is longer than it may be.
+/// The answer is over `max-output`.
 pub(crate) fn bounded<T: Payload>(answer: T, limits: &Limits) -> Result<T, CallError> {
     if answer.len() > limits.max_output.as_u64() {
         return Err(output_limit(limits));

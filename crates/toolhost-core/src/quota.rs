@@ -1,11 +1,12 @@
-//! Disk quotas: what a granted folder may hold at most, bytes and files. See docs/adr/0018.
+//! Disk quotas: how many bytes and files a granted folder may hold. See docs/adr/0018.
 //!
-//! A folder is counted when it is loaded, and then by what guests do to it, one operation at a time. Those of one
-//! folder share a [`Ledger`], whatever grant or host they come through; the limits are the grant's.
+//! A folder is counted when it is loaded, and then kept up to date by the operations of guests, one
+//! at a time. All grants and hosts of one folder share a [`Ledger`]; the limits belong to the
+//! grant.
 
 mod entry;
 mod ledger;
-mod open;
+mod open_files;
 mod walk;
 
 use std::collections::HashMap;
@@ -13,38 +14,40 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 
 use rustix::fs::{AtFlags, FileType, statat};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::limits::{ByteSize, size};
+use crate::locks;
 use crate::paths::FolderId;
 use crate::permissions::DiskLimits;
 use entry::{BLOCK, blocks};
 use ledger::{Ledger, MOST_FILES};
-pub(crate) use open::opened;
+pub(crate) use open_files::opened;
 
 /// A file or folder, by device and inode.
-type Id = (u64, u64);
+type FileId = (u64, u64);
 
 type Tree = tokio::sync::Mutex<Ledger>;
 
 /// The quota of one grant.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    /// The folder, as its guest has it.
+    /// The guest path of the folder.
     name: String,
     limits: DiskLimits,
-    id: Id,
+    id: FileId,
     tree: Arc<Tree>,
-    /// The folders that it lies in. Those with a quota count what is in this one, too.
-    above: Vec<Id>,
+    /// The ancestors of the folder. Those with a quota count what is in this folder, too.
+    above: Vec<FileId>,
 }
 
 impl Quota {
-    /// Counts what is in the folder, which takes its time. What is on the devices of `kernel` is not part of it.
+    /// Counts the contents of the folder, which takes a while. What is on the devices of `kernel`
+    /// does not count.
     ///
     /// # Errors
     ///
@@ -74,7 +77,7 @@ impl Quota {
             }
         };
         let mut ledger = tree.blocking_lock();
-        // Several plugins may have been granted it.
+        // Several plugins may be granted the folder.
         if !ledger.is_counted_since(begun) {
             ledger.count()?;
         }
@@ -94,17 +97,17 @@ impl Quota {
     }
 
     /// Waits until no other operation changes the folder.
-    pub(crate) async fn hold(self: &Arc<Self>) -> Held {
+    pub(crate) async fn hold(self: &Arc<Self>) -> HeldQuota {
         let mut found = vec![(self.id, self.tree.clone())];
         if !self.above.is_empty() {
             let trees = trees();
             let above = self.above.iter();
             found.extend(above.filter_map(|id| Some((*id, trees.get(id)?.upgrade()?))));
         }
-        // In one order for all, so that no two wait for each other.
+        // Everyone locks in the same order, so that there is no deadlock.
         found.sort_unstable_by_key(|(id, _)| *id);
         found.dedup_by_key(|(id, _)| *id);
-        let mut held = Held {
+        let mut held = HeldQuota {
             quota: self.clone(),
             ledgers: Vec::new(),
             own: 0,
@@ -121,24 +124,24 @@ impl Quota {
 }
 
 /// The folders with a quota, of all hosts.
-fn trees() -> MutexGuard<'static, HashMap<Id, Weak<Tree>>> {
-    static TREES: LazyLock<Mutex<HashMap<Id, Weak<Tree>>>> = LazyLock::new(Mutex::default);
-    TREES.lock().unwrap_or_else(PoisonError::into_inner)
+fn trees() -> MutexGuard<'static, HashMap<FileId, Weak<Tree>>> {
+    static TREES: LazyLock<Mutex<HashMap<FileId, Weak<Tree>>>> = LazyLock::new(Mutex::default);
+    locks::lock(&TREES)
 }
 
-/// Where something is written.
+/// Where a file is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum At {
+pub(crate) enum WriteAt {
     Offset(u64),
     End,
 }
 
-/// A folder in which nothing else changes meanwhile. All that is done with it may wait for a disk.
-pub(crate) struct Held {
+/// Exclusive access to a folder's quota. Every operation with it may block on a disk.
+pub(crate) struct HeldQuota {
     quota: Arc<Quota>,
-    /// Of the folder, and of those that it lies in.
+    /// The ledgers of the folder and its ancestors.
     ledgers: Vec<OwnedMutexGuard<Ledger>>,
-    /// Which of them is the folder's.
+    /// The index of the folder's own.
     own: usize,
     looked: Vec<Looked>,
 }
@@ -147,27 +150,27 @@ pub(crate) struct Held {
 struct Looked {
     folder: Arc<File>,
     name: String,
-    before: Option<Seen>,
+    before: Option<FileStat>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    id: Id,
+struct FileStat {
+    id: FileId,
     length: u64,
-    /// The names that it has anywhere.
+    /// The number of its hard links.
     links: u32,
 }
 
-impl Held {
-    /// Something is about to be done at these names of open folders; if it `makes` the last one, there must be
-    /// room for a file.
+impl HeldQuota {
+    /// Announces an operation on these names of open folders; if it `makes` the last one, there
+    /// must be room for a file.
     ///
     /// # Errors
     ///
     /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
     pub(crate) fn begin(&mut self, at: Vec<(Arc<File>, String)>, makes: bool) -> io::Result<()> {
         let looked = at.into_iter().map(|(folder, name)| Looked {
-            before: look(&folder, &name),
+            before: stat_name(&folder, &name),
             folder,
             name,
         });
@@ -183,23 +186,23 @@ impl Held {
         Ok(())
     }
 
-    /// It was done, or failed; what it opened, if it opened something.
+    /// Settles an operation that succeeded or failed; `opened` is the file that it opened, if any.
     pub(crate) fn end(mut self, opened: Option<&Arc<File>>) {
         if let Some(file) = opened {
-            open::opened(file);
+            open_files::opened(file);
         }
-        let mut changed: Vec<(Seen, i32)> = Vec::new();
-        let mut count = |seen: Option<Seen>, by: i32| {
+        let mut changed: Vec<(FileStat, i32)> = Vec::new();
+        let mut count = |seen: Option<FileStat>, by: i32| {
             let Some(seen) = seen else { return };
             match changed.iter_mut().find(|(other, _)| other.id == seen.id) {
-                // As it is now.
+                // With its present state.
                 Some(known) => *known = (seen, known.1 + by),
                 None => changed.push((seen, by)),
             }
         };
         let looked = std::mem::take(&mut self.looked);
         looked.iter().for_each(|it| count(it.before, -1));
-        let now = looked.iter().map(|it| look(&it.folder, &it.name));
+        let now = looked.iter().map(|it| stat_name(&it.folder, &it.name));
         now.for_each(|now| count(now, 1));
         for (seen, names) in changed {
             for ledger in &mut self.ledgers {
@@ -212,25 +215,27 @@ impl Held {
         }
     }
 
-    /// Something may be done that nobody will look at. Of what it is done to, nothing is held open any more.
+    /// Notes that an operation may be done whose effect will not be seen. Nothing it is done to is
+    /// held open any more.
     pub(crate) fn doubt(&mut self) {
         self.looked.clear();
         self.ledgers.iter_mut().for_each(|ledger| ledger.doubt());
     }
 
-    /// Writes all of it.
+    /// Writes all of `bytes`.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if not all of it fits; then nothing is written.
-    pub(crate) fn write(&mut self, file: &File, at: At, bytes: &[u8]) -> io::Result<usize> {
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if not all of it fits; then nothing is
+    /// written.
+    pub(crate) fn write(&mut self, file: &File, at: WriteAt, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
         }
         let before = file.metadata()?;
         let start = match at {
-            At::Offset(offset) => offset,
-            At::End => before.len(),
+            WriteAt::Offset(offset) => offset,
+            WriteAt::End => before.len(),
         };
         let end = start.saturating_add(bytes.len() as u64);
         self.grow(&before, end.max(before.len()))?;
@@ -239,11 +244,11 @@ impl Held {
         written.map(|()| bytes.len())
     }
 
-    /// Cuts a file off, or extends it.
+    /// Truncates or extends a file.
     ///
     /// # Errors
     ///
-    /// As of [`write`](Held::write).
+    /// As for [`write`](HeldQuota::write).
     pub(crate) fn set_size(&mut self, file: &File, size: u64) -> io::Result<()> {
         let before = file.metadata()?;
         if size > before.len() {
@@ -254,17 +259,17 @@ impl Held {
         done
     }
 
-    /// A file is about to be as long as that.
+    /// Reserves room for a file to grow to `length`.
     fn grow(&mut self, before: &Metadata, length: u64) -> io::Result<()> {
         let more = blocks(length) - blocks(before.len());
-        // As it is, whoever made it so.
+        // Its present size, whoever caused it.
         self.set(before, before.len());
         self.need(0, more)?;
         self.set(before, length);
         Ok(())
     }
 
-    /// As it has become.
+    /// Updates the ledger to the file's present size.
     fn settle(&mut self, file: &File) {
         if let Ok(now) = file.metadata() {
             self.set(&now, now.len());
@@ -295,8 +300,8 @@ impl Held {
     }
 }
 
-impl Drop for Held {
-    /// What was begun was not ended: whoever was to do so was dropped.
+impl Drop for HeldQuota {
+    /// The operation was not settled: its future was dropped.
     fn drop(&mut self) {
         if !self.looked.is_empty() {
             self.doubt();
@@ -304,12 +309,12 @@ impl Drop for Held {
     }
 }
 
-fn write_all(file: &File, at: At, mut bytes: &[u8]) -> io::Result<()> {
+fn write_all(file: &File, at: WriteAt, mut bytes: &[u8]) -> io::Result<()> {
     let mut done = 0;
     while !bytes.is_empty() {
         let written = match at {
-            At::Offset(offset) => file.write_at(bytes, offset.saturating_add(done)),
-            At::End => append(file, bytes),
+            WriteAt::Offset(offset) => file.write_at(bytes, offset.saturating_add(done)),
+            WriteAt::End => append(file, bytes),
         };
         match written {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -324,7 +329,7 @@ fn write_all(file: &File, at: At, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Other programs may append at the same time.
+/// Appends at the end, as other programs may append at the same time.
 fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
     #[cfg(target_os = "linux")]
     {
@@ -337,26 +342,26 @@ fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
     file.write_at(bytes, file.metadata()?.len())
 }
 
-/// What is at the last name of a path; a link is the link itself.
-fn look(folder: &File, name: &str) -> Option<Seen> {
+/// What is at the last name of a path, without following a link.
+fn stat_name(folder: &File, name: &str) -> Option<FileStat> {
     let name = name.trim_end_matches('/');
     // WASI refuses these.
     if name.is_empty() || name.contains('/') {
         return None;
     }
     let stat = statat(folder, Path::new(name), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(Seen {
+    Some(FileStat {
         id: stat_id(&stat),
         length: length(&stat),
         links: match FileType::from_raw_mode(stat.st_mode) {
-            // What is in it has names of it, too.
+            // Its subfolders count as its links.
             FileType::Directory => 1,
             _ => u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
         },
     })
 }
 
-/// The length of a file; a folder or link takes no more than its name.
+/// The length of a file; a folder or link counts for its name only.
 fn length(stat: &rustix::fs::Stat) -> u64 {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => u64::try_from(stat.st_size).unwrap_or_default(),
@@ -364,12 +369,12 @@ fn length(stat: &rustix::fs::Stat) -> u64 {
     }
 }
 
-fn id_of(metadata: &Metadata) -> Id {
+fn id_of(metadata: &Metadata) -> FileId {
     (metadata.dev(), metadata.ino())
 }
 
 /// The numbers have other types on other systems.
 #[allow(clippy::unnecessary_cast)]
-fn stat_id(stat: &rustix::fs::Stat) -> Id {
+fn stat_id(stat: &rustix::fs::Stat) -> FileId {
     (stat.st_dev as u64, stat.st_ino as u64)
 }

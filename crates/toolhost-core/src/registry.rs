@@ -1,4 +1,4 @@
-//! From a tool's name to the provider that offers it.
+//! The registry: finds the provider of a tool by the tool's name.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -7,21 +7,20 @@ use std::sync::Arc;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
 use crate::narrowing::{NarrowError, ProviderNarrowing};
-use crate::order::{Access, Domain, Turns};
+use crate::order::{Domain, DomainAccess, FairSemaphore, Party};
 use crate::plugin::Plugin;
-use crate::provider::narrowed::{GrantsOfCall, Sandboxed};
+use crate::provider::narrowed_grants::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
-use crate::watch::Party;
-use crate::wire::leaks;
+use crate::wire::template_remnants;
 
-/// A provider, with what its calls share.
+/// A provider, and what its calls share.
 pub(crate) struct Registered {
     pub(crate) provider: Arc<dyn ToolProvider>,
-    /// Where it has a cap of its own, below the host's.
-    pub(crate) permits: Option<Turns<Party>>,
-    /// Where its calls may have to run in order.
+    /// Permits, if it has a limit of its own below the host's.
+    pub(crate) permits: Option<FairSemaphore<Party>>,
+    /// The order domain of its calls, if they need one.
     domain: Option<Arc<Domain>>,
-    /// The provider, if that is a plugin: what its calls may touch can be narrowed.
+    /// The provider if it is a plugin, whose grants can be narrowed.
     plugin: Option<Arc<Plugin>>,
 }
 
@@ -35,7 +34,7 @@ impl Registered {
         Registered {
             permits: own
                 .filter(|own| *own < max_concurrency)
-                .map(|own| Turns::new(own as u64)),
+                .map(|own| FairSemaphore::new(own as u64)),
             domain,
             provider,
             plugin: None,
@@ -53,11 +52,11 @@ impl Registered {
         }
     }
 
-    /// What the calls of a client have, where its plugin has folders for each client.
+    /// The grants of a client's calls, if the plugin has folders for each client.
     ///
     /// # Errors
     ///
-    /// It has, and there is no client, or no such folder.
+    /// It has, and there is no client or no such folder.
     pub(crate) fn grants_of(&self, client: Option<&str>) -> GrantsOfCall {
         match &self.plugin {
             Some(plugin) => plugin.grants_of(client, self.domain.as_ref()),
@@ -65,16 +64,17 @@ impl Registered {
         }
     }
 
-    /// Why none of its calls runs.
+    /// Why none of its calls can run.
     pub(crate) fn lacks(&self) -> Option<CallError> {
         self.plugin.as_ref()?.lacks()
     }
 
-    /// What calls have that are narrowed so.
+    /// The grants of narrowed calls.
     ///
     /// # Errors
     ///
-    /// It would be more than the provider is granted, something of it is not there, or nobody would see to it.
+    /// They would exceed the provider's, something of them is missing, or the provider cannot
+    /// enforce them.
     pub(crate) fn narrow(
         &self,
         narrowing: &ProviderNarrowing,
@@ -101,25 +101,25 @@ impl Registered {
         }
     }
 
-    /// The order of requests beside calls, which read what calls may change.
+    /// The order domain and access of requests that read what calls may change.
     pub(crate) fn beside_calls<'r>(
         &'r self,
         narrowed: Option<&'r NarrowedGrants>,
-    ) -> Option<(&'r Arc<Domain>, Access)> {
+    ) -> Option<(&'r Arc<Domain>, DomainAccess)> {
         let domain = self.domain(narrowed)?;
         match self.provider.order() {
             Order::Parallel => None,
-            Order::Auto => Some((domain, Access::Read)),
-            Order::InOrder => Some((domain, Access::Change)),
+            Order::Auto => Some((domain, DomainAccess::Read)),
+            Order::InOrder => Some((domain, DomainAccess::Change)),
         }
     }
 
-    /// The order that a call of that tool has to keep, and with what: by the folders that it has.
+    /// The order domain and access of a call of that tool, by its folders.
     pub(crate) fn order<'r>(
         &'r self,
         tool: &ProvidedTool,
         narrowed: Option<&'r NarrowedGrants>,
-    ) -> Option<(&'r Arc<Domain>, Access)> {
+    ) -> Option<(&'r Arc<Domain>, DomainAccess)> {
         let domain = self.domain(narrowed)?;
         let may_write = || {
             let sandboxed = narrowed.and_then(|it| it.sandboxed.as_ref());
@@ -133,28 +133,28 @@ impl Registered {
         Some((
             domain,
             match changes {
-                true => Access::Change,
-                false => Access::Read,
+                true => DomainAccess::Change,
+                false => DomainAccess::Read,
             },
         ))
     }
 }
 
-/// The providers and their tools at one time.
+/// A snapshot of the providers and their tools.
 pub(crate) struct Registry {
     pub(crate) providers: Vec<Arc<Registered>>,
     /// In the order of the providers, and of each one's own listing.
     pub(crate) tools: Vec<Arc<ProvidedTool>>,
     /// Indexes into `providers` and `tools`.
     by_name: HashMap<String, (usize, usize)>,
-    /// Which [changes](ToolProvider::changes) of each provider these are after.
+    /// The [version](ToolProvider::changes) of each provider's tools.
     versions: Vec<Option<u64>>,
 }
 
 impl Registry {
     /// # Errors
     ///
-    /// One for each name that two providers offer.
+    /// One for each tool name that two providers offer.
     pub(crate) fn new(
         providers: Vec<Arc<Registered>>,
         manifest: &Path,
@@ -169,13 +169,13 @@ impl Registry {
         }
     }
 
-    /// What the same providers, and more of them, offer now. Where two offer one name it is the host's own, or the
-    /// first's.
+    /// A new snapshot of the same providers and `more`. If two offer the same name, the host's own
+    /// wins, then the first.
     pub(crate) fn renewed(&self, more: impl IntoIterator<Item = Arc<Registered>>) -> Registry {
         let providers = self.providers.iter().cloned().chain(more).collect();
         Registry::collect(providers, |first, second, name| {
             tracing::warn!(
-                "the tool `{name}` of the {} is left out: the {} has one of that name",
+                "skipped the tool `{name}` of the {}: the {} has one with that name",
                 second.title(),
                 first.title()
             );
@@ -186,10 +186,10 @@ impl Registry {
         providers: Vec<Arc<Registered>>,
         mut twice: impl FnMut(&dyn ToolProvider, &dyn ToolProvider, &str),
     ) -> Registry {
-        // Ahead of the tools: a change in between is seen once more, and not missed.
+        // Read before the tools: a change in between is then seen twice rather than missed.
         let versions = providers.iter().map(|it| version(&*it.provider)).collect();
         let offered: Vec<_> = providers.iter().map(|it| it.provider.tools()).collect();
-        // A server that lists something else while it runs takes no name from the host.
+        // A server that lists other tools later takes no name from the host.
         let mut own = HashMap::new();
         for (index, registered) in providers.iter().enumerate() {
             if matches!(registered.provider.provenance(), Provider::Host) {
@@ -220,14 +220,14 @@ impl Registry {
         }
     }
 
-    /// Waits until a provider offers other tools than these; for ever where none can.
+    /// Waits until a provider's tools differ from this snapshot; forever if none can change.
     pub(crate) async fn outdated(&self) {
         let known = self.providers.iter().zip(&self.versions);
         let waits: Vec<_> = known
             .filter_map(|(registered, seen)| Some((registered.provider.changes()?, *seen)))
             .map(|(mut changes, seen)| {
                 Box::pin(async move {
-                    // A provider that is gone changes no more.
+                    // The provider is gone and changes no more.
                     if changes.wait_for(|now| Some(*now) != seen).await.is_err() {
                         std::future::pending::<()>().await;
                     }
@@ -240,15 +240,14 @@ impl Registry {
         }
     }
 
-    /// The tool that a call of that name is for: its provider's index among all, the provider, and the
-    /// tool.
+    /// Finds the tool for a name: its provider's index, the provider, and the tool.
     pub(crate) fn find(&self, name: &str) -> Option<(usize, &Arc<Registered>, &Arc<ProvidedTool>)> {
-        let name = leaks::find(name, |name| self.by_name.contains_key(name))?;
+        let name = template_remnants::find(name, |name| self.by_name.contains_key(name))?;
         let (provider, tool) = *self.by_name.get(name)?;
         Some((provider, &self.providers[provider], &self.tools[tool]))
     }
 
-    /// The same, for a client that may call these tools alone.
+    /// The same, for a client that may call only these tools.
     pub(crate) fn find_for(
         &self,
         name: &str,
@@ -263,7 +262,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// There is none for it: the names most like `name` of those that there are.
+    /// There is no such tool for it; similar names are suggested.
     pub(crate) fn find_allowed(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! Files that are replaced whole: what is new is written beside what is there, and then takes its name. Whoever reads finds
-//! the one or the other, and a full disk leaves what was there.
+//! Atomic replacement of files: the new file is written beside the old one, and then renamed over
+//! it. Readers see one or the other, and a full disk leaves the old one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::manifest::beside;
 
-/// A file that has not taken the place of the one before yet. Dropped before it has, it is removed.
+/// A new file that has not replaced the old one yet. Dropping it removes the new file.
 #[derive(Debug)]
 pub struct Replacement {
     beside: PathBuf,
-    /// Where it belongs, through a link to where that is.
+    /// The file to replace; if that is a link, its target.
     file: PathBuf,
 }
 
 impl Replacement {
-    /// Beside `file` under the name [`beside`] has for it, which plugins are kept from; with the mode of what is there.
+    /// Writes the new file under the name that [`beside`] has for it, which plugins must not touch,
+    /// with the mode of the old one.
     ///
     /// # Errors
     ///
@@ -25,7 +26,7 @@ impl Replacement {
     pub fn write(file: &Path, text: &str) -> io::Result<Replacement> {
         let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
         let beside = beside(&file);
-        // What is there may be a link, which is not to be written through.
+        // There may be a link, which must not be written through.
         match std::fs::remove_file(&beside) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -41,12 +42,12 @@ impl Replacement {
         replacement.fill(new, text)
     }
 
-    /// In a folder that is its user's alone and may have to be made, readable by no other, whoever else in this process or
-    /// another is about to replace the same file.
+    /// Writes a new file that only its user can read, in a folder that is created if needed and
+    /// private to the user; several processes may replace the same file.
     ///
     /// # Errors
     ///
-    /// As of [`write`](Replacement::write).
+    /// As for [`write`](Replacement::write).
     pub fn write_private(file: &Path, text: &str) -> io::Result<Replacement> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -67,16 +68,16 @@ impl Replacement {
 
     fn fill(self, mut new: File, text: &str) -> io::Result<Replacement> {
         new.write_all(text.as_bytes())?;
-        // Where there turns out to be no room for it, what was there before stays.
+        // If there is no room for it after all, the old file stays.
         new.sync_all()?;
         Ok(self)
     }
 
-    /// Puts it in its place.
+    /// Replaces the old file.
     ///
     /// # Errors
     ///
-    /// It cannot be renamed; what was there before is there.
+    /// It cannot be renamed; the old file stays.
     pub fn put(self) -> io::Result<()> {
         std::fs::rename(&self.beside, &self.file)
     }

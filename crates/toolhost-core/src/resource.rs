@@ -1,24 +1,25 @@
-//! Things that have a URI and can be read: [`Resource`], [`ResourceTemplate`].
+//! [`Resource`] and [`ResourceTemplate`]: what clients can read by URI.
 //!
-//! The shapes follow MCP's resources.
+//! The types follow MCP's resources.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 use toolhost_wire::setters;
 
 use crate::input::Resumption;
+use crate::locks;
 use crate::tool::{EmbeddedResource, Icon};
 
-/// A longer URI, in bytes, is of no template: what it takes to see grows with both.
+/// A longer URI, in bytes, matches no template: matching takes time proportional to both lengths.
 const MAX_URI: usize = 8 << 10;
 
-/// A template may have so many bytes, and so many variables.
+/// The longest template in bytes, and its most variables.
 const MAX_TEMPLATE: usize = 2 << 10;
 const MAX_VARIABLES: usize = 16;
 
-/// Something that can be read.
+/// A resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Resource {
@@ -44,7 +45,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// What can be read at a URI, with a name for it.
+    /// A resource at a URI, with a name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
         Resource {
             uri: uri.into(),
@@ -62,18 +63,18 @@ setters!(Resource into {
     with_icons: icons: Vec<Icon>,
 });
 
-/// A resource that is asked for: [`ToolHost::read_resource`](crate::ToolHost::read_resource).
+/// A request for a resource: see [`ToolHost::read_resource`](crate::ToolHost::read_resource).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ResourceRequest {
     /// Its URI.
     pub uri: String,
-    /// What came of what its plugin asked, when it was asked for before.
+    /// The replies to its plugin's questions, if this continues an earlier request.
     pub resumed: Option<Resumption>,
 }
 
 impl ResourceRequest {
-    /// What can be read at a URI.
+    /// A request for the resource at a URI.
     pub fn new(uri: impl Into<String>) -> Self {
         ResourceRequest {
             uri: uri.into(),
@@ -81,7 +82,7 @@ impl ResourceRequest {
         }
     }
 
-    /// Goes on with the replies to what its plugin asked.
+    /// Continues with the replies to its plugin's questions.
     #[must_use]
     pub fn resumed(mut self, resumption: Resumption) -> Self {
         self.resumed = Some(resumption);
@@ -95,11 +96,11 @@ impl From<&str> for ResourceRequest {
     }
 }
 
-/// Resources that need no listing.
+/// A template for the URIs of resources that are not listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ResourceTemplate {
-    /// A URI with variables, as RFC 6570 has them: `{name}` for anything but a slash, `{+name}` for
+    /// A URI with variables as in RFC 6570: `{name}` for anything but a slash, `{+name}` for
     /// anything.
     pub uri_template: String,
     /// A name for programs and people.
@@ -118,22 +119,23 @@ pub struct ResourceTemplate {
     pub icons: Vec<Icon>,
 }
 
-/// Whose resources are, among the plugins of a host and its manifest: as they are read, the manifest's come first,
-/// then those of the first plugin with a template that fits, then those of the first that lists them.
+/// Which plugin, or the manifest, a resource belongs to. As for reading, the manifest's come first,
+/// then those of the first plugin with a matching template, then those of the first plugin that
+/// lists them.
 #[derive(Debug, Default)]
 pub(crate) struct ResourceOwners {
-    /// The manifest's.
+    /// Those of the manifest.
     pub(crate) own: HashSet<String>,
     /// The plugins, in their order.
     pub(crate) plugins: Vec<ResourceOwner>,
 }
 
-/// What is known of the resources of one plugin.
+/// What is known of one plugin's resources.
 #[derive(Debug, Default)]
 pub(crate) struct ResourceOwner {
     has_resources: bool,
     templates: Vec<ResourceTemplate>,
-    /// As it last listed them.
+    /// The URIs it last listed.
     listed: Mutex<HashSet<String>>,
 }
 
@@ -147,7 +149,7 @@ impl ResourceOwner {
     }
 
     fn listed(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.listed)
     }
 
     fn fits(&self, uri: &str) -> bool {
@@ -156,7 +158,7 @@ impl ResourceOwner {
 }
 
 impl ResourceOwners {
-    /// A plugin has listed what it has.
+    /// Records a plugin's listing.
     pub(crate) fn list(&self, plugin: usize, resources: &[Resource]) {
         if let Some(owner) = self.plugins.get(plugin) {
             let uris = resources.iter().map(|resource| resource.uri.clone());
@@ -164,7 +166,8 @@ impl ResourceOwners {
         }
     }
 
-    /// Whether a resource is a plugin's, as far as is known: what no plugin has listed yet may be.
+    /// Whether a resource is a plugin's, as far as is known: one that no plugin has listed yet may
+    /// be.
     pub(crate) fn is_of(&self, plugin: usize, uri: &str) -> bool {
         if self.own.contains(uri) {
             return false;
@@ -179,7 +182,7 @@ impl ResourceOwners {
         }
     }
 
-    /// Whether a plugin has any.
+    /// Whether a plugin has any resources.
     pub(crate) fn has_any(&self, plugin: usize) -> bool {
         let owner = self.plugins.get(plugin);
         owner.is_some_and(|owner| owner.has_resources)
@@ -197,7 +200,7 @@ setters!(ResourceTemplate into {
 });
 
 impl ResourceTemplate {
-    /// A URI with variables, and a name for what it stands for.
+    /// A URI template, with a name for the resources it stands for.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -215,13 +218,13 @@ impl ResourceTemplate {
         }
     }
 
-    /// Whether a URI is one of those that the template stands for. One of more than 8 KiB is not.
+    /// Whether a URI matches the template. One of more than 8 KiB does not.
     pub fn matches(&self, uri: &str) -> bool {
         uri.len() <= MAX_URI && is_match(&self.uri_template, uri)
     }
 
-    /// Whether it stands for URIs of any scheme, so that its plugin is asked for what others list, too, and sees what else
-    /// clients ask for.
+    /// Whether it matches URIs of any scheme, so that its plugin sees requests for others'
+    /// resources, too.
     pub fn takes_any_scheme(&self) -> bool {
         let (variables, _) = pieces(&self.uri_template);
         let first = variables.first();
@@ -230,24 +233,26 @@ impl ResourceTemplate {
 
     /// # Errors
     ///
-    /// What it has too much of to be matched with every URI that is asked for.
+    /// It is too long or has too many variables to be matched with every requested URI.
     pub(crate) fn check(&self) -> Result<(), String> {
         let (variables, _) = pieces(&self.uri_template);
         let (bytes, variables) = (self.uri_template.len(), variables.len());
         if bytes > MAX_TEMPLATE {
-            return Err(format!("has {bytes} bytes, and may have {MAX_TEMPLATE}"));
+            return Err(format!(
+                "has {bytes} bytes, but at most {MAX_TEMPLATE} are allowed"
+            ));
         }
         if variables > MAX_VARIABLES {
             return Err(format!(
-                "has {variables} variables, and may have {MAX_VARIABLES}"
+                "has {variables} variables, but at most {MAX_VARIABLES} are allowed"
             ));
         }
         Ok(())
     }
 }
 
-/// The variables of a template, each with the text before it and whether it takes slashes too, and the
-/// text after the last.
+/// The variables of a template, each with the text before it and whether it matches slashes, and
+/// the text after the last.
 fn pieces(template: &str) -> (Vec<(&str, bool)>, &str) {
     let mut variables = Vec::new();
     let mut rest = template;
@@ -261,8 +266,8 @@ fn pieces(template: &str) -> (Vec<(&str, bool)>, &str) {
     (variables, rest)
 }
 
-/// Goes through the template once, and keeps at which bytes of the URI what it has gone through can
-/// end: no template takes longer than its length times the URI's.
+/// Matches in one pass over the template, keeping the set of URI positions reached: time is bounded
+/// by the product of both lengths.
 fn is_match(template: &str, uri: &str) -> bool {
     let (variables, last) = pieces(template);
     let mut ends = vec![0];
@@ -286,7 +291,7 @@ fn is_match(template: &str, uri: &str) -> bool {
     ends_of(last, &ends, uri).any(|end| end == uri.len())
 }
 
-/// Where a text ends that begins at one of the places.
+/// The positions after a text that begins at one of the given positions.
 fn ends_of<'t>(
     text: &'t str,
     places: &'t [usize],
@@ -361,7 +366,7 @@ mod tests {
         };
         template.check().unwrap();
         let uri = format!("x:{}", "/".repeat(MAX_URI - 2));
-        // By trying all ways to divide the URI, this would never end.
+        // Trying all ways to divide the URI would take exponential time.
         assert!(!template.matches(&uri));
     }
 }

@@ -1,25 +1,27 @@
-//! What one instance can reach: the data of its `Store`, made for one call and dropped with it.
+//! [`Sandbox`]: everything that one instance can access. It is the data of a `Store`, made for one
+//! call and dropped with it.
 //!
-//! Everything a guest imports ends here: WASI, `wasi:http`, and the plugin interface's `host`. What
-//! was not granted is refused and noted, so that the call's error can name it.
+//! All imports of a guest end here: WASI, `wasi:http`, and the plugin interface's `host`. Access
+//! that was not granted is denied and recorded in the journal, so that the call's error can name
+//! it.
 
 mod clocks;
 mod connect;
 mod descriptor;
 mod files;
 mod folder;
-mod guarded;
+mod folder_listing;
+mod guarded_operations;
 mod http;
 mod http_bounds;
+mod http_send;
 mod journal;
 mod limiter;
-mod listing;
-mod metered;
-mod names;
-mod offered;
+mod linker;
 mod opening;
 mod operations;
-mod send;
+mod quota_metering;
+mod rename_and_unlink;
 mod sockets;
 mod temporary;
 
@@ -45,26 +47,26 @@ use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
 use crate::watch::Progress;
 pub(crate) use folder::Folder;
-use guarded::Refused;
+use folder_listing::Listings;
+use guarded_operations::GuardDenial;
 use http::HttpGate;
 use journal::GuestStream;
 pub use journal::Journal;
 pub(crate) use limiter::{
     CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
 };
-use listing::Listings;
-pub(crate) use offered::link;
+pub(crate) use linker::link;
 pub(crate) use operations::Operations;
 use sockets::Lookups;
 use temporary::Temporaries;
 
-/// What the host holds for a resource, besides what is counted by itself: an entry of its table, a
-/// task, a buffer.
+/// The host's cost of a resource, beside what is counted separately: a table entry, a task, a
+/// buffer.
 const RESOURCE_COST: usize = 1 << 10;
 
-/// Why the host ends a call: travels through wasmtime as an error, and no guest can catch it.
+/// Why the host ends a call. Travels through wasmtime as an error that no guest can catch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stop {
+pub enum StopReason {
     /// Its time is over.
     #[error("the deadline passed")]
     Deadline,
@@ -73,27 +75,27 @@ pub enum Stop {
     Limit(Limit, Bound),
 }
 
-/// What a plugin was granted, resolved when it is loaded, or what calls of one client have of it.
+/// A plugin's resolved grants, or those of one client's calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grants {
     pub(crate) limits: Limits,
     pub(crate) permissions: Permissions,
-    /// Its `files`, but for those that each client has of its own.
+    /// The folders of `files`, except those that differ by client.
     pub(crate) folders: Vec<Arc<Folder>>,
-    /// What is the host's in them.
+    /// The host's own files in them.
     pub(crate) paths: Arc<Paths>,
-    /// The requests that it may send of those that it is granted, where they are fewer.
+    /// The requests that narrowed calls may send, if restricted.
     pub(crate) narrowed_http: Option<Vec<HttpRule>>,
-    /// The values of `http-headers`, which print as `Sensitive`.
+    /// The values of `http-headers`, which are printed as `Sensitive`.
     pub(crate) headers: Vec<(HttpHeader, HeaderValue)>,
     pub(crate) secrets: BTreeMap<String, Secret>,
     pub(crate) config: BTreeMap<String, String>,
-    /// Which resources are its own: set once all plugins are known.
+    /// Which resources are its own; set once all plugins are known.
     pub(crate) resources: OnceLock<(Arc<ResourceOwners>, usize)>,
 }
 
 impl Grants {
-    /// What its guest is kept from in its folders; `None` where that is nothing.
+    /// The guard for its folders; `None` if there is nothing to guard.
     fn guard(&self) -> Option<Guard> {
         let folders = self.folders.iter();
         let folders: Vec<_> = folders
@@ -101,6 +103,7 @@ impl Grants {
                 id: &folder.id,
                 is_writable: folder.access == Access::ReadWrite,
                 allows_vcs: folder.allows_vcs,
+                is_vcs: folder.is_vcs,
             })
             .collect();
         let kernel = self.folders.iter().flat_map(|folder| &folder.kernel);
@@ -108,12 +111,12 @@ impl Grants {
         self.paths.guard(&folders, &kernel)
     }
 
-    /// Whether there is anything in its folders that its guest may not look at.
+    /// Whether there is anything in its folders that its guest must not read.
     fn hides(&self) -> bool {
         self.folders.iter().any(|folder| !folder.kernel.is_empty())
     }
 
-    /// Limits and nothing that is granted; what is taken away stays so.
+    /// Limits without any grants; ambient capabilities that were removed stay so.
     pub(crate) fn none(limits: &Limits, permissions: &Permissions) -> Arc<Grants> {
         Arc::new(Grants {
             limits: limits.clone(),
@@ -132,21 +135,21 @@ pub(crate) struct Sandbox {
     pub(crate) journal: Journal,
     grants: Arc<Grants>,
     table: ResourceTable,
-    /// Made when the guest first asks for something of WASI: many never do.
+    /// Created when the guest first uses WASI; many never do.
     wasi: Option<WasiCtx>,
     lookups: Lookups,
     temporaries: Temporaries,
-    /// Of its open files and folders, those in folders with a quota, by their number in the table.
+    /// The quotas of open files and folders, by their number in the table.
     quotas: HashMap<u32, Arc<Quota>>,
-    /// What was refused last, and not by WASI.
-    refused: Option<Refused>,
-    /// The most that the host has held for one listing of a folder.
+    /// The last denial that is not WASI's own.
+    refused: Option<GuardDenial>,
+    /// The most memory that the host has held for one folder listing.
     listing: usize,
     listings: Listings,
-    /// The entry that was listed last.
+    /// The last listed entry.
     listed_last: Option<String>,
     http: WasiHttpCtx,
-    /// Made when the guest first makes use of it.
+    /// Created when the guest first uses it.
     http_gate: Option<HttpGate>,
 }
 
@@ -186,8 +189,8 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Counts what the host holds for the guest, and is about to; whether it still fits its memory.
-    /// It is looked at at every tick: what a guest has the host hold in less goes unseen.
+    /// Counts what the host holds for the guest plus `more`. Returns whether it fits the memory
+    /// limit. Called at every tick: what is held for less than a tick is not seen.
     pub(crate) fn weigh(&mut self, more: usize) -> bool {
         let listing = self.listing;
         let held = self.table.iter_mut().map(|entry| {
@@ -197,7 +200,7 @@ impl Sandbox {
                 } else if entry.is::<DynInputStream>() {
                     http::BODY_CHUNK
                 } else if entry.is::<HostOutgoingBody>() {
-                    // What is sent, and what waits to be.
+                    // What is being sent, and what waits.
                     2 * http::BODY_CHUNK
                 } else if let Some(fields) = entry.downcast_ref::<FieldMap>() {
                     size_of_fields(fields)
@@ -212,7 +215,7 @@ impl Sandbox {
     }
 }
 
-/// As they are sent, and what a map takes for each.
+/// As sent, plus the map's cost of each.
 fn size_of_fields(fields: &FieldMap) -> usize {
     http_bounds::size(fields) as usize + fields.len() * 60
 }
@@ -250,7 +253,7 @@ fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result
         let opened = folder.path().map_err(wasmtime::Error::from);
         opened
             .and_then(|path| wasi.preopened_dir(path, guest, access).map(drop))
-            .map_err(|error| format!("cannot open the folder of {guest}: {error:#}"))?;
+            .map_err(|error| format!("cannot open the folder for {guest}: {error:#}"))?;
     }
     Ok(wasi.build())
 }
@@ -309,14 +312,14 @@ impl host::Host for Sandbox {
     fn can_ask(&mut self, kind: host::QuestionKind) -> wasmtime::Result<bool> {
         Ok(self.journal.can_ask(match kind {
             host::QuestionKind::Form => QuestionKind::Form,
-            host::QuestionKind::Page => QuestionKind::Page,
-            host::QuestionKind::Prompt => QuestionKind::Prompt,
+            host::QuestionKind::Page => QuestionKind::Url,
+            host::QuestionKind::Prompt => QuestionKind::Sampling,
             host::QuestionKind::Roots => QuestionKind::Roots,
         }))
     }
 
     fn resource_updated(&mut self, uri: String) -> wasmtime::Result<()> {
-        // It has nothing to say of what others have.
+        // A plugin cannot announce changes of others' resources.
         let own = self.grants.resources.get();
         if own.is_some_and(|(owners, plugin)| owners.is_of(*plugin, &uri)) {
             self.journal.resource_updated(uri);
@@ -337,7 +340,7 @@ impl host::Host for Sandbox {
     }
 
     fn secret(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        // Those that are for headers are not for the guest.
+        // Secrets for headers are not for the guest.
         let granted = !self.grants.permissions.is_for_headers(&name);
         let secret = self.grants.secrets.get(&name).filter(|_| granted);
         if secret.is_none() {

@@ -1,21 +1,21 @@
-//! A tool's JSON Schema, compiled once, and arguments held against it.
+//! [`Schema`]: a tool's JSON Schema, compiled once, to validate and repair arguments.
 
-pub mod checking;
+pub mod check_scheduling;
 mod cost;
-mod draft;
+mod json_tree;
+mod old_drafts;
 mod place;
 mod pointer;
-#[cfg(test)]
-mod properties;
 mod refs;
 mod relax;
 #[cfg(test)]
-mod relaxing;
+mod relax_tests;
 mod repair;
 #[cfg(test)]
+mod repair_tests;
+#[cfg(test)]
 mod tests;
-mod text;
-mod unique;
+mod unique_keys;
 
 use std::borrow::Cow;
 
@@ -26,18 +26,19 @@ use crate::error::{ArgumentProblem, CallError};
 use crate::tool::Repair;
 use cost::{Cost, Extent, MAX_RECURSION};
 use repair::{By, Mended};
-use unique::Unique;
+use unique_keys::Unique;
 
-/// Problems told to the model at once: enough to mend a call, few enough to read.
+/// The most problems reported at once: enough to correct a call, few enough to read.
 const MAX_PROBLEMS: usize = 5;
 
-/// The longest message of one problem, and the longest path to it, in characters; schemas can hold long lists.
+/// The longest message of one problem, and the longest path to it, in characters; schemas can
+/// contain long lists.
 const MAX_MESSAGE: usize = 400;
 
-/// Steps, of some 10 ns, that it may take to say what is wrong.
+/// The most steps, of about 10 ns, for finding out what is wrong.
 const MAX_REASONING: u64 = 10_000_000;
 
-/// A schema's text may be no longer: each tool's is held in memory and shown to the model.
+/// The longest schema: it is held in memory and shown to the model.
 const MAX_SCHEMA: usize = 256 << 10;
 
 /// A schema that arguments and output are held against.
@@ -46,51 +47,54 @@ pub struct Schema {
     validator: Validator,
     patterns: Patterns,
     cost: Cost,
-    /// Whether it asks for integers anywhere.
+    /// Whether it contains `integer` anywhere.
     has_integers: bool,
-    /// What of it is not held against values.
+    /// The parts that values are not checked against.
     pub(crate) unenforced: Vec<Unenforced>,
 }
 
-/// A part of a schema that is shown, and not held against values.
+/// A part of a schema that models see but values are not checked against.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Unenforced {
-    /// Where, as a JSON Pointer.
+    /// Its place, as a JSON Pointer.
     pub(crate) place: String,
-    /// What is not.
+    /// The part.
     pub(crate) what: String,
 }
 
 /// Arguments as a tool gets them.
 #[derive(Debug)]
-pub(crate) struct Fitted<'t> {
+pub(crate) struct FittedArguments<'t> {
     pub(crate) text: Cow<'t, str>,
     pub(crate) repairs: Vec<Repair>,
 }
 
-/// What a check found, if it was not stopped.
+/// The result of a check that was not stopped.
 pub(crate) type Checked<T> = Result<T, Stopped>;
 
-/// The object in arguments that a model wrote as a string, or put something around.
+/// The object in arguments that a model wrote as a string, or wrapped in something.
 pub fn unwrapped(arguments: &str) -> Option<String> {
     repair::unwrapped(arguments).map(|mended| mended.text)
 }
 
 impl Schema {
-    /// Parses and compiles a schema of objects. It never leaves the process: a `$ref` to anywhere
-    /// but the schema itself is an error.
+    /// Parses and compiles a schema of objects. It must be self-contained: a `$ref` to anywhere
+    /// else is an error.
     ///
-    /// It computes for a good part of a second where a schema is as large as it may be.
+    /// Takes a good part of a second of CPU for the largest schemas.
     pub fn parse(json: &str) -> Result<(Value, Schema), String> {
         if json.len() > MAX_SCHEMA {
-            return Err(format!("has {} bytes, of at most {MAX_SCHEMA}", json.len()));
+            return Err(format!(
+                "has {} bytes, but at most {MAX_SCHEMA} are allowed",
+                json.len()
+            ));
         }
         let mut value: Value =
             serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
         if !value.is_object() {
             return Err(format!("is {}, not an object", kind(&value)));
         }
-        draft::modernize(&mut value);
+        old_drafts::modernize(&mut value);
         let mut cost = Cost::of(&value)?;
         let mut patterns = Patterns::default();
         let relaxed = relax::relaxed(&value, &mut patterns)?;
@@ -116,23 +120,23 @@ impl Schema {
         Ok((value, schema))
     }
 
-    /// About as many bytes as it takes in memory.
+    /// Its approximate size in memory, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.cost.bytes + self.patterns.bytes() as u64
     }
 
-    /// Checks the text of a call's arguments, and repairs what can be meant in one way only; `source` is
-    /// the schema itself. What is within is what is wrong with the arguments as they were written.
+    /// Validates the text of a call's arguments, and repairs unambiguous mistakes; `source` is the
+    /// schema itself. The inner error says what is wrong with the arguments as written.
     ///
     /// # Errors
     ///
-    /// It was stopped.
+    /// The check was stopped.
     pub(crate) fn fit<'t>(
         &self,
         source: &Value,
         arguments: &'t str,
         watch: &Watch,
-    ) -> Checked<Result<Fitted<'t>, CallError>> {
+    ) -> Checked<Result<FittedArguments<'t>, CallError>> {
         let by = By {
             schema: source,
             patterns: &self.patterns,
@@ -151,12 +155,12 @@ impl Schema {
             && self.check(&mended.text, watch)?.is_ok()
         {
             repairs.extend(mended.repairs);
-            return Ok(Ok(Fitted {
+            return Ok(Ok(FittedArguments {
                 text: Cow::Owned(mended.text),
                 repairs,
             }));
         }
-        Ok(Ok(Fitted { text, repairs }))
+        Ok(Ok(FittedArguments { text, repairs }))
     }
 
     /// Arguments that do not fit, repaired so that they do.
@@ -175,7 +179,7 @@ impl Schema {
                 return Ok(Some((all, extent)));
             }
         }
-        // What is no JSON is not mended, and what is too much to check is too much to mend.
+        // Invalid JSON is not repaired, and what is too large to check is too large to repair.
         let Ok(Unique(value)) = serde_json::from_str(&all.text) else {
             return Ok(None);
         };
@@ -193,11 +197,11 @@ impl Schema {
         Ok(Some((all, extent)))
     }
 
-    /// Checks the text of a call's arguments: within is what is wrong with them.
+    /// Validates the text of a call's arguments: the inner error says what is wrong.
     ///
     /// # Errors
     ///
-    /// It was stopped.
+    /// The check was stopped.
     pub(crate) fn check(&self, arguments: &str, watch: &Watch) -> Checked<Result<(), CallError>> {
         Ok(self.check_extent(arguments, watch)?.map(|_| ()))
     }
@@ -214,18 +218,18 @@ impl Schema {
             }
         };
         if !value.is_object() {
-            let message = format!("must be a JSON object, and is {}", kind(&value));
+            let message = format!("must be a JSON object, not {}", kind(&value));
             return Ok(Err(CallError::invalid_arguments("", message)));
         }
         let found = self.problems(&value, watch)?;
         Ok(found.map_err(|problems| CallError::InvalidArguments { problems }))
     }
 
-    /// Checks the text of a tool's structured output, or of a form's answer; within is what is wrong with it.
+    /// Validates structured output, or a form's reply; the inner error says what is wrong.
     ///
     /// # Errors
     ///
-    /// It was stopped.
+    /// The check was stopped.
     pub fn check_json(&self, json: &str, watch: &Watch) -> Checked<Result<(), String>> {
         let value: Value = match serde_json::from_str(json) {
             Ok(value) => value,
@@ -252,7 +256,7 @@ impl Schema {
         if self.cost.recursive && extent.depth > MAX_RECURSION {
             let depth = extent.depth;
             return of_all(format!(
-                "nested {depth} levels deep, of at most {MAX_RECURSION}"
+                "nested {depth} levels deep, but at most {MAX_RECURSION} are allowed"
             ));
         }
         if !self.cost.allows(extent) {
@@ -270,7 +274,8 @@ impl Schema {
         if self.validator.is_valid(value, watch)? {
             return Ok(Ok(extent));
         }
-        // Unlike the bare answer, which is remembered for each part of the value, the reasons may be on every path.
+        // Unlike the yes-or-no answer, which is cached for each part of the value, the reasons may
+        // be on every path.
         let reasons = watch.within(MAX_REASONING, |watch| {
             self.validator
                 .reasons(value, extent.path + extent.bytes, MAX_PROBLEMS, watch)
@@ -285,14 +290,13 @@ impl Schema {
                 })
                 .collect())),
             Ok(_) | Err(_) => of_all(
-                "not what the tool's schema asks for, which is too intricate to say where"
-                    .to_owned(),
+                "does not match the tool's schema, which is too complex to say where".to_owned(),
             ),
         }
     }
 }
 
-/// What was made in time.
+/// A result that was complete when the check was stopped.
 fn whole<T>(made: T, watch: &Watch) -> Checked<T> {
     match watch.has_stopped() {
         true => Err(Stopped),
@@ -313,12 +317,12 @@ fn kind(value: &Value) -> &'static str {
 
 fn shorten(message: String) -> String {
     match message.char_indices().nth(MAX_MESSAGE) {
-        // A name that is cut in two might be a secret, which nobody would find in its part.
+        // A name cut in two might be a secret, of which the mask would not find a part.
         Some((end, _)) => {
             let ends = [' ', '\'', '"'];
             match message[..end].rfind(ends) {
                 Some(whole) if whole > 0 => format!("{}…", &message[..whole]),
-                // It begins with a long name: what is said of that is at its end.
+                // It begins with a long name, and what is wrong comes at its end.
                 _ => {
                     let rest = message[end..].find(ends).map(|at| &message[end + at..]);
                     match rest.filter(|rest| rest.chars().nth(MAX_MESSAGE).is_none()) {
@@ -341,7 +345,11 @@ impl Schema {
     }
 
     /// Fits arguments however long it takes.
-    fn fit_now<'t>(&self, source: &Value, arguments: &'t str) -> Result<Fitted<'t>, CallError> {
+    fn fit_now<'t>(
+        &self,
+        source: &Value,
+        arguments: &'t str,
+    ) -> Result<FittedArguments<'t>, CallError> {
         let fitted = self.fit(source, arguments, &Watch::steps(u64::MAX));
         fitted.expect("it is not stopped")
     }

@@ -1,16 +1,16 @@
-//! Who is trusted when this machine speaks TLS.
+//! The TLS client configuration: which authorities are trusted.
 
 use std::sync::{Arc, LazyLock};
 
 use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
-/// Certificates are verified against the authorities that this machine trusts, or Mozilla's where it
-/// names none. The first time this reads files.
+/// Certificates are verified against this machine's trusted authorities, or Mozilla's if it has
+/// none. The first call reads files.
 ///
 /// # Errors
 ///
-/// There is no TLS to be had.
+/// TLS cannot be set up.
 pub fn config() -> Result<Arc<ClientConfig>, String> {
     TLS.clone()
 }
@@ -21,7 +21,7 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         for error in found.errors {
-            warn!("certificate authorities of this machine: {error}");
+            warn!("cannot load this machine's certificate authorities: {error}");
         }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }

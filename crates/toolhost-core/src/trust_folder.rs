@@ -1,36 +1,39 @@
-//! The folder of trust: where `toolhost trust` keeps what its user allows each manifest.
+//! The trust store: the folder where `toolhost trust` keeps what the user has allowed each
+//! manifest.
 //!
-//! Whoever writes there grants programs to manifests, so no plugin may, whatever it is granted.
+//! Write access to it would allow manifests to start programs, so plugins never get it, whatever
+//! they are granted.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::private;
+use crate::private_files;
 
-/// This user's; `None` without a home. It need not exist.
+/// The user's trust store; `None` without a home folder. It need not exist.
 pub fn of_user() -> Option<PathBuf> {
     Some(config_folder()?.join("toolhost/trust"))
 }
 
-/// Whether a folder of trust is believed, as the code cache is.
+/// Checks that nobody else can change the trust store.
 ///
 /// # Errors
 ///
-/// Who else may write there, or on the way there, and so decides what is trusted.
+/// Who else has write access to it, or to a folder on the path to it.
 pub fn check(folder: &Path) -> Result<(), String> {
-    private::check_folder(folder)
+    private_files::check_folder(folder)
 }
 
 /// As [`check`], for an open file in it.
 ///
 /// # Errors
 ///
-/// Who else may write to it.
+/// Who else has write access to it.
 pub fn check_file(file: &File, path: &Path) -> Result<(), String> {
-    private::check_file(file, path)
+    private_files::check_file(file, path)
 }
 
-/// Where the user's programs keep their configuration. A relative path would depend on the working folder.
+/// The user's configuration folder. A relative path is ignored, as it would depend on the working
+/// folder.
 fn config_folder() -> Option<PathBuf> {
     let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
     let folder = match cfg!(windows) {

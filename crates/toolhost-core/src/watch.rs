@@ -1,4 +1,5 @@
-//! What goes on while a call runs, for whoever wants to be told: [`Watcher`].
+//! [`Watcher`]: progress and log lines of a call while it runs. Also the context of a call inside
+//! the host.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,23 +9,23 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::input::QuestionKinds;
-use crate::order::Client;
+use crate::order::OrderClient;
 use crate::tool::LogLine;
 
-/// How far a call is, in a unit of the tool's choosing.
+/// Progress of a call, in a unit of the tool's choosing.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// So much is done.
+    /// How much is done.
     pub done: f64,
-    /// Of so much, if that is known.
+    /// How much there is in all, if known.
     pub total: Option<f64>,
-    /// What goes on.
+    /// What is being done.
     pub message: Option<String>,
 }
 
 impl Progress {
-    /// So much is done, of who knows how much.
+    /// Progress without a known total.
     pub fn new(done: f64) -> Self {
         Progress {
             done,
@@ -39,8 +40,8 @@ toolhost_wire::setters!(Progress into {
     with_message: message: Option<String>,
 });
 
-/// Is told what a call does while it runs, on the thread that runs it: it must not wait. Secrets are
-/// masked in what it is told.
+/// Receives events of a running call, on the thread that runs it, so it must not block. Secrets are
+/// masked.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;
@@ -80,83 +81,67 @@ pub trait Watcher: Send + Sync {
         let _ = line;
     }
 
-    /// The guest said how far it is. It may say so as often as it likes, and go backwards.
+    /// The guest reported progress. It may do so as often as it likes, and go backwards.
     fn progressed(&self, progress: &Progress) {
         let _ = progress;
     }
 
-    /// A resource is not what it was.
+    /// A resource has changed.
     fn resource_updated(&self, uri: &str) {
         let _ = uri;
     }
 
-    /// The plugin lists other resources than it did.
+    /// The plugin's list of resources has changed.
     fn resources_changed(&self) {}
 }
 
-/// Whose results they are that a tool of the host's own reads on in: no other client reads them.
+/// The owner of kept results: no other client can read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// The only client there is.
     #[default]
     Only,
-    /// A session of the server's.
+    /// A session of the server.
     Session(u64),
-    /// A token of the server's, where there is no session.
+    /// A token of the server, without a session.
     Principal(Arc<str>),
 }
 
-/// Who shares permits with others: whose calls have one turn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    /// Of a program that embeds the host.
-    Client(Client),
-    /// Of the server: each request without a session is a client of its own to what keeps an order.
-    Owner(Owner),
-}
-
-/// The tools that a client may call, beside those of the host itself; all when `None`.
+/// The tools that a client may call, beside the host's own; all when `None`.
 pub type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
-/// What a call is run with beside its arguments.
+/// The context of a call inside the host.
 #[derive(Clone)]
 pub(crate) struct RunContext<'c> {
     pub(crate) cancel: &'c CancellationToken,
-    /// The longest that it may run, if that is shorter than its provider's limit.
+    /// The timeout, if shorter than its provider's.
     pub(crate) timeout: Option<Duration>,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
-    /// What there is somebody to ask for.
+    /// The kinds of questions that somebody can answer.
     pub(crate) can_ask: QuestionKinds,
-    /// Whose requests keep their order.
-    pub(crate) client: Client,
+    /// The client whose calls keep their order.
+    pub(crate) client: OrderClient,
     pub(crate) owner: Owner,
     pub(crate) allowed: AllowedTools,
     /// Its idempotency key.
     pub(crate) key: Option<Arc<str>>,
-    /// Becomes true when its provider is called.
+    /// Set when its provider is called.
     pub(crate) begun: Option<Arc<AtomicBool>>,
 }
 
 impl<'c> RunContext<'c> {
-    /// Nobody watches and nobody can be asked.
+    /// No watcher and no responder.
     pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
         RunContext {
             cancel,
             timeout: None,
             watcher: None,
             can_ask: QuestionKinds::default(),
-            client: Client::new(),
+            client: OrderClient::new(),
             owner: Owner::default(),
             allowed: None,
             key: None,
             begun: None,
-        }
-    }
-
-    pub(crate) fn party(&self) -> Party {
-        match &self.owner {
-            Owner::Only => Party::Client(self.client),
-            owner => Party::Owner(owner.clone()),
         }
     }
 }

@@ -1,38 +1,38 @@
-//! Other MCP servers, as a client of theirs: started when they are loaded, asked by every call, and
-//! started again when they have gone.
+//! The MCP client: other MCP servers as providers. They are started when the host is loaded,
+//! called, and restarted when they have ended.
 //!
-//! A server is not sandboxed. What is bounded is what it can do to us: how long a call takes, how much
-//! it answers and logs, and how many tools it has.
+//! A server is not sandboxed. Only what it can do to this host is bounded: how long a call takes,
+//! how much it answers and logs, and how many tools it has.
 
-mod answer;
-mod bodies;
+mod cache;
+mod cached_server;
 mod call;
-mod connection;
-mod encode;
-mod http;
-mod kept;
-mod listing;
-mod memory;
-mod mend;
-mod parked;
-mod pins;
-mod process;
-mod questions;
-mod reading;
-mod recalled;
-mod request;
-mod room;
-mod running;
-mod server_handler;
-mod settings;
-mod stdio;
 #[expect(
     deprecated,
     reason = "servers that log are there, whatever becomes of logging"
 )]
-mod tap;
+mod call_messages;
+mod call_result;
+mod connection;
+mod encode;
+mod http;
+mod http_bodies;
+mod json_repair;
+mod message_reader;
+mod parked_calls;
+mod pins;
+mod process;
+mod questions;
+mod request;
+mod running_call;
+mod schema_budget;
+mod schema_repair;
+mod server_handler;
+mod settings;
+mod stdio;
+mod supervisor;
 mod task;
-mod tidy;
+mod tool_listing;
 mod watchdog;
 
 use std::path::Path;
@@ -50,20 +50,20 @@ use crate::manifest::{McpConfig, Order};
 use crate::paths::Paths;
 use crate::permissions::Secret;
 use crate::provider::{
-    CallContext, End, Meter, NotStarted, Pin, ProvidedTool, Provider, RunOutcome, ToolNote,
+    CallContext, Meter, NotStarted, Pin, ProvidedTool, Provider, RunEnd, RunOutcome, ToolNote,
     ToolProvider, stopped, until,
 };
 use crate::sandbox::Journal;
-use crate::schema::checking::Allowed;
-use crate::servers::ServerStarter;
+use crate::schema::check_scheduling::Allowed;
+use crate::server_starter::ServerStarter;
 use crate::tool::ToolCall;
-use answer::failed;
-use call::{Flight, Step};
-use kept::Kept;
-use parked::Parked;
+use cached_server::recall;
+use call::{Flight, TurnEnd};
+use call_result::failed;
+use parked_calls::Parked;
 pub use process::kill_mcp_servers;
-use recalled::recall;
 use settings::Settings;
+use supervisor::Supervisor;
 
 inventory::submit! {
     ServerStarter {
@@ -75,15 +75,15 @@ inventory::submit! {
 }
 
 /// A server whose tools are known.
-struct Server {
-    kept: Arc<Kept>,
-    /// Calls that wait for answers.
+struct McpServer {
+    kept: Arc<Supervisor>,
+    /// Calls that wait for replies.
     parked: Parked,
     _closing: DropGuard,
 }
 
-/// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that
-/// `may_wait` is not started before it is needed, if it is remembered which tools it has.
+/// Starts a server and lists its tools. `cache` is the cache folder for servers. A server that
+/// `may_wait` is not started before it is needed, and has the cached tools until then.
 ///
 /// # Errors
 ///
@@ -97,30 +97,30 @@ async fn load(
 ) -> Result<Arc<dyn ToolProvider>, Vec<Diagnostic>> {
     let settings = Settings::new(config, manifest, paths, memory);
     let recalled = match may_wait {
-        true => recalled::tools(&settings, manifest),
+        true => cached_server::tools(&settings, manifest),
         false => None,
     };
-    // One that lacks a secret is not started in any case.
-    let is_known = recalled.is_some() || may_wait && !settings.lacking.is_empty();
     let offered = recalled.unwrap_or_default();
-    let kept = Kept::new(Arc::new(settings), manifest, offered);
+    let kept = Supervisor::new(Arc::new(settings), manifest, offered);
     let closing = kept.closing.clone();
-    let server = Server {
+    let server = McpServer {
         _closing: closing.clone().drop_guard(),
         parked: Parked::default(),
         kept,
     };
-    if is_known {
+    if may_wait {
         return Ok(Arc::new(server));
     }
     match server.kept.start().await {
         Err(problems) if server.kept.settings.config.optional => {
             for problem in problems {
-                tracing::warn!("{problem}; it is optional: its tools are missing until it starts");
+                tracing::warn!(
+                    "{problem}; it is optional, so its tools are missing until it starts"
+                );
             }
-            // A secret that is not there does not come.
+            // A missing secret will not turn up, so do not retry.
             if server.kept.settings.lacking.is_empty() {
-                tokio::spawn(kept::retry(Arc::downgrade(&server.kept), closing));
+                tokio::spawn(supervisor::retry(Arc::downgrade(&server.kept), closing));
             }
         }
         started => started?,
@@ -128,7 +128,7 @@ async fn load(
     Ok(Arc::new(server))
 }
 
-impl ToolProvider for Server {
+impl ToolProvider for McpServer {
     fn name(&self) -> &str {
         &self.kept.settings.config.name
     }
@@ -183,7 +183,7 @@ impl ToolProvider for Server {
     fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
         Box::pin(async move {
             match self.kept.start().await {
-                // Its calls will say so.
+                // Its calls will report that.
                 Err(problems) if self.kept.settings.config.optional => {
                     for problem in problems {
                         tracing::warn!("{problem}");
@@ -214,7 +214,7 @@ impl ToolProvider for Server {
     }
 }
 
-impl Server {
+impl McpServer {
     async fn serve(
         &self,
         tool: &ProvidedTool,
@@ -245,17 +245,18 @@ impl Server {
         let log = flight.log(&journal);
         let mut checking = Duration::ZERO;
         let outcome = match step {
-            End::Itself(Step::Done(Ok(output))) => {
-                let (held, spent) = answer::held(output, tool.output.as_ref(), allowed).await;
+            RunEnd::Itself(TurnEnd::Done(Ok(output))) => {
+                let (held, spent) =
+                    call_result::validated(output, tool.output.as_ref(), allowed).await;
                 checking = spent;
                 held
             }
-            End::Itself(Step::Done(Err(error))) => Err(error),
-            End::Itself(Step::Asks(asked)) => {
+            RunEnd::Itself(TurnEnd::Done(Err(error))) => Err(error),
+            RunEnd::Itself(TurnEnd::Asks(asked)) => {
                 Err(self.parked.park(flight, asked, context.owner.clone()))
             }
-            End::Stopped(stop) => Err(stopped(stop, limits.timeout)),
-            End::Cancelled => Err(CallError::Cancelled),
+            RunEnd::Stopped(stop) => Err(stopped(stop, limits.timeout)),
+            RunEnd::Cancelled => Err(CallError::Cancelled),
         };
         RunOutcome {
             outcome,
@@ -265,7 +266,7 @@ impl Server {
         }
     }
 
-    /// A call that begins, or the one that asked and is answered with this one.
+    /// A new call, or the waiting one that this call brings the replies for.
     fn flight(
         &self,
         tool: &ProvidedTool,
@@ -286,7 +287,7 @@ impl Server {
     }
 }
 
-/// A `_meta`, but for what is between a client and its own server.
+/// A `_meta` without the members that are between a client and its own server.
 fn handed_on(meta: &Map<String, Value>) -> Option<Map<String, Value>> {
     let is_ours = |key: &str| key == "progressToken" || key.starts_with("io.modelcontextprotocol/");
     let meta = meta.iter().filter(|(key, _)| !is_ours(key));

@@ -1,47 +1,47 @@
-//! The part of the server that faces the network: it accepts connections, bounds what each may take,
-//! and lets through to `/mcp` whom the manifest's `[serve]` names.
+//! The HTTP front: accepts connections, bounds what each may use, and admits to `/mcp` the clients
+//! named in `[serve]`.
 //!
-//! A request passes, in this order: what it calls the server and where its page is from ([`names`]),
-//! whether the server takes any, who sent it ([`auth`]), how often ([`rate`]), and its body ([`body`]), once there is
-//! room for it ([`bodies`]). What a client does not take of its answers is counted ([`sending`], [`unsent`]).
-//! What answers it behind all that is somebody else's router.
+//! A request passes these checks in order: host and origin ([`host_and_origin`]), whether the server is
+//! draining, authentication ([`auth`]), rate ([`request_rate_limit`]), and its body ([`body`]), once there is
+//! room for it ([`body_memory`]). Response bytes that a client has not read are counted ([`response_body`],
+//! [`unread_bytes`]). The router behind the front belongs to others.
 
 mod accept;
+mod admission;
 mod auth;
-mod bodies;
+mod auth_rate_limit;
 mod body;
+mod body_memory;
+mod certificate_validity;
 mod connection;
+mod connection_limit;
 mod cors;
 mod error;
-mod failures;
 mod front;
-mod gate;
+mod host_and_origin;
 mod jwks;
 mod jwt;
 mod lifecycle;
-mod metadata;
-mod names;
 mod peer;
 mod principal;
-mod rate;
 mod refuse;
-mod sending;
+mod request_rate_limit;
+mod resource_metadata;
+mod response_body;
 mod signature;
-mod slots;
 mod tls;
-mod token;
-mod unsent;
-mod validity;
+mod token_table;
+mod unread_bytes;
 
 #[cfg(test)]
 mod tests;
 
 pub use accept::Listener;
 pub(crate) use accept::accept;
-pub(crate) use bodies::{Room, Short};
+pub(crate) use body_memory::{BodyRoom, Short};
+pub(crate) use connection_limit::activity::TrackedBody;
 pub(crate) use error::FrontError;
 pub(crate) use front::{Front, Site};
 pub(crate) use lifecycle::Lifecycle;
 pub(crate) use principal::Principal;
-pub(crate) use slots::activity::Response;
-pub(crate) use unsent::Unsent;
+pub(crate) use unread_bytes::UnreadBytes;

@@ -1,20 +1,20 @@
-//! The Model Context Protocol for [`toolhost`](https://docs.rs/toolhost): a [server] of what a host has, and a client
-//! of other servers, which makes providers of the `[mcp.NAME]` sections of a manifest.
+//! The Model Context Protocol for [`toolhost`](https://docs.rs/toolhost): a [server] for a host's
+//! tools, and a client that makes providers of the `[mcp.NAME]` sections of a manifest.
 //!
-//! Use `toolhost`, which has what is shown here under its own paths: those are the promised ones.
+//! Use `toolhost`, which re-exports the documented items under its own, stable paths.
 
 #![warn(unreachable_pub)]
 
 mod client;
 mod http_front;
-mod lines;
+mod json_lines;
 pub mod server;
 
 pub use client::kill_mcp_servers;
 
-// What is used of the core.
+// The modules of the core that are used here.
 use toolhost_core::{
-    bounded, digest, error, host, http_client, input, kept, limits, manifest, mask, order, paths,
-    permissions, plugin, prompt, provider, replacement, resource, results, sandbox, schema,
-    servers, tool, watch, wire,
+    bounded_read, client_store, digest, error, host, http_client, input, limits, locks,
+    log_throttle, manifest, mask, order, paths, permissions, plugin, prompt, provider, replacement,
+    resource, result_store, sandbox, schema, server_starter, tool, watch, wire,
 };

@@ -1,29 +1,28 @@
-//! The Model Context Protocol: a [`Server`] offers what a [`ToolHost`] has over stdio or streamable
-//! HTTP.
+//! The MCP server: [`Server`] offers a [`ToolHost`] over stdio or streamable HTTP.
 //!
-//! The types of messages and the two lifecycles (`initialize`, and the stateless one of 2026-07-28) are
-//! `rmcp`'s. Sessions over HTTP and plain calls of tools are our own: see
+//! The message types and the two lifecycles (`initialize`, and the stateless one of 2026-07-28) are
+//! `rmcp`'s. Sessions over HTTP and plain `tools/call` requests are handled here: see
 //! `docs/adr/0013-sessions-over-http-are-our-own.md`. Every answer is the host's.
 
 mod caller;
 mod catalogue;
-mod changes;
+mod change_notifications;
 mod convert;
+mod detached_call;
 mod dispatch;
 mod elicitation;
 mod handler;
 mod http;
 mod initialize;
-mod job;
 mod json_rpc;
 mod long_results;
-mod message;
-mod notifications;
+mod message_outline;
 mod pagination;
 mod pending_questions;
-mod polling;
+mod progress_and_logs;
 mod request_state;
-mod running;
+mod resource_polling;
+mod running_requests;
 mod server_state;
 mod stdio;
 mod stream_id;
@@ -31,7 +30,7 @@ mod subscriptions;
 mod tasks;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::transport::io::stdio_pipes;
@@ -46,18 +45,13 @@ use server_state::ServerState;
 pub use stdio::StdioError;
 use toolhost_core::setters;
 
-/// What a mutex has, whoever panicked with it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Serves a [`ToolHost`] over MCP. Clones serve the same one.
+/// Serves a [`ToolHost`] over MCP. Clones share one server.
 #[derive(Clone)]
 pub struct Server {
     state: Arc<ServerState>,
 }
 
-/// How a [`Server`] presents itself.
+/// How a [`Server`] presents itself, and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {
@@ -65,24 +59,24 @@ pub struct ServerInfo {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// What a model should know before it uses the tools.
+    /// Instructions for models, sent with the server's capabilities.
     pub instructions: Option<String>,
-    /// Items on a page of a list.
+    /// Items per page of a list.
     pub page_size: usize,
-    /// A message of a client may have no more bytes.
+    /// The longest message of a client, in bytes.
     pub max_message: usize,
-    /// Sessions that are open at once.
+    /// Sessions open at once.
     pub max_sessions: usize,
-    /// How long a client may take to answer what a tool asks.
+    /// How long a client may take to answer a tool's question.
     pub ask_timeout: Duration,
-    /// A client that takes tasks waits so long for a call before it becomes one.
+    /// How long a client that supports tasks waits for a call before it becomes a task.
     pub task_after: Duration,
-    /// The tools that only clients that take tasks may call.
+    /// Tools that only clients with task support may call.
     pub task_only: BTreeSet<String>,
-    /// Longer results are compacted, and can be read on in.
+    /// Longer results are compacted and can be read on.
     pub max_result_chars: Option<usize>,
-    /// Who clients are that nobody names: the one over stdio, and those over HTTP that need no token. See
-    /// [`CallOptions::client`](toolhost_core::CallOptions::client).
+    /// The name for clients without one: the client over stdio, and those over HTTP that need no
+    /// token. See [`CallOptions::client`](crate::CallOptions::client).
     pub client: Option<Arc<str>>,
 }
 
@@ -120,7 +114,7 @@ impl Default for ServerInfo {
 }
 
 impl ServerInfo {
-    /// As the manifest's `[serve]` has it.
+    /// The values of the manifest's `[serve]`.
     pub fn of(config: &ServeConfig) -> Self {
         ServerInfo {
             instructions: config.instructions.clone(),
@@ -137,15 +131,15 @@ impl ServerInfo {
 }
 
 impl Server {
-    /// A server of what the host has.
+    /// A server for a host.
     pub fn new(host: ToolHost, info: ServerInfo) -> Self {
         Server {
             state: Arc::new(ServerState::new(host, info)),
         }
     }
 
-    /// Offers what another host has from now on, and tells clients whose lists change. What runs goes
-    /// on where it is.
+    /// Serves another host from now on, and notifies clients whose lists change. Running calls go
+    /// on with the old host.
     pub fn replace(&self, host: ToolHost, info: ServerInfo) {
         self.state.replace(host, info);
     }
@@ -155,26 +149,26 @@ impl Server {
         self.state.catalogue().loaded.clone()
     }
 
-    /// Starts nothing more; waits so long for what runs, then cancels it. Returns how many requests had
-    /// to be.
+    /// Starts no more requests; waits up to `grace` for running ones, then cancels them. Returns
+    /// how many were cancelled.
     pub async fn drain(&self, grace: Duration) -> usize {
         self.state.drain(grace).await
     }
 
-    /// Serves the client at stdin and stdout until its end of input, or until `stop`.
+    /// Serves the client at stdin and stdout until end of input, or until `stop`.
     ///
-    /// At the end of input running calls get a few seconds to answer, and are cancelled then.
+    /// At end of input running calls get a few seconds to finish, and are then cancelled.
     ///
     /// # Errors
     ///
-    /// What came first was no beginning of a session.
+    /// The first message did not begin a session.
     pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
         let (reader, writer) = stdio_pipes();
         self.serve_stream(reader, writer, stop).await
     }
 
-    /// Serves the client at the other end of two byte streams, as [`serve_stdio`](Server::serve_stdio) does: one
-    /// JSON-RPC message a line.
+    /// Serves the client at the other end of two byte streams, as
+    /// [`serve_stdio`](Server::serve_stdio) does: one JSON-RPC message per line.
     ///
     /// ```
     /// # mod toolhost {
@@ -219,7 +213,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What came first was no beginning of a session.
+    /// The first message did not begin a session.
     pub async fn serve_stream<R, W>(
         &self,
         reader: R,
@@ -233,7 +227,7 @@ impl Server {
         stdio::serve(&self.state, reader, writer, stop).await
     }
 
-    /// This server over HTTP, to whom `config` names.
+    /// This server over HTTP, for the clients that `config` admits.
     ///
     /// # Errors
     ///

@@ -1,11 +1,12 @@
-//! Validates JSON against a JSON Schema in steps that are counted, and stops when it is told to.
+//! Validates JSON against a JSON Schema in counted steps, so that a validation can be stopped.
 //!
-//! Schemas and documents come from strangers, and a validator is code that no deadline ends. This one runs
-//! [`jsonschema`] on a representation of JSON that counts every look at a value: see [`Watch`]. What
-//! takes long without looking is done here: patterns by automata that take one step a byte
-//! ([`Patterns`]), and `uniqueItems`.
+//! Schemas and documents are untrusted, and a validator is code that no deadline interrupts. This
+//! one runs [`jsonschema`] on a representation of JSON that counts every access to a value: see
+//! [`Watch`]. What takes long without accesses is implemented here: patterns, by automata that take
+//! one step per byte ([`Patterns`]), and `uniqueItems`.
 //!
-//! It is a crate of its own so that it is optimized wherever it is used: it recurses as deep as schemas do.
+//! It is a crate of its own so that it is optimized in every build: it recurses as deep as schemas
+//! do.
 
 mod node;
 mod pattern;
@@ -20,65 +21,65 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
-use node::{Counted, Node, Run, STOPPED};
+use node::{CountedJson, CountedNode, STOPPED, Validation};
 pub use pattern::Patterns;
 pub use watch::Watch;
 
-/// Bytes that the errors of one validation may take.
+/// The most bytes of the errors of one validation.
 const MAX_ERRORS: usize = 128 << 20;
 
-/// What an error takes beside what it quotes.
+/// The cost of an error beside what it quotes.
 const ERROR: usize = 1 << 10;
 
-/// Looks at the clock at least as often as for this many bytes of names times states.
+/// The clock is checked at least once per this many bytes of names times states.
 const MAX_NAME: u64 = 50_000_000;
 
 /// A compiled JSON Schema.
 #[derive(Debug)]
 pub struct Validator {
-    inner: jsonschema::Validator<Counted>,
-    /// What an error may quote of the schema.
+    inner: jsonschema::Validator<CountedJson>,
+    /// The most that an error quotes of the schema.
     quoted: usize,
-    /// Whether what follows a stop may quote too much.
+    /// Whether errors after a stop could quote too much.
     is_quiet: bool,
-    /// States of the automata that one name is held against.
+    /// The states of the automata that one name is matched with.
     name_states: u64,
 }
 
-/// What is wrong with a value.
+/// One thing that is wrong with a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where, as a JSON Pointer.
+    /// The place, as a JSON Pointer.
     pub pointer: String,
-    /// What; the value itself is not quoted.
+    /// What is wrong; the value itself is not quoted.
     pub message: String,
 }
 
-/// Why a value is not valid, if it is known.
+/// Why a value is not valid, as far as that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalid {
-    /// The first of the reasons.
+    /// The first reasons.
     For(Vec<Problem>),
     /// There are too many to look for them.
     Unexplained,
 }
 
-/// A validation was stopped.
+/// The validation was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
 impl Validator {
     /// Compiles a schema of draft 2020-12 that unfolds to `size` subschemas. Its patterns are among
-    /// `patterns`; a `$ref` out of it is an error.
+    /// `patterns`; it must be self-contained.
     ///
     /// # Errors
     ///
-    /// Where in the schema what is wrong.
+    /// What is wrong, and where in the schema.
     pub fn compile(schema: &Value, patterns: &Patterns, size: u64) -> Result<Validator, Problem> {
         let known = patterns.clone();
-        let options = jsonschema::options_for::<Counted>()
+        let options = jsonschema::options_for::<CountedJson>()
             .offline()
             .with_pattern_options(
                 jsonschema::PatternOptions::regex()
@@ -105,20 +106,21 @@ impl Validator {
         })
     }
 
-    /// Whether a name of so many bytes can be held against the schema's `patternProperties` in a moment.
+    /// Whether a name of that length can be matched with the schema's `patternProperties` in a
+    /// moment.
     pub fn takes_name(&self, bytes: usize) -> bool {
         self.name_states.saturating_mul(bytes as u64) <= MAX_NAME
     }
 
-    /// Whether a value is valid; it is taken for valid where the validator fails.
+    /// Whether a value is valid. If the validator fails, it counts as valid.
     ///
     /// # Errors
     ///
-    /// It was stopped before this was known.
+    /// It was stopped before the result was known.
     pub fn is_valid(&self, value: &Value, watch: &Watch) -> Result<bool, Stopped> {
         let run = self.run(watch, usize::MAX);
-        let is_valid = guarded(|| self.inner.is_valid(Node::new(value, &run)));
-        // What cannot be told is not enforced.
+        let is_valid = guarded(|| self.inner.is_valid(CountedNode::new(value, &run)));
+        // What cannot be decided is not enforced.
         let is_valid = is_valid.unwrap_or(true);
         match run.is_over() {
             true => Err(Stopped),
@@ -126,12 +128,12 @@ impl Validator {
         }
     }
 
-    /// Why a value that is not valid is not, in `most` problems. The value and the longest pointer into it take
-    /// `size` bytes together: errors are made while there is room for as many copies.
+    /// Why a value is not valid, in up to `most` problems. `size` is the size of the value and the
+    /// longest pointer into it: it bounds how many errors, which copy both, are made.
     ///
     /// # Errors
     ///
-    /// It was stopped before this was known.
+    /// It was stopped before the result was known.
     pub fn reasons(
         &self,
         value: &Value,
@@ -144,11 +146,11 @@ impl Validator {
         }
         let each = ERROR.saturating_add(self.quoted).saturating_add(size);
         let run = self.run(watch, MAX_ERRORS / each + 1);
-        let errors = guarded(|| self.inner.iter_errors(Node::new(value, &run)));
+        let errors = guarded(|| self.inner.iter_errors(CountedNode::new(value, &run)));
         let Some(errors) = errors else {
             return Ok(Invalid::Unexplained);
         };
-        // What was found after the end was found in a document that is not there.
+        // Errors found after the stop refer to a document that does not exist.
         let errors = errors.filter(|error| !std::ptr::eq(&**error.instance(), &STOPPED));
         let problems: Vec<Problem> = errors
             .take(most)
@@ -166,8 +168,8 @@ impl Validator {
         })
     }
 
-    fn run<'w>(&self, watch: &'w Watch<'w>, errors: usize) -> Run<'w> {
-        Run {
+    fn run<'w>(&self, watch: &'w Watch<'w>, errors: usize) -> Validation<'w> {
+        Validation {
             watch,
             errors: Cell::new(errors),
             name_rate: 1 + self.name_states / 64,
@@ -175,10 +177,10 @@ impl Validator {
     }
 }
 
-/// More than so many values are not listed.
+/// The most allowed values listed in a message.
 const MOST_SAID: usize = 20;
 
-/// What is wrong, with what is allowed instead where that can be listed.
+/// The message of an error, with the allowed values if they can be listed.
 fn said(error: &ValidationError) -> String {
     let allowed = match is_a_choice(error) {
         true => allowed(error),
@@ -196,8 +198,8 @@ fn is_a_choice(error: &ValidationError) -> bool {
     matches!(error.kind(), AnyOf { .. } | OneOfNotValid { .. })
 }
 
-/// The values and types of which the value would have to be one, each once, where they are few: a schema may have tens of
-/// thousands.
+/// The values and types that would be valid, without duplicates, if they are few: a schema may have
+/// tens of thousands.
 fn allowed(error: &ValidationError) -> Option<Vec<String>> {
     use ValidationErrorKind as Kind;
     let mut allowed = Vec::new();
@@ -245,12 +247,13 @@ fn named(of: JsonType) -> &'static str {
     }
 }
 
-/// `jsonschema` panics where some references go in circles below `unevaluatedProperties`: strangers write schemas.
+/// `jsonschema` panics on some circular references below `unevaluatedProperties`, and schemas are
+/// untrusted.
 fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
-/// The bytes of the longest part of a schema that an error of its own quotes.
+/// The size of the longest part of a schema that one of its errors quotes.
 fn quoted(schema: &Value) -> usize {
     let within = match schema {
         Value::Array(items) => items.iter().map(quoted).max(),
@@ -264,7 +267,7 @@ fn quoted(schema: &Value) -> usize {
     within.max(own.max()).unwrap_or(0)
 }
 
-/// About as many bytes as a value takes.
+/// The approximate size of a value.
 fn text_length(value: &Value) -> usize {
     const EACH: usize = 64;
     EACH + match value {
@@ -280,7 +283,7 @@ fn text_length(value: &Value) -> usize {
     }
 }
 
-/// Shared by what is compiled.
+/// Shared by compiled schemas.
 type Automaton = Arc<pattern::Pattern>;
 
 #[cfg(test)]
@@ -322,7 +325,7 @@ mod tests {
             json!({ "anyOf": [{ "type": "object", "required": ["a"] }, { "type": "null" }] });
         assert!(said(&deeper, &json!({})).contains("anyOf"));
 
-        // Of many no list is made, nor are all compared with all.
+        // Many values are neither listed nor compared pairwise.
         let many = |letter: char| {
             let values: Vec<String> = (0..100_000).map(|it| format!("{letter}{it}")).collect();
             json!({ "enum": values })
@@ -336,7 +339,7 @@ mod tests {
         }
     }
 
-    /// What `jsonschema` says of its own representation is said of this one.
+    /// The verdict is that of `jsonschema` on its own representation.
     #[test]
     fn what_is_counted_is_what_is_there() {
         let values = [
@@ -402,7 +405,7 @@ mod tests {
         }
     }
 
-    /// As `jsonschema` 0.61.2 does with this one.
+    /// As `jsonschema` 0.61.2 decides it.
     #[test]
     fn a_validator_that_panics_takes_what_it_was_given() {
         let schema = json!({
@@ -417,7 +420,7 @@ mod tests {
         }
     }
 
-    /// Wherever it is stopped it says so, or is right.
+    /// Wherever it is stopped, it either says so or is right.
     #[test]
     fn a_validation_that_is_stopped_says_nothing_else() {
         let schema = compile(&json!({
@@ -485,7 +488,7 @@ mod tests {
                 problem.message
             );
         }
-        // What one of them would quote is too long for as many as there may be.
+        // What one error would quote is too long for as many as there may be.
         let long = compile(&json!({"not": {"enum": vec![1; 1 << 18]}}));
         assert_eq!(
             long.reasons(&json!(1), 0, 5, &watch),
@@ -510,7 +513,7 @@ mod tests {
         ] {
             assert!(!patterns.add(pattern), "{pattern:.40}");
         }
-        // Those that fail count as well, and those that are there twice count once.
+        // Failed patterns count as well, and duplicates count once.
         for number in 0..2_000 {
             patterns.add(&format!("(?!{number})"));
             patterns.add("^a$");

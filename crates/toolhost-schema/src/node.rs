@@ -1,5 +1,5 @@
-//! JSON whose every look is counted. Once its watch has stopped, it is all null and empty, so that
-//! whoever walks it comes to an end.
+//! JSON whose accesses are counted. Once its watch has stopped, all of it is null and empty, so
+//! that any walk over it ends.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -12,22 +12,22 @@ use serde_json::{Map, Value};
 use crate::Watch;
 use crate::unique;
 
-/// The instance of errors that are made after the end.
+/// The instance of errors made after the stop.
 pub(crate) static STOPPED: Value = Value::Null;
 
-/// Bytes of text that are looked at in a step.
+/// Bytes of text compared in one step.
 const BYTES: usize = 64;
 
 /// One validation.
-pub(crate) struct Run<'r> {
+pub(crate) struct Validation<'r> {
     pub(crate) watch: &'r Watch<'r>,
-    /// Errors that may still be made.
+    /// How many more errors may be made.
     pub(crate) errors: Cell<usize>,
-    /// Steps for each byte of a name.
+    /// Steps per byte of a name.
     pub(crate) name_rate: u64,
 }
 
-impl Run<'_> {
+impl Validation<'_> {
     #[inline]
     fn go(&self, steps: u64) -> bool {
         self.errors.get() > 0 && self.watch.go(steps)
@@ -38,28 +38,28 @@ impl Run<'_> {
     }
 }
 
-/// The representation.
-pub(crate) struct Counted;
+/// The representation of JSON.
+pub(crate) struct CountedJson;
 
-/// A value of it.
+/// A value in this representation.
 #[derive(Clone, Copy)]
-pub(crate) struct Node<'a> {
+pub(crate) struct CountedNode<'a> {
     value: &'a Value,
-    run: Option<&'a Run<'a>>,
+    run: Option<&'a Validation<'a>>,
     /// Whether it is the name of a member.
     is_name: bool,
 }
 
-impl<'a> Node<'a> {
-    pub(crate) fn new(value: &'a Value, run: &'a Run<'a>) -> Self {
-        Node {
+impl<'a> CountedNode<'a> {
+    pub(crate) fn new(value: &'a Value, run: &'a Validation<'a>) -> Self {
+        CountedNode {
             value,
             run: Some(run),
             is_name: false,
         }
     }
 
-    /// The name that it is, if it is one.
+    /// The name, if it is one.
     pub(crate) fn name(&self) -> Option<&'a str> {
         self.value.as_str().filter(|_| self.is_name)
     }
@@ -70,10 +70,10 @@ impl<'a> Node<'a> {
     }
 
     fn within(&self, value: &'a Value) -> Self {
-        Node { value, ..*self }
+        CountedNode { value, ..*self }
     }
 
-    /// The same steps as [`cmp::equal`], counted.
+    /// [`cmp::equal`], with counted steps.
     fn equals(&self, expected: &Value) -> bool {
         match (self.value, expected) {
             (Value::Array(items), Value::Array(expected)) => {
@@ -104,8 +104,8 @@ fn steps(bytes: usize) -> u64 {
     1 + (bytes / BYTES) as u64
 }
 
-impl Json for Counted {
-    type Node<'a> = Node<'a>;
+impl Json for CountedJson {
+    type Node<'a> = CountedNode<'a>;
     type PreparedKey = String;
     type StringBuffer = Value;
 
@@ -116,9 +116,13 @@ impl Json for Counted {
         SerdeJson::prepare_key(key)
     }
 
-    fn with_string_node<T>(buffer: &mut Value, string: &str, f: impl FnOnce(Node<'_>) -> T) -> T {
+    fn with_string_node<T>(
+        buffer: &mut Value,
+        string: &str,
+        f: impl FnOnce(CountedNode<'_>) -> T,
+    ) -> T {
         *buffer = Value::String(string.to_owned());
-        f(Node {
+        f(CountedNode {
             value: buffer,
             run: None,
             is_name: true,
@@ -126,14 +130,14 @@ impl Json for Counted {
     }
 }
 
-impl<'a> jsonschema::json::Node<'a, Counted> for Node<'a> {
-    type Object = Members<'a>;
-    type Array = Items<'a>;
+impl<'a> jsonschema::json::Node<'a, CountedJson> for CountedNode<'a> {
+    type Object = CountedMembers<'a>;
+    type Array = CountedItems<'a>;
     type Number = &'a serde_json::Number;
 
-    fn as_object(&self) -> Option<Members<'a>> {
+    fn as_object(&self) -> Option<CountedMembers<'a>> {
         match self.value {
-            Value::Object(members) if self.go(1) => Some(Members {
+            Value::Object(members) if self.go(1) => Some(CountedMembers {
                 members,
                 node: *self,
             }),
@@ -141,9 +145,9 @@ impl<'a> jsonschema::json::Node<'a, Counted> for Node<'a> {
         }
     }
 
-    fn as_array(&self) -> Option<Items<'a>> {
+    fn as_array(&self) -> Option<CountedItems<'a>> {
         match self.value {
-            Value::Array(items) if self.go(1) => Some(Items { items, node: *self }),
+            Value::Array(items) if self.go(1) => Some(CountedItems { items, node: *self }),
             _ => None,
         }
     }
@@ -203,7 +207,7 @@ impl<'a> jsonschema::json::Node<'a, Counted> for Node<'a> {
         self.equals(expected)
     }
 
-    /// Whoever asks makes an error.
+    /// Called to make an error.
     fn to_value(&self) -> Cow<'a, Value> {
         let Some(run) = self.run else {
             return Cow::Owned(self.value.clone());
@@ -222,13 +226,13 @@ impl<'a> jsonschema::json::Node<'a, Counted> for Node<'a> {
     }
 }
 
-pub(crate) struct Members<'a> {
+pub(crate) struct CountedMembers<'a> {
     members: &'a Map<String, Value>,
-    node: Node<'a>,
+    node: CountedNode<'a>,
 }
 
-impl<'a> Object<'a, Counted> for Members<'a> {
-    type Node = Node<'a>;
+impl<'a> Object<'a, CountedJson> for CountedMembers<'a> {
+    type Node = CountedNode<'a>;
     type MemberName = &'a str;
     type MembersIter = MembersIter<'a>;
 
@@ -236,7 +240,7 @@ impl<'a> Object<'a, Counted> for Members<'a> {
         self.members.len()
     }
 
-    fn get(&self, key: &String) -> Option<Node<'a>> {
+    fn get(&self, key: &String) -> Option<CountedNode<'a>> {
         if !self.node.go(1) {
             return None;
         }
@@ -254,11 +258,11 @@ impl<'a> Object<'a, Counted> for Members<'a> {
     fn try_for_each_name_node<B>(
         &self,
         buffer: &mut Value,
-        mut f: impl FnMut(Node<'_>) -> ControlFlow<B>,
+        mut f: impl FnMut(CountedNode<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         for (name, _) in self.members() {
             *buffer = Value::String(name.to_owned());
-            let flow = f(Node {
+            let flow = f(CountedNode {
                 value: buffer,
                 run: self.node.run,
                 is_name: true,
@@ -273,11 +277,11 @@ impl<'a> Object<'a, Counted> for Members<'a> {
 
 pub(crate) struct MembersIter<'a> {
     members: serde_json::map::Iter<'a>,
-    node: Node<'a>,
+    node: CountedNode<'a>,
 }
 
 impl<'a> Iterator for MembersIter<'a> {
-    type Item = (&'a str, Node<'a>);
+    type Item = (&'a str, CountedNode<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = self.members.next()?;
@@ -287,13 +291,13 @@ impl<'a> Iterator for MembersIter<'a> {
     }
 }
 
-pub(crate) struct Items<'a> {
+pub(crate) struct CountedItems<'a> {
     items: &'a [Value],
-    node: Node<'a>,
+    node: CountedNode<'a>,
 }
 
-impl<'a> Array<'a, Counted> for Items<'a> {
-    type Node = Node<'a>;
+impl<'a> Array<'a, CountedJson> for CountedItems<'a> {
+    type Node = CountedNode<'a>;
     type ElementsIter = ItemsIter<'a>;
 
     fn len(&self) -> usize {
@@ -314,13 +318,13 @@ impl<'a> Array<'a, Counted> for Items<'a> {
 
 pub(crate) struct ItemsIter<'a> {
     items: std::slice::Iter<'a, Value>,
-    node: Node<'a>,
+    node: CountedNode<'a>,
 }
 
 impl<'a> Iterator for ItemsIter<'a> {
-    type Item = Node<'a>;
+    type Item = CountedNode<'a>;
 
-    fn next(&mut self) -> Option<Node<'a>> {
+    fn next(&mut self) -> Option<CountedNode<'a>> {
         let item = self.items.next()?;
         self.node.go(1).then(|| self.node.within(item))
     }

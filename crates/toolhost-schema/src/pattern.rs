@@ -1,4 +1,4 @@
-//! Patterns of ECMA 262 as automata: as many steps as the text has bytes, whatever the pattern.
+//! Patterns of ECMA 262 as automata: matching takes one step per byte, whatever the pattern.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,28 +14,28 @@ use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
 use serde_json::Value;
 
-use crate::node::{Counted, Node};
+use crate::node::{CountedJson, CountedNode};
 use crate::{Automaton, Watch};
 
-/// A pattern may be no longer, in bytes.
+/// The longest pattern, in bytes.
 const MAX_PATTERN: usize = 4 << 10;
 
-/// What one pattern may take when it is compiled, in bytes.
+/// The largest compiled pattern, in bytes.
 pub(crate) const MAX_PROGRAM: usize = 256 << 10;
 
-/// What the patterns of one schema may take together.
+/// The most bytes of all compiled patterns of one schema.
 const MAX_PROGRAMS: usize = 2 << 20;
 
-/// What a pattern counts that cannot be compiled: to find that out takes time, too.
+/// The cost of a pattern that cannot be compiled: finding that out takes time, too.
 const FAILED: usize = 16 << 10;
 
-/// What one search may remember, in bytes.
+/// The cache of one search, in bytes.
 pub(crate) const MAX_CACHE: usize = 128 << 10;
 
-/// Caches that a thread keeps for its next searches.
+/// Caches that a thread keeps for later searches.
 const MAX_CACHES: usize = 8;
 
-/// Steps between two looks at the watch.
+/// Steps between two checks of the watch.
 const CHUNK: u64 = 1024;
 
 /// The patterns of a schema, each compiled once.
@@ -46,8 +46,8 @@ pub struct Patterns {
 }
 
 impl Patterns {
-    /// Whether a pattern can be matched in one pass over a text, and there is room for it: look-around and
-    /// backreferences cannot, nor what is no pattern.
+    /// Compiles a pattern. Returns false if it cannot be matched in linear time (look-around,
+    /// backreferences), is not valid, or there is no room for it.
     pub fn add(&mut self, pattern: &str) -> bool {
         if let Some(known) = self.known.get(pattern) {
             return known.is_some();
@@ -63,19 +63,20 @@ impl Patterns {
         is_known
     }
 
-    /// Whether a text matches a pattern; `None` for a pattern that was not added, and once it is stopped.
+    /// Whether a text matches a pattern; `None` if the pattern was not added, or the search was
+    /// stopped.
     pub fn matches(&self, pattern: &str, text: &str, watch: &Watch) -> Option<bool> {
         let pattern = self.known.get(pattern)?.as_ref()?;
         let is_match = pattern.is_match(text, &|steps| watch.go(steps));
         (!watch.has_stopped()).then_some(is_match)
     }
 
-    /// What they take, in bytes.
+    /// The size of all compiled patterns, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The most states of `patternProperties` in one place of a schema.
+    /// The most states of `patternProperties` at one place of a schema.
     pub(crate) fn name_states(&self, schema: &Value) -> u64 {
         let mut most = 0;
         match schema {
@@ -106,7 +107,7 @@ pub(crate) enum Pattern {
     Counted(RepeatedClass),
     Searched {
         dfa: Box<DFA>,
-        /// Tells its cache from others.
+        /// Identifies its cache.
         id: u64,
     },
 }
@@ -128,7 +129,7 @@ impl Pattern {
             .nfa_size_limit(Some(MAX_PROGRAM))
             .which_captures(WhichCaptures::None);
         let dfa = DFA::builder()
-            // Between two bytes of a character there is no edge of a word to find, and no harm in it.
+            // Word boundaries between the bytes of a character do no harm.
             .syntax(syntax::Config::new().utf8(false))
             .thompson(program)
             .configure(
@@ -159,7 +160,8 @@ impl Pattern {
         }
     }
 
-    /// Whether a text matches; `go` takes steps, and says whether there may be more. After that it matches.
+    /// Whether a text matches; `go` takes steps and says whether there may be more. If not, the
+    /// result is true.
     pub(crate) fn is_match(&self, text: &str, go: &dyn Fn(u64) -> bool) -> bool {
         match self {
             Pattern::Counted(class) => class.is_match(text),
@@ -171,7 +173,7 @@ impl Pattern {
     }
 }
 
-/// `None` where it could not be told, which the configuration rules out.
+/// `None` if the search failed, which the configuration rules out.
 fn search(
     dfa: &DFA,
     cache: &mut Cache,
@@ -200,7 +202,7 @@ fn search(
     Some(dfa.next_eoi_state(cache, state).ok()?.is_match())
 }
 
-/// What searches remember is kept by thread, not by pattern: there may be many patterns.
+/// Caches belong to threads, not to patterns, of which there may be many.
 fn with_cache<T>(id: u64, dfa: &DFA, search: impl FnOnce(&mut Cache) -> T) -> T {
     thread_local! {
         static CACHES: RefCell<Vec<(u64, Cache)>> = const { RefCell::new(Vec::new()) };
@@ -221,8 +223,8 @@ fn with_cache<T>(id: u64, dfa: &DFA, search: impl FnOnce(&mut Cache) -> T) -> T 
     })
 }
 
-/// A pattern whose control characters are by number, and whose edges of words are those of ASCII, as in
-/// ECMA 262: what else it has is translated by [`to_rust_regex`].
+/// Rewrites control characters by number, and word boundaries as ASCII ones, as in ECMA 262; the
+/// rest is translated by [`to_rust_regex`].
 fn plain(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut in_class = false;
@@ -253,11 +255,11 @@ fn plain(pattern: &str) -> String {
     out
 }
 
-/// `pattern`, as a schema has it.
+/// `pattern`, as a schema writes it.
 pub(crate) fn keyword<'s>(
     patterns: &Patterns,
     pattern: &'s Value,
-) -> Result<Box<dyn for<'i> Keyword<'i, Counted>>, ValidationError<'s>> {
+) -> Result<Box<dyn for<'i> Keyword<'i, CountedJson>>, ValidationError<'s>> {
     let text = pattern.as_str().unwrap_or_default();
     match patterns.known.get(text) {
         Some(Some(automaton)) => Ok(Box::new(PatternKeyword {
@@ -265,12 +267,12 @@ pub(crate) fn keyword<'s>(
             automaton: automaton.clone(),
         })),
         _ => Err(ValidationError::custom(format!(
-            "the pattern {pattern} is none that can be matched in one pass"
+            "the pattern {pattern} cannot be matched in a single pass"
         ))),
     }
 }
 
-/// A name, as far as it can be read.
+/// A name, as far as it can be parsed.
 fn quoted(name: &str) -> String {
     const MAX_NAME: usize = 100;
     let shown = &name[..name.floor_char_boundary(MAX_NAME)];
@@ -285,9 +287,9 @@ struct PatternKeyword {
     automaton: Automaton,
 }
 
-impl<'i> Keyword<'i, Counted> for PatternKeyword {
-    fn validate(&self, node: Node<'i>) -> Result<(), ValidationError<'i>> {
-        match Keyword::<Counted>::is_valid(self, node) {
+impl<'i> Keyword<'i, CountedJson> for PatternKeyword {
+    fn validate(&self, node: CountedNode<'i>) -> Result<(), ValidationError<'i>> {
+        match Keyword::<CountedJson>::is_valid(self, node) {
             true => Ok(()),
             false => {
                 let what = node.name().map_or("value".to_owned(), quoted);
@@ -298,7 +300,7 @@ impl<'i> Keyword<'i, Counted> for PatternKeyword {
         }
     }
 
-    fn is_valid(&self, node: Node<'i>) -> bool {
+    fn is_valid(&self, node: CountedNode<'i>) -> bool {
         let text = jsonschema::json::Node::as_string(&node);
         text.is_none_or(|text| self.automaton.is_match(&text, &|steps| node.go(steps)))
     }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Number, Value};
 
-/// Whether no two items are equal, as JSON Schema has it; `go` takes steps, and says whether there may be
-/// more. After that it does not matter what the answer is.
+/// Whether no two items are equal in the sense of JSON Schema; `go` takes steps and says whether
+/// there may be more. If not, the result does not matter.
 pub(crate) fn is_unique(items: &[Value], go: &dyn Fn(u64) -> bool) -> bool {
     let mut seen = HashSet::new();
     items.len() < 2
@@ -16,7 +16,7 @@ pub(crate) fn is_unique(items: &[Value], go: &dyn Fn(u64) -> bool) -> bool {
         })
 }
 
-/// Equal values are the same bytes, and no others are.
+/// Equal values become the same bytes, different ones do not.
 fn write(value: &Value, key: &mut Vec<u8>) {
     match value {
         Value::Null => key.push(b'n'),
@@ -47,12 +47,12 @@ fn write_text(text: &str, kind: u8, key: &mut Vec<u8>) {
     key.extend_from_slice(text.as_bytes());
 }
 
-/// 1 and 1.0 are one number.
+/// 1 and 1.0 are the same number.
 fn write_number(number: &Number, key: &mut Vec<u8>) {
     let whole = number.as_i64().map(i128::from);
     let whole = whole.or_else(|| number.as_u64().map(i128::from));
     let float = number.as_f64().unwrap_or(f64::NAN);
-    // Beyond them no integer is written otherwise than as a float.
+    // Larger integers are only ever written as floats.
     let fits = float.fract() == 0.0 && float.abs() < 2f64.powi(65);
     match whole.or_else(|| fits.then_some(float as i128)) {
         Some(whole) => {

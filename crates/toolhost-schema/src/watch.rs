@@ -1,13 +1,13 @@
-//! How long a validation may go on.
+//! [`Watch`]: how long a validation may go on.
 
 use std::cell::Cell;
 
-/// Steps, of some 10 ns, between two looks at the clock.
+/// Steps, of about 10 ns, between two checks of the clock.
 const STRIDE: u64 = 4096;
 
 /// Counts the steps of validations, and stops them.
 pub struct Watch<'w> {
-    /// Steps until it is asked again whether to stop.
+    /// Steps until the next check.
     left: Cell<u64>,
     has_stopped: Cell<bool>,
     is_time: &'w dyn Fn() -> bool,
@@ -23,7 +23,7 @@ impl std::fmt::Debug for Watch<'_> {
 }
 
 impl<'w> Watch<'w> {
-    /// Stops after so many steps.
+    /// Stops after that many steps.
     pub fn steps(steps: u64) -> Watch<'static> {
         Watch {
             left: Cell::new(steps),
@@ -32,7 +32,7 @@ impl<'w> Watch<'w> {
         }
     }
 
-    /// Stops when `is_time` says so, which is asked every few ten microseconds.
+    /// Stops when `is_time` returns true; it is called every few tens of microseconds.
     pub fn until(is_time: &'w dyn Fn() -> bool) -> Watch<'w> {
         Watch {
             left: Cell::new(STRIDE),
@@ -46,7 +46,7 @@ impl<'w> Watch<'w> {
         self.has_stopped.get()
     }
 
-    /// Takes steps; whether there may be more.
+    /// Takes steps. Returns whether there may be more.
     #[inline]
     pub fn go(&self, steps: u64) -> bool {
         match self.left.get().checked_sub(steps) {
@@ -58,7 +58,7 @@ impl<'w> Watch<'w> {
         }
     }
 
-    /// One that stops with this one, and after so many steps at the latest.
+    /// Runs with a watch that stops with this one, and after `steps` at the latest.
     pub fn within<T>(&self, steps: u64, run: impl FnOnce(&Watch) -> T) -> T {
         let left = Cell::new(steps / STRIDE);
         let is_time = || {

@@ -29,7 +29,7 @@ pub fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Objects of whatever JSON can hold, with keys that differ.
+/// Objects of anything JSON can contain, with unique keys.
 pub fn object() -> impl Strategy<Value = Map<String, Value>> {
     vec((any::<String>(), value()), 0..5).prop_map(|members| {
         let mut seen = HashSet::new();

@@ -1,10 +1,12 @@
-//! A whole answer in the form of its API's stream, and what comes of one: the same calls must.
+//! A whole answer as the stream of its API, and what is decoded from either: the calls must be the
+//! same.
 
 use serde_json::{Value, json};
 use toolhost_wire::ToolCall;
 use toolhost_wire::wire::{DecodeError, Delta, Events, Format, Received};
 
-/// The data of the events that an answer would be streamed as; none if it is none of its API's answers.
+/// The data of the events as which an answer would be streamed; `None` if it is not its API's
+/// answer.
 pub fn streamed(format: Format, answer: &Value) -> Option<Vec<String>> {
     let mut events = match format {
         Format::OpenaiChat => chat(answer)?,

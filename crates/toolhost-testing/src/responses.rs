@@ -262,7 +262,7 @@ fn object(members: &[(&str, String)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// One event of a stream, and what it means for the calls.
+/// One event of a stream, and its effect on the calls.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// What `event:` says, where the API sends that.
@@ -304,8 +304,8 @@ pub struct Pieces {
     pub pieces: Vec<String>,
 }
 
-/// The stream of a response with these calls. `next` chooses, of so many, which call goes on: of
-/// those that are open, then the one that begins; APIs that do not do that are spared none of it.
+/// The stream of a response with these calls. `next` chooses which call continues or begins; APIs
+/// without interleaving are included.
 pub fn events(
     format: Format,
     calls: &[Pieces],
@@ -339,7 +339,7 @@ pub fn events(
             let Some((position, pieces)) = open.get_mut(chosen) else {
                 let mut event = begin_call(format, begun, &calls[begun].call);
                 if format == Format::OpenaiChat {
-                    // Of a call that has `{}`, the next one says that there is no more.
+                    // After a call with `{}`, the next one says that it was complete.
                     let is_empty = |at: &usize| is_braces(&came[*at]);
                     event.completes = (0..begun).filter(is_empty).collect();
                 }
@@ -600,7 +600,7 @@ fn gemini(parts: &[String], finish_reason: Option<&str>) -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     pub line_end: &'static str,
-    /// `: ping` and `id:` lines between, and fields that nobody knows.
+    /// With `: ping` and `id:` lines in between, and unknown fields.
     pub chatty: bool,
     /// JSON over several lines of data.
     pub many_lines: bool,

@@ -1,8 +1,8 @@
-//! The pieces of what a tool answers: text, media, resources. Their shapes follow MCP.
+//! [`Content`]: the parts of a tool's output: text, media, resources. The types follow MCP.
 
 use crate::setters;
 
-/// One piece of an [`Output`](crate::tool::Output).
+/// One part of an [`Output`](crate::tool::Output).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Content {
@@ -10,11 +10,11 @@ pub enum Content {
     Text(String),
     /// An image.
     Image(Media),
-    /// A sound.
+    /// Audio.
     Audio(Media),
-    /// Where something can be read.
+    /// A link to a resource.
     Link(ResourceLink),
-    /// Something that has a URI, with its contents.
+    /// A resource with its contents.
     Embedded(EmbeddedResource),
 }
 
@@ -37,7 +37,7 @@ impl Content {
         }
     }
 
-    /// Hands all of it out to be masked: every text, and bytes.
+    /// Passes every text and all bytes to a function that masks them.
     #[doc(hidden)]
     pub fn each_part(
         &mut self,
@@ -60,7 +60,7 @@ impl Content {
         }
     }
 
-    /// Text as it is; anything else described, for a reader that takes only text.
+    /// Text as it is; anything else as a description, for readers that accept only text.
     pub fn to_text(&self) -> String {
         match self {
             Content::Text(text) => text.clone(),
@@ -111,22 +111,22 @@ impl Media {
     }
 }
 
-/// Where something can be read.
+/// A link to a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResourceLink {
     /// Its URI.
     pub uri: String,
-    /// A name for it.
+    /// A name.
     pub name: String,
-    /// What it is.
+    /// A description.
     pub description: Option<String>,
     /// Its media type.
     pub mime_type: Option<String>,
 }
 
 impl ResourceLink {
-    /// A URI, and a name for what is there.
+    /// A link to the resource at a URI, with a name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
         ResourceLink {
             uri: uri.into(),
@@ -142,7 +142,7 @@ setters!(ResourceLink into {
     with_mime_type: mime_type: Option<String>,
 });
 
-/// Something that has a URI, with its contents.
+/// A resource with its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EmbeddedResource {
@@ -159,7 +159,7 @@ setters!(EmbeddedResource into {
 });
 
 impl EmbeddedResource {
-    /// What is at a URI: text, or bytes.
+    /// A resource with its contents, text or bytes.
     ///
     /// ```
     /// use toolhost_wire::tool::{EmbeddedResource, ResourceBody};
@@ -200,7 +200,7 @@ impl EmbeddedResource {
     }
 }
 
-/// The contents of an [`EmbeddedResource`]. There are no others.
+/// The contents of an [`EmbeddedResource`]. There are no other kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourceBody {
     /// Text.

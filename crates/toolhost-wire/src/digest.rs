@@ -1,4 +1,4 @@
-//! SHA-256 and hexadecimal, as pins and the audit log have them.
+//! SHA-256 and hexadecimal, as used by pins and the audit log.
 
 use sha2::{Digest, Sha256};
 

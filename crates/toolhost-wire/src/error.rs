@@ -1,4 +1,4 @@
-//! Why a call has no output: [`CallError`].
+//! [`CallError`]: why a call has no output.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,73 +22,73 @@ pub enum CallError {
     /// No tool has that name.
     #[error("unknown tool{}", similar_names(.similar))]
     UnknownTool {
-        /// Names that look like it, nearest first.
+        /// Similar names, nearest first.
         similar: Vec<String>,
     },
-    /// There is no such resource, or no such prompt.
+    /// There is no such resource or prompt.
     #[error("not found: {what}")]
     NotFound {
         /// Its URI or name.
         what: String,
     },
-    /// The arguments are not JSON, not an object, or not what the tool's schema asks for.
+    /// The arguments are not JSON, not an object, or violate the tool's schema.
     #[error("invalid arguments: {}", listed(.problems))]
     InvalidArguments {
-        /// What is wrong, so that the model can mend it; never empty.
+        /// What is wrong, so that the model can correct it; never empty.
         problems: Vec<ArgumentProblem>,
     },
-    /// The deadline passed.
+    /// The deadline has passed.
     #[error("timed out after {}", seconds(*.after))]
     Timeout {
-        /// The time it was given.
+        /// The timeout.
         after: Duration,
     },
-    /// It went over a bound.
-    #[error("over the limit of {}", .limit.with(*.bound))]
+    /// It exceeded a limit.
+    #[error("{}", .limit.with(*.bound))]
     Limit {
-        /// Which bound.
+        /// The limit.
         limit: Limit,
-        /// The bound's value.
+        /// Its value.
         bound: Bound,
     },
-    /// A call that may change the same data ran before it for too long.
-    #[error("over the limit of {} of waiting for {}, which may change the same data", seconds(*.after), behind(.ahead.as_deref()))]
+    /// A call ahead that may change the same data ran for too long.
+    #[error("waited more than {} for {}, which may change the same data", seconds(*.after), behind(.ahead.as_deref()))]
     OutOfTurn {
-        /// The time that it may wait.
+        /// How long it may wait.
         after: Duration,
-        /// The call ahead, by its tool and id; `None` where it is another client's.
+        /// The call ahead, by tool and id; `None` if it is another client's.
         ahead: Option<String>,
     },
-    /// The options of the call do not fit the host: there is no client, or no folder of it, for instance. It was not
-    /// run.
+    /// The options of the call do not fit the host: there is no client, or no folder of it, for
+    /// instance. The call did not run.
     #[error("invalid options: {message}")]
     InvalidOptions {
         /// What is wrong, and what to do.
         message: String,
     },
-    /// The plugin asked for something it was not granted.
+    /// The plugin used something that it was not granted.
     #[error("not permitted: {what}")]
     Denied {
-        /// What it asked for.
+        /// What it used.
         what: String,
     },
     /// The guest trapped, panicked or exited.
     #[error("{message}")]
     Trap {
-        /// What wasm says of it, and the last lines that the guest wrote to stderr.
+        /// The trap, and the last lines that the guest wrote to stderr.
         message: String,
     },
-    /// The tool itself said no.
+    /// The tool itself reported a failure.
     #[error("{message}")]
     Failed {
         /// Its message, unchanged.
         message: String,
     },
-    /// Nothing is wrong: the tool has to know something first. Call it again with
+    /// Not a failure: the tool needs input first. Call it again with
     /// [`ToolCall::resumed`](crate::ToolCall::resumed).
-    #[error("it needs input from the user, and no one is available to answer: {}", asked(.0))]
+    #[error("needs input from the user, but no one is available to answer: {}", asked(.0))]
     InputRequired(Box<InputRequired>),
-    /// The caller gave up.
+    /// The call was cancelled.
     #[error("cancelled")]
     Cancelled,
     /// A fault of the host. Secrets are masked in its message, and could not be in an error's source: it has none, and
@@ -119,7 +119,7 @@ impl CallError {
         }
     }
 
-    /// The texts in it that a plugin or a model wrote.
+    /// The texts in it that come from a plugin or a model, to be masked.
     #[doc(hidden)]
     pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let (one, problems) = match self {
@@ -145,7 +145,7 @@ impl CallError {
 
     /// The error as text for a model that called `tool`.
     pub fn to_model_text(&self, tool: &str) -> String {
-        // The name is the model's, and of any length.
+        // The name comes from the model and may be of any length.
         let tool = &tool[..tool.floor_char_boundary(200)];
         match self {
             CallError::UnknownTool { similar } => {
@@ -156,9 +156,9 @@ impl CallError {
         }
     }
 
-    /// Of a call whose arguments did not come to their end, and that must not be run for it.
+    /// For a call whose arguments were cut off, and that must not run.
     pub fn cut_off() -> Self {
-        CallError::invalid_arguments("", "the response ended before they did")
+        CallError::invalid_arguments("", "the response ended before the arguments were complete")
     }
 
     /// One thing that is wrong with the arguments; `pointer` is a JSON Pointer (RFC 6901), empty for the whole.
@@ -168,7 +168,7 @@ impl CallError {
         }
     }
 
-    /// It went over a limit.
+    /// It exceeded a limit.
     pub fn over(limit: Limit, bound: impl Into<Bound>) -> Self {
         CallError::Limit {
             limit,
@@ -200,9 +200,9 @@ impl CallError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ArgumentProblem {
-    /// Where: a JSON Pointer (RFC 6901), empty for the whole.
+    /// The place: a JSON Pointer (RFC 6901), empty for the whole.
     pub pointer: String,
-    /// What.
+    /// What is wrong.
     pub message: String,
 }
 
@@ -225,7 +225,7 @@ impl fmt::Display for ArgumentProblem {
     }
 }
 
-/// An error with all of its causes: what matters is often in the last.
+/// An error with all of its causes: the last one often matters most.
 #[doc(hidden)]
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -250,7 +250,7 @@ fn similar_names(similar: &[String]) -> String {
 fn behind(ahead: Option<&str>) -> &str {
     match ahead {
         Some(call) => call,
-        None => "a call of another client",
+        None => "another client's call",
     }
 }
 

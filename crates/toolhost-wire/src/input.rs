@@ -1,12 +1,12 @@
-//! What a tool asks before it can answer: [`InputRequired`] goes out, a [`Resumption`] comes back,
-//! and nothing waits in between.
+//! Questions of tools: [`InputRequired`] goes out, a [`Resumption`] comes back, and nothing waits
+//! in between.
 //!
-//! The shapes follow MCP's elicitation and sampling.
+//! The types follow MCP's elicitation and sampling.
 
 use crate::content::Content;
 use crate::setters;
 
-/// What has to be known before there can be an answer.
+/// What a tool needs to know before it can answer.
 ///
 /// ```
 /// use toolhost_wire::input::{InputRequired, Question, Reply, Resumption};
@@ -29,14 +29,14 @@ use crate::setters;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct InputRequired {
-    /// The questions, each with a key of its own, which its reply will have.
+    /// The questions, each with a key of its own for its reply.
     pub questions: Vec<(String, Question)>,
-    /// What to come back with; empty when there is nothing to remember.
+    /// State to come back with; empty if there is none.
     pub state: Vec<u8>,
 }
 
 impl InputRequired {
-    /// Questions, each with a key of its own, and the state to come back with.
+    /// Questions, each with a key of its own, and the state to send back with the replies.
     pub fn new(questions: Vec<(String, Question)>, state: impl Into<Vec<u8>>) -> Self {
         InputRequired {
             questions,
@@ -44,14 +44,14 @@ impl InputRequired {
         }
     }
 
-    /// Its bytes, as the `max-output` limit counts them.
+    /// Its size in bytes, as counted by `max-output`.
     pub fn size(&self) -> usize {
         let questions = self.questions.iter().map(|(key, question)| {
             key.len()
                 + match question {
                     Question::Form { message, schema } => message.len() + schema.len(),
-                    Question::Page { message, url, id } => message.len() + url.len() + id.len(),
-                    Question::Prompt(conversation) => {
+                    Question::Url { message, url, id } => message.len() + url.len() + id.len(),
+                    Question::Sampling(conversation) => {
                         let texts = conversation.system_prompt.iter();
                         let texts = texts.chain(&conversation.stop_sequences).map(String::len);
                         let messages = conversation.messages.iter();
@@ -65,37 +65,37 @@ impl InputRequired {
     }
 }
 
-/// Something that only the client can tell.
+/// A question that only the client can answer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Question {
-    /// The user is to fill in a form.
+    /// Elicitation: the user fills in a form.
     Form {
-        /// What it is for.
+        /// The message to the user.
         message: String,
-        /// JSON Schema of the answer, an object, as text.
+        /// JSON Schema of the reply, an object, as text.
         schema: String,
     },
-    /// The user is to visit a page.
-    Page {
-        /// What for.
+    /// Elicitation by URL: the user visits a page.
+    Url {
+        /// The message to the user.
         message: String,
-        /// Where.
+        /// The URL.
         url: String,
-        /// Names this visit.
+        /// Identifies this visit.
         id: String,
     },
-    /// The client's model is to go on with a conversation.
-    Prompt(Conversation),
-    /// Which folders the client works on.
+    /// Sampling: the client's model continues a conversation.
+    Sampling(SamplingRequest),
+    /// The folders that the client works on.
     Roots,
 }
 
-/// A conversation that a model is to go on with.
+/// A conversation for a model to continue.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Conversation {
-    /// What was said so far.
+pub struct SamplingRequest {
+    /// The messages so far.
     pub messages: Vec<Message>,
     /// The system prompt.
     pub system_prompt: Option<String>,
@@ -103,39 +103,39 @@ pub struct Conversation {
     pub max_tokens: u32,
     /// The sampling temperature.
     pub temperature: Option<f64>,
-    /// What ends the answer.
+    /// Texts that end the answer.
     pub stop_sequences: Vec<String>,
 }
 
-impl Conversation {
-    /// What was said so far, and the maximum length of an answer, in tokens.
+impl SamplingRequest {
+    /// The messages so far, and the maximum length of the answer in tokens.
     pub fn new(messages: Vec<Message>, max_tokens: u32) -> Self {
-        Conversation {
+        SamplingRequest {
             messages,
             max_tokens,
-            ..Conversation::default()
+            ..SamplingRequest::default()
         }
     }
 }
 
-setters!(Conversation into {
+setters!(SamplingRequest into {
     with_system_prompt: system_prompt: Option<String>,
     with_temperature: temperature: Option<f64>,
     with_stop_sequences: stop_sequences: Vec<String>,
 });
 
-/// One piece of a conversation.
+/// One message of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Message {
-    /// Who says it.
+    /// Its author.
     pub role: Role,
-    /// What.
+    /// Its content.
     pub content: Content,
 }
 
 impl Message {
-    /// What `role` says.
+    /// A message by `role`.
     pub fn new(role: Role, content: impl Into<Content>) -> Self {
         Message {
             role,
@@ -144,7 +144,7 @@ impl Message {
     }
 }
 
-/// Who says something. There is nobody else.
+/// The author of a message. There are no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The user.
@@ -159,10 +159,10 @@ pub enum Role {
 pub enum QuestionKind {
     /// [`Question::Form`]
     Form,
-    /// [`Question::Page`]
-    Page,
-    /// [`Question::Prompt`]
-    Prompt,
+    /// [`Question::Url`]
+    Url,
+    /// [`Question::Sampling`]
+    Sampling,
     /// [`Question::Roots`]
     Roots,
 }
@@ -172,8 +172,8 @@ impl Question {
     pub fn kind(&self) -> QuestionKind {
         match self {
             Question::Form { .. } => QuestionKind::Form,
-            Question::Page { .. } => QuestionKind::Page,
-            Question::Prompt(_) => QuestionKind::Prompt,
+            Question::Url { .. } => QuestionKind::Url,
+            Question::Sampling(_) => QuestionKind::Sampling,
             Question::Roots => QuestionKind::Roots,
         }
     }
@@ -183,8 +183,8 @@ impl Question {
     pub fn texts(&mut self) -> impl Iterator<Item = &mut String> {
         let (texts, more) = match self {
             Question::Form { message, schema } => (vec![message, schema], None),
-            Question::Page { message, url, id } => (vec![message, url, id], None),
-            Question::Prompt(conversation) => {
+            Question::Url { message, url, id } => (vec![message, url, id], None),
+            Question::Sampling(conversation) => {
                 let system = conversation.system_prompt.iter_mut();
                 (system.collect(), Some(&mut conversation.stop_sequences))
             }
@@ -193,12 +193,12 @@ impl Question {
         texts.into_iter().chain(more.into_iter().flatten())
     }
 
-    /// What the user is told, or what the question is.
+    /// The message to the user, or a description of the question.
     pub fn message(&self) -> &str {
         match self {
-            Question::Form { message, .. } | Question::Page { message, .. } => message,
-            Question::Prompt(_) => "an answer of the client's model",
-            Question::Roots => "the folders that the client works on",
+            Question::Form { message, .. } | Question::Url { message, .. } => message,
+            Question::Sampling(_) => "a completion from the client's model",
+            Question::Roots => "the client's workspace folders",
         }
     }
 }
@@ -208,7 +208,7 @@ impl Question {
 /// ```
 /// use toolhost_wire::input::{QuestionKind, QuestionKinds};
 ///
-/// let kinds: QuestionKinds = [QuestionKind::Form, QuestionKind::Page].into_iter().collect();
+/// let kinds: QuestionKinds = [QuestionKind::Form, QuestionKind::Url].into_iter().collect();
 /// assert!(kinds.contains(QuestionKind::Form));
 /// assert!(!kinds.contains(QuestionKind::Roots));
 /// ```
@@ -216,12 +216,12 @@ impl Question {
 pub struct QuestionKinds(u8);
 
 impl QuestionKinds {
-    /// Whether it is one of them.
+    /// Whether it contains that kind.
     pub fn contains(self, kind: QuestionKind) -> bool {
         self.0 & (1 << kind as u8) != 0
     }
 
-    /// These and another.
+    /// The set with another kind.
     #[must_use]
     pub fn with(self, kind: QuestionKind) -> Self {
         QuestionKinds(self.0 | (1 << kind as u8))
@@ -234,25 +234,25 @@ impl FromIterator<QuestionKind> for QuestionKinds {
     }
 }
 
-/// What came of a [`Question`].
+/// The reply to a [`Question`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reply {
     /// The user agreed; for a form with a JSON object, as text.
     Accepted(Option<String>),
-    /// The user said no.
+    /// The user declined.
     Declined,
-    /// The user did not say.
+    /// The user dismissed the question.
     Dismissed,
-    /// What the client's model said.
+    /// The answer of the client's model.
     Completion {
-        /// As whom.
+        /// Its role.
         role: Role,
-        /// What.
+        /// Its content.
         content: Content,
-        /// Which model it was.
+        /// The model's name.
         model: String,
-        /// Why it said no more.
+        /// Why the answer ended.
         stop_reason: Option<String>,
     },
     /// The folders that the client works on.
@@ -263,9 +263,9 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Root {
-    /// Most often a `file:` URL.
+    /// Usually a `file:` URL.
     pub uri: String,
-    /// A name for it.
+    /// A name.
     pub name: Option<String>,
 }
 
@@ -283,18 +283,18 @@ setters!(Root into {
     with_name: name: Option<String>,
 });
 
-/// What came of the questions: what a call goes on with.
+/// The replies to questions, with which a call is resumed.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Resumption {
-    /// The state that was to come back.
+    /// The state from the questions.
     pub state: Vec<u8>,
-    /// Replies by the questions' keys.
+    /// The replies by the questions' keys.
     pub replies: Vec<(String, Reply)>,
 }
 
 impl Resumption {
-    /// The state that was to come back, and the replies by the questions' keys.
+    /// The state of the question, and the replies by the keys of the questions.
     pub fn new(state: impl Into<Vec<u8>>, replies: Vec<(String, Reply)>) -> Self {
         Resumption {
             state: state.into(),

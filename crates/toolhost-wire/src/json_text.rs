@@ -1,7 +1,7 @@
-//! JSON as text: what is done to a document without parsing its values, so that every token stays
+//! JSON as text: operations on a document that do not parse its values, so that every token stays
 //! as it was written.
 
-/// Nested deeper, indentation would outgrow the document: such a one is left as it is.
+/// A more deeply nested document is left as it is, as indentation would outgrow it.
 const MAX_DEPTH: usize = 64;
 
 /// Indents valid JSON by two spaces, leaving every token as it is written; `None` if it is nested
@@ -57,11 +57,11 @@ pub fn indent(json: &str) -> Option<String> {
     Some(out)
 }
 
-/// Tells of a document that comes in pieces when it is whole.
+/// Detects the end of a document that arrives in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scanner {
     depth: usize,
-    /// Whether it begins with anything but a bracket: then it has no end that could be seen.
+    /// Whether it begins with anything but a bracket: its end is then not detectable.
     is_other: bool,
     in_string: bool,
     escaped: bool,
@@ -69,8 +69,8 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// Takes the next piece; how much of it belongs to the object or array that came first, from when
-    /// that is closed. Whether it is valid is not looked at.
+    /// Takes the next piece. Returns how much of it belongs to the first object or array, once that
+    /// is closed. Does not validate.
     pub fn push(&mut self, piece: &str) -> Option<usize> {
         for (at, byte) in piece.bytes().enumerate() {
             if self.closed {
@@ -94,12 +94,12 @@ impl Scanner {
         self.closed.then_some(piece.len())
     }
 
-    /// Whether it is within an object or array.
+    /// Whether it is inside an object or array.
     pub fn is_open(&self) -> bool {
         self.depth > 0
     }
 
-    /// Whether all of the object or array has come.
+    /// Whether the object or array is complete.
     pub fn is_closed(&self) -> bool {
         self.closed
     }

@@ -1,8 +1,10 @@
-//! What a language model and its tools exchange: [tools](Tool), [calls](ToolCall), [results](ToolResult) and
-//! [why there is none](CallError), as plain data, and the [`wire`] formats of the APIs that carry them.
+//! What a language model and its tools exchange: [tools](Tool), [calls](ToolCall),
+//! [results](ToolResult) and [errors](CallError), as plain data, and the [`wire`] formats of the
+//! APIs that carry them.
 //!
-//! This is the part of `toolhost` that runs nothing, for programs that only read and write what models send. Use
-//! `toolhost` itself to run the calls: it has all of this under the same paths.
+//! This is the part of `toolhost` that runs nothing, for programs that only decode and encode
+//! messages of models. Use `toolhost` itself to run the calls: it has all of this under the same
+//! paths.
 //!
 //! ```
 //! use toolhost_wire::wire::{self, Answer};

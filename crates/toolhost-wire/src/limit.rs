@@ -1,23 +1,23 @@
-//! The limit that a call went over.
+//! [`Limit`] and [`Bound`]: the limit that a call exceeded.
 
 use std::fmt;
 use std::time::Duration;
 
 pub use bytesize::ByteSize;
 
-/// What a [`Bound`] is a bound on: the limit that a call went over.
+/// The limit that a call exceeded; its value is a [`Bound`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
-    /// Memories and tables of the instance, and what the host holds for it.
+    /// Memories and tables of the instance, and what the host holds on its behalf.
     Memory,
     /// The call stack of the guest.
     Stack,
-    /// Time spent computing.
+    /// CPU time.
     Cpu,
     /// Host resources open at once.
     Resources,
-    /// What the guest hands over in one call.
+    /// What the guest passes to the host in one call.
     Transfer,
     /// The arguments.
     Input,
@@ -33,9 +33,9 @@ pub enum Limit {
     Response,
     /// The headers of an HTTP request or response.
     Headers,
-    /// Calls that wait for their turn.
+    /// Waiting calls.
     Queue,
-    /// Time that a call waits for its turn.
+    /// Time spent waiting for a turn.
     QueueTime,
 }
 
@@ -70,28 +70,25 @@ impl From<Duration> for Bound {
 }
 
 impl Limit {
-    /// As the end of "over the limit of".
+    /// The message of a call that exceeded it.
     pub(crate) fn with(self, bound: Bound) -> String {
         let what = match self {
             Limit::Memory => "memory",
-            Limit::Stack => "stack",
-            Limit::Cpu => "computing",
-            Limit::Resources => "open host resources",
-            Limit::Transfer => "data handed over at once",
-            Limit::Input => "arguments",
-            Limit::Output => "output",
-            Limit::Log => "log",
-            Limit::Requests => "HTTP requests",
-            Limit::OpenRequests => "HTTP requests at once",
-            Limit::Response => "HTTP response bodies",
-            Limit::Headers => "HTTP headers",
-            Limit::Queue => "calls that wait",
-            Limit::QueueTime => "waiting for its turn",
+            Limit::Stack => "stack size",
+            Limit::Cpu => "CPU time",
+            Limit::Resources => "open resource",
+            Limit::Transfer => "host call transfer",
+            Limit::Input => "argument size",
+            Limit::Output => "output size",
+            Limit::Log => "log size",
+            Limit::Requests => "HTTP request",
+            Limit::OpenRequests => "concurrent HTTP request",
+            Limit::Response => "HTTP response size",
+            Limit::Headers => "HTTP header size",
+            Limit::Queue => return format!("queue is full ({bound} waiting calls)"),
+            Limit::QueueTime => "queue time",
         };
-        match bound {
-            Bound::Count(count) => format!("{count} {what}"),
-            bound => format!("{bound} of {what}"),
-        }
+        format!("{what} limit exceeded ({bound})")
     }
 }
 
@@ -105,7 +102,7 @@ impl fmt::Display for Bound {
     }
 }
 
-/// `64 MiB`, `1.5 KiB`: without a fraction where there is none.
+/// `64 MiB`, `1.5 KiB`: without a fraction if it is zero.
 #[doc(hidden)]
 pub fn size(size: ByteSize) -> String {
     size.to_string().replacen(".0 ", " ", 1)

@@ -1,11 +1,11 @@
-//! Whoever answers what tools ask: [`Responder`].
+//! [`Responder`]: answers the questions of tools.
 
 use futures_util::future::BoxFuture;
 
 use crate::error::CallError;
 use crate::input::{Question, QuestionKinds, Reply};
 
-/// Whoever answers what tools ask.
+/// Answers the questions of tools.
 ///
 /// ```
 /// use futures_util::future::BoxFuture;
@@ -35,14 +35,14 @@ use crate::input::{Question, QuestionKinds, Reply};
 /// }
 /// ```
 pub trait Responder: Send + Sync {
-    /// What it can be asked.
+    /// The kinds of questions that it can answer.
     fn kinds(&self) -> QuestionKinds;
 
-    /// Its reply; `tool` asks.
+    /// Replies to a question of `tool`.
     ///
     /// # Errors
     ///
-    /// There is none: the call fails with this, most often [`CallError::Failed`].
+    /// There is no reply: the call fails with this error, usually [`CallError::Failed`].
     fn reply<'a>(
         &'a self,
         tool: &'a str,

@@ -1,8 +1,8 @@
-//! [`setters`](crate::setters): types that may get more fields cannot be written as a literal outside of their crate, so
-//! each field gets a method, for one expression in place of a variable that is changed.
+//! [`setters`](crate::setters): types that may get more fields are `#[non_exhaustive]` and cannot be
+//! written as literals in other crates, so each field gets a `with_` method.
 
-/// `fn with_FIELD(self, value) -> Self` for each field, documented by the field itself. Those after `into` take whatever
-/// becomes such a value; of numbers that would keep the compiler from knowing what a literal is.
+/// Defines `fn with_FIELD(self, value) -> Self` for each field. Setters after `into` take
+/// `impl Into`; number fields do not, since the type of a literal could not be inferred.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! setters {

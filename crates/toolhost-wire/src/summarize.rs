@@ -1,4 +1,4 @@
-//! Compacts results as agents do, so that one long result does not fill a model's context.
+//! Compacts results, so that one long result does not fill a model's context.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,9 +32,9 @@ setters!(Summarize {
 });
 
 impl Summarize {
-    /// The result's text, compacted: `Results from NAME:`, then a JSON array's length and its
-    /// first items, another JSON value whole, or the beginning of any other text. JSON is
-    /// indented. An error is its text unchanged.
+    /// The compacted text of a result: `Results from NAME:`, then a JSON array's length and its
+    /// first items, another JSON value whole, or the beginning of any other text. JSON is indented.
+    /// An error's text is unchanged.
     ///
     /// ```
     /// use toolhost_wire::summarize::Summarize;
@@ -50,7 +50,7 @@ impl Summarize {
             return text;
         }
         let heading = format!("Results from {}:", result.name);
-        if let Ok(items) = serde_json::from_str::<Vec<Item>>(&text) {
+        if let Ok(items) = serde_json::from_str::<Vec<ArrayItem>>(&text) {
             let count = items.len();
             let shown: Vec<&str> = items
                 .iter()
@@ -79,9 +79,9 @@ impl Summarize {
     }
 }
 
-/// An array's item as its text: numbers keep all their digits and objects the order of their keys.
+/// The text of an array's item: numbers keep all digits and objects the order of their keys.
 #[derive(Deserialize)]
-struct Item<'a>(#[serde(borrow)] &'a RawValue);
+struct ArrayItem<'a>(#[serde(borrow)] &'a RawValue);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
-//! What a model and a tool exchange, as plain data: [`Tool`], [`ToolCall`], [`ToolResult`].
+//! [`Tool`], [`ToolCall`], [`ToolResult`]: what a model and a tool exchange, as plain data.
 //!
-//! The shapes follow MCP's tool model. How they look on a wire is [`crate::wire`]'s.
+//! The types follow MCP's tool model. Wire formats are in [`crate::wire`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ use crate::setters;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Tool {
-    /// What a model calls it by: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
+    /// Its name: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
     pub name: String,
-    /// A name for people.
+    /// A display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// What it does and when to use it.
@@ -33,25 +33,26 @@ pub struct Tool {
     /// JSON Schema of [`Output::structured`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Value>,
-    /// Hints for whoever decides whether to call it.
+    /// Hints about its behaviour.
     pub annotations: Annotations,
-    /// MCP's `_meta`: what its server says of it to some clients.
+    /// MCP's `_meta`: what its server tells some clients about it.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Map<String, Value>>,
-    /// Who may call it, by the names of the APIs that ask: `direct`, `programmatic`, or one of
-    /// Anthropic's versions such as `code_execution_20260120`. Whoever the API lets, when empty.
+    /// Who may call it, in the terms of the APIs that distinguish callers: `direct`,
+    /// `programmatic`, or a version of Anthropic's such as `code_execution_20260120`. Any caller
+    /// that the API allows if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_callers: Vec<String>,
-    /// The plugin, or the MCP server, that offers it.
+    /// The plugin or MCP server that offers it.
     pub plugin: String,
-    /// Whether it runs in a sandbox, and may touch only what its plugin is granted. What an MCP server
-    /// runs may touch whatever that server may.
+    /// Whether it runs in a sandbox, and can access only what its plugin is granted. A tool of an
+    /// MCP server can access whatever that server can.
     pub sandboxed: bool,
 }
 
 impl Tool {
-    /// A tool that takes no arguments yet. The name is `[A-Za-z0-9_-]{1,64}`; the description says what it does and when
-    /// to use it.
+    /// A tool without arguments. The name is `[A-Za-z0-9_-]{1,64}`; the description says what it
+    /// does and when to use it.
     ///
     /// ```
     /// use serde_json::json;
@@ -74,14 +75,15 @@ impl Tool {
         }
     }
 
-    /// It changes nothing. Calls run beside each other, and may start before a streamed answer is complete.
+    /// Marks it read-only. Its calls run side by side, and may start before a streamed answer is
+    /// complete.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.annotations.read_only = Some(true);
         self
     }
 
-    /// It adds something and destroys nothing. Calls run in the order in which they were made, one at a time.
+    /// Marks it as adding something and destroying nothing. Its calls run in order, one at a time.
     #[must_use]
     pub fn additive(mut self) -> Self {
         self.annotations.read_only = Some(false);
@@ -89,7 +91,7 @@ impl Tool {
         self
     }
 
-    /// It may destroy something. Calls run in the order in which they were made, one at a time.
+    /// Marks it as possibly destructive. Its calls run in order, one at a time.
     #[must_use]
     pub fn destructive(mut self) -> Self {
         self.annotations.read_only = Some(false);
@@ -110,7 +112,7 @@ setters!(Tool {
     with_plugin: plugin: String,
 });
 
-/// What every model API takes as the name of a tool.
+/// Whether every model API accepts this as a tool's name.
 pub fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
@@ -118,7 +120,7 @@ pub fn is_tool_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// A picture that stands for something.
+/// An icon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -149,9 +151,9 @@ setters!(Icon into {
     with_sizes: sizes: Vec<String>,
 });
 
-/// What a tool says of its own behaviour; `None` stands for MCP's default.
+/// A tool's hints about its own behaviour; `None` stands for MCP's default.
 ///
-/// They are the plugin author's claims: decide nothing by them that permissions should decide.
+/// They are claims of the plugin's author: base no decision on them that permissions should make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Annotations {
@@ -180,59 +182,60 @@ setters!(Annotations into {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ToolCall {
-    /// The id that the model gave; ids may repeat or be missing.
+    /// The id given by the model; ids may repeat or be missing.
     pub id: Option<String>,
     /// The tool's name.
     pub name: String,
-    /// A JSON object as text, as the model wrote it: what is wrong with it becomes this call's
-    /// result, not the batch's. Empty text stands for `{}`. Of a [`CallKind::FreeText`] the text itself.
+    /// A JSON object as text, as the model wrote it; malformed arguments are an error of this call,
+    /// not of its batch. Empty text stands for `{}`. For a [`CallKind::FreeText`], the text itself.
     pub arguments: String,
-    /// What came of what the tool asked, when it was called before and failed with
+    /// The replies to the tool's questions, if an earlier call failed with
     /// [`CallError::InputRequired`].
     pub resumed: Option<Box<Resumption>>,
-    /// MCP's `_meta`, for a tool of an MCP server. What the protocol itself says there is left out.
+    /// MCP's `_meta`, for a tool of an MCP server, without the protocol's own members.
     pub meta: Option<Box<Map<String, Value>>>,
-    /// How it came, where its id and its name do not say how to answer it.
+    /// How it arrived, if id and name do not suffice for answering it.
     pub origin: Option<Box<CallOrigin>>,
 }
 
-/// How a call came on the wire, as far as its answer depends on that.
+/// How a call arrived on the wire, as far as its answer depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallOrigin {
-    /// What sort of call it is.
+    /// The kind of call.
     pub kind: CallKind,
-    /// The namespace of its tool; the name is without.
+    /// The namespace of its tool, which is not part of the name.
     pub namespace: Option<String>,
-    /// Whether a program of the model calls, and reads what comes back.
+    /// Whether it was made by a program of the model, which reads the result.
     pub by_program: bool,
-    /// Whether it calls what no request declares, so that nothing says what a document of it means.
+    /// Whether it calls something that no request declares, so that no schema describes a
+    /// structured result.
     pub is_undeclared: bool,
     /// Members of the call that its answer repeats, with their values as JSON.
     pub echo: Vec<(&'static str, String)>,
-    /// Why it must not be run, whatever its tool is.
+    /// Why it must not run, whatever its tool is.
     pub void: Option<Void>,
 }
 
-/// Why a call must not be run.
+/// Why a call must not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Void {
-    /// Its arguments did not come to their end, though what there is of them may be whole JSON.
+    /// Its arguments were cut off, though what there is of them may be complete JSON.
     Cut,
-    /// It is no call of a function, but of this kind, which is not known.
+    /// It is not a function call but of this unknown kind.
     Kind(String),
 }
 
 impl Void {
-    /// What answers the call.
+    /// The error that answers the call.
     fn error(&self) -> CallError {
         match self {
             Void::Cut => CallError::cut_off(),
-            // It is the API's, and of any length.
+            // It comes from the API and may be of any length.
             Void::Kind(kind) => CallError::Failed {
                 message: format!(
-                    "it is a `{}`, which is no function call: toolhost cannot run it",
+                    "this is a `{}`, not a function call: toolhost cannot run it",
                     &kind[..kind.floor_char_boundary(100)]
                 ),
             },
@@ -240,7 +243,7 @@ impl Void {
     }
 }
 
-/// The sorts of calls that are not answered alike.
+/// The kinds of calls that are answered differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallKind {
@@ -249,7 +252,7 @@ pub enum CallKind {
     Function,
     /// A call of a custom tool, whose input is free text.
     FreeText,
-    /// The `function_call` of a chat message, from before there were `tool_calls`.
+    /// The `function_call` of a chat message, the predecessor of `tool_calls`.
     Legacy,
     /// A tool call of Vercel's AI SDK, version 5 and later.
     AiSdk,
@@ -279,7 +282,7 @@ impl ToolCall {
         }
     }
 
-    /// The arguments without what is blank around them.
+    /// The arguments, trimmed.
     pub fn arguments_text(&self) -> &str {
         match self.arguments.trim_ascii() {
             "" => "{}",
@@ -287,7 +290,7 @@ impl ToolCall {
         }
     }
 
-    /// What sort of call it is.
+    /// The kind of call.
     pub fn kind(&self) -> CallKind {
         self.origin
             .as_ref()
@@ -295,12 +298,12 @@ impl ToolCall {
             .unwrap_or_default()
     }
 
-    /// Why it must not be run, if it must not.
+    /// Why it must not run, if so.
     pub fn void(&self) -> Option<&Void> {
         self.origin.as_ref()?.void.as_ref()
     }
 
-    /// The error that answers it, if it must not be run.
+    /// The error that answers it, if it must not run.
     pub fn refusal(&self) -> Option<CallError> {
         self.void().map(Void::error)
     }
@@ -316,8 +319,8 @@ impl ToolCall {
             return Ok(Cow::Borrowed(self.arguments_text()));
         }
         let Some(name) = only_required_string(schema) else {
-            let message = "the input is free text, and the tool does not have exactly one required \
-                           string argument: call it as a function, with JSON arguments";
+            let message = "free-text input requires a tool with exactly one required string argument: call this \
+                           tool as a function with JSON arguments";
             return Err(CallError::invalid_arguments("", message));
         };
         let object = Map::from_iter([(name.to_owned(), self.arguments.clone().into())]);
@@ -332,7 +335,7 @@ setters!(ToolCall into {
     with_origin: origin: Option<Box<CallOrigin>>,
 });
 
-/// The name of the one required property of an object that is a string.
+/// The name of the only required property of an object, if that is a string.
 fn only_required_string(schema: &Value) -> Option<&str> {
     let required = schema.get("required")?.as_array()?;
     let properties = schema.get("properties")?.as_object()?;
@@ -345,39 +348,38 @@ fn only_required_string(schema: &Value) -> Option<&str> {
     strings.next().is_none().then_some(only)
 }
 
-/// The answer to one call.
+/// The result of one call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ToolResult {
     /// The call's id, unchanged.
     pub id: Option<String>,
-    /// The name that was called.
+    /// The name as it was called.
     pub name: String,
-    /// What the tool answered, or why it did not.
+    /// The tool's output, or why there is none.
     pub outcome: Result<Output, CallError>,
     /// What the call used, whatever its outcome.
     pub usage: Usage,
     /// What the guest wrote to stdout, stderr and its log, or an MCP server to its log.
     pub log: Vec<LogLine>,
-    /// What was repaired in the arguments before the tool got them; empty where they were as the
-    /// tool asks for them.
+    /// Repairs made to the arguments; empty if they were valid.
     pub repairs: Vec<Repair>,
-    /// The call's.
+    /// The origin of the call.
     pub origin: Option<Box<CallOrigin>>,
 }
 
-/// Something in a call's arguments that could be meant in one way only, and was repaired.
+/// An unambiguous mistake in a call's arguments that was repaired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Repair {
-    /// Where: a JSON Pointer (RFC 6901), empty for the whole.
+    /// The place: a JSON Pointer (RFC 6901), empty for the whole.
     pub path: String,
     /// What was wrong, such as `a number written as a string`.
     pub what: &'static str,
 }
 
 impl Repair {
-    /// A repair at a JSON Pointer (RFC 6901), empty for the whole, of what was wrong there.
+    /// A repair at a JSON Pointer (RFC 6901; empty for the whole document), and what was wrong there.
     pub fn new(path: impl Into<String>, what: &'static str) -> Self {
         Repair {
             path: path.into(),
@@ -400,7 +402,7 @@ impl ToolResult {
         }
     }
 
-    /// The result of that call: with its id, and with what else its answer has to repeat.
+    /// The result of a call: with its id, and whatever else of the call the answer has to repeat.
     ///
     /// ```
     /// use toolhost_wire::{CallError, Output, ToolCall, ToolResult};
@@ -438,27 +440,27 @@ setters!(ToolResult {
     with_origin: origin: Option<Box<CallOrigin>>,
 });
 
-/// What a tool answers.
+/// The output of a tool.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Output {
-    /// What the model is to read, see or hear.
+    /// Content for the model.
     pub content: Vec<Content>,
     /// The same for programs: a JSON document, as the tool wrote it.
     pub structured: Option<Box<serde_json::value::RawValue>>,
-    /// MCP's `_meta`, of a tool of an MCP server: for programs.
+    /// MCP's `_meta` of the result, for programs.
     pub meta: Option<Map<String, Value>>,
-    /// What an MCP server says of pieces of `content`, by their index: members of MCP's content blocks that
-    /// [`Content`] has no place for, such as `annotations` and `_meta`.
+    /// By index in `content`: members of MCP's content blocks that [`Content`] has no field for,
+    /// such as `annotations` and `_meta`.
     pub content_meta: BTreeMap<usize, Map<String, Value>>,
 }
 
-/// In [`Output::meta`]: what is wrong with the structured output of an MCP server's tool, which was left out
-/// for it.
+/// In [`Output::meta`]: what was wrong with structured output of an MCP server's tool, which was
+/// dropped for that.
 pub const OUTPUT_MISMATCH: &str = "toolhost/output-mismatch";
 
 impl Output {
-    /// Pieces of content.
+    /// An output of several parts.
     ///
     /// ```
     /// use toolhost_wire::tool::{Content, Media, Output};
@@ -474,12 +476,12 @@ impl Output {
         }
     }
 
-    /// One text.
+    /// An output of one text.
     pub fn text(text: impl Into<String>) -> Self {
         Output::new(vec![Content::Text(text.into())])
     }
 
-    /// Bytes of content, structured output and `_meta`, as the `max-output` limit counts them.
+    /// The size of content, structured output and `_meta` in bytes, as counted by `max-output`.
     pub fn len(&self) -> u64 {
         let content: usize = self.content.iter().map(Content::size).sum();
         let structured = self.structured.as_ref().map_or(0, |json| json.get().len());
@@ -493,8 +495,8 @@ impl Output {
         self.len() == 0
     }
 
-    /// The content as text: texts a line each, and a description in brackets of what is not
-    /// text. An output without content is its structured document.
+    /// The content as text: one line per text, and a description in brackets for anything else.
+    /// Without content, the structured output.
     pub fn to_text(&self) -> String {
         match (&self.content[..], &self.structured) {
             ([], Some(json)) => json.get().to_owned(),
@@ -512,17 +514,17 @@ setters!(Output into {
     with_meta: meta: Option<Map<String, Value>>,
 });
 
-/// What one call used.
+/// The resources that one call used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// From being handed to the host to getting a permit.
+    /// From hand-over to permit.
     pub queue: Duration,
     /// From the permit to the result.
     pub run: Duration,
-    /// Time that the call computed, in the guest or in the host for it, without what it waited.
+    /// CPU time, in the guest or in the host on its behalf, without waiting.
     pub cpu: Duration,
-    /// The most bytes that the memories and tables of the instance held together.
+    /// The most bytes that the instance's memories and tables had together.
     pub peak_memory: u64,
     /// Bytes of content and structured output.
     pub output_bytes: u64,
@@ -534,12 +536,12 @@ pub struct Usage {
 pub struct LogLine {
     /// Where it came from.
     pub source: LogSource,
-    /// The line, without its end.
+    /// The line, without its newline.
     pub text: String,
 }
 
 impl LogLine {
-    /// A line without its end.
+    /// A line, without its line ending.
     pub fn new(source: LogSource, text: impl Into<String>) -> Self {
         LogLine {
             source,
@@ -548,7 +550,7 @@ impl LogLine {
     }
 }
 
-/// Where a [`LogLine`] came from.
+/// The source of a [`LogLine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,51 +1,52 @@
-//! Between the bytes of an API and the library's calls and results: one file for each format.
+//! Wire formats: translates between an API's bytes and the library's calls and results, with one
+//! file per format.
 //!
-//! Every format can declare tools, decode calls and encode results ([`Wire`]); those that a model's
-//! API speaks can also make a request and read what comes back, whole or as a stream ([`Api`]).
-//! [`decode`] takes the calls out of a response, [`Format::answers`] makes the messages that
-//! go back, [`Events`] reads a stream.
+//! Every format can declare tools, decode calls and encode results ([`Wire`]); the formats of model
+//! APIs can also encode a request and decode the response, whole or streamed ([`Api`]). [`decode`]
+//! extracts the calls of a response, [`Format::answers`] makes the messages to send back,
+//! [`Events`] decodes a stream.
 //!
-//! Decoding takes a response apart without reading the arguments of its calls, so that what
-//! is wrong with one of them is that call's result and not the response's end.
+//! Decoding does not parse the arguments of calls, so that a malformed call fails alone and not
+//! with its whole response.
 
 pub mod json;
 
 mod answer;
 mod anthropic;
-mod back;
+mod argument_names;
 mod bedrock;
-mod copies;
-mod declare;
+mod declarations;
 mod detail;
 mod detect;
+mod duplicate_calls;
 mod error;
-mod fit;
+mod event_data;
 mod frameworks;
 mod gemini;
 mod history;
-mod keys;
-#[doc(hidden)]
-pub mod leaks;
-mod leftover;
+mod inline_refs;
+mod input_hints;
 mod lenient;
-mod lines;
-mod looks;
 #[doc(hidden)]
 pub mod mcp;
-mod members;
-mod names;
+mod object_merge;
 mod ollama;
-mod open;
+mod open_call;
 mod openai_chat;
 mod openai_responses;
-mod refs;
+mod openai_strict;
 mod request;
-mod stream;
-mod strict;
+mod schema_fit;
+mod schema_top_level;
+mod sent_back;
+mod stream_decoder;
 #[doc(hidden)]
 pub mod subschemas;
-mod top;
-mod wrapping;
+#[doc(hidden)]
+pub mod template_remnants;
+mod tool_names;
+mod unread_calls;
+mod wrapped_responses;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -60,17 +61,18 @@ use serde_json::{Map, Value, json};
 use crate::error::CallError;
 use crate::tool::{CallOrigin, Tool, ToolCall};
 pub use answer::Answer;
-pub use declare::{Declared, LeftOut};
+pub use declarations::{Declared, LeftOut};
 #[doc(hidden)]
 pub use error::api_error;
 pub use error::{DecodeError, UnknownFormat};
 use error::{shape, unfit};
-pub use lines::event_data;
-pub use names::Names;
+pub use event_data::event_data;
 pub use request::{Request, ToolChoice};
-pub use stream::{Close, Delta, End, Events, Received};
+pub use stream_decoder::{Close, Delta, End, Events, Received};
+pub use tool_names::Names;
 
-/// In a module that nobody can name: whoever uses a trait cannot implement it, so that it may get more methods.
+/// Seals the traits: other crates cannot name this and so cannot implement them, which lets the
+/// traits get more methods.
 mod sealed {
     pub trait Sealed {}
 }
@@ -85,13 +87,13 @@ use sealed::Sealed;
 /// let format: Format = "openai-chat".parse()?;
 /// assert_eq!(format, Format::OpenaiChat);
 /// let error = "openai-chatt".parse::<Format>().unwrap_err();
-/// assert!(error.to_string().starts_with("no format `openai-chatt`; there are openai-chat, "));
+/// assert!(error.to_string().starts_with("unknown format `openai-chatt`; known formats: openai-chat, "));
 /// # Ok::<(), toolhost_wire::wire::UnknownFormat>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// OpenAI Chat Completions, and the many servers that speak it.
+    /// OpenAI Chat Completions, and compatible servers.
     OpenaiChat,
     /// OpenAI Responses.
     OpenaiResponses,
@@ -109,38 +111,39 @@ pub enum Format {
     Json,
 }
 
-/// What every format can do. The formats are this crate's: [`Format::wire`] gives one.
+/// The operations of every format. Sealed; see [`Format::wire`].
 pub trait Wire: Sealed + Sync {
-    /// The calls of a response, in order, by the names they have on the wire. A response is
-    /// whatever the API sends, or any part of it that holds its calls.
+    /// Extracts the calls of a response, in order, by their names on the wire. A response is
+    /// whatever the API sends, or any part of it that contains the calls.
     ///
     /// # Errors
     ///
     /// It is not of this format.
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError>;
 
-    /// What a model answered, from the whole response.
+    /// Decodes a whole response.
     ///
     /// # Errors
     ///
-    /// It is not of this format, or it is the API's own error, or no model answers in this format.
+    /// It is not of this format, it is an error of the API, or no model answers in this format.
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let _ = text;
-        Err(shape("of a format in which no model answers"))
+        Err(shape("in a format that no model answers in"))
     }
 
-    /// The tools as a request has them, by these names; their schemas as they are. See [`Format::declare`].
+    /// Encodes the tools of a request, by these names, with schemas as they are. See
+    /// [`Format::declare`].
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue>;
 
-    /// What answers one call: a message, or the part of one.
+    /// Encodes the result of one call: a message, or a part of one.
     fn answer(&self, answer: &Answer) -> Box<RawValue>;
 
-    /// The messages that answer all calls of a response.
+    /// The messages with the results of all calls of a response.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
         answers
     }
 
-    /// What the format asks of a tool's name; nothing that our own names lack, when `None`.
+    /// The rule for tool names, if it is stricter than our own.
     fn name_rule(&self) -> Option<NameRule> {
         Some(NameRule {
             begins_with_any: true,
@@ -149,9 +152,9 @@ pub trait Wire: Sealed + Sync {
     }
 }
 
-/// What the formats of models' APIs can do beside; [`Format::api`] gives one.
+/// The further operations of model APIs' formats. Sealed; see [`Format::api`].
 pub trait Api: Wire {
-    /// Reads an event stream from its beginning.
+    /// A decoder for an event stream, from its beginning.
     fn stream(&self) -> Box<dyn StreamDecoder>;
 
     /// A message of the user.
@@ -168,25 +171,25 @@ pub trait Api: Wire {
     fn request(&self, request: &Request) -> Box<RawValue>;
 }
 
-/// What a model answered.
+/// A model's answer.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Reply {
-    /// What stands for it in the conversation: the messages (or items, or contents) to send back ahead of
-    /// the results, as they came but for what an API would refuse.
+    /// What represents it in the conversation: messages (or items, or contents) to send back ahead
+    /// of the results. Unchanged, except for what an API would refuse.
     pub messages: Vec<Box<RawValue>>,
-    /// Members of the next request that are known from this answer, such as Anthropic's `container`.
+    /// Members of the next request that follow from this answer, such as Anthropic's `container`.
     pub carried: Map<String, Value>,
-    /// What it says.
+    /// Its text.
     pub text: String,
-    /// What it calls, in order, by the names on the wire.
+    /// Its calls, in order, by their names on the wire.
     pub calls: Vec<ToolCall>,
-    /// The positions of the calls whose arguments did not come to their end, or may not have, or that the API
-    /// itself calls malformed: they must not be run. Of a stream, some of them may have been handed on.
+    /// The positions of calls that must not run: their arguments were, or may have been, cut off,
+    /// or the API calls them malformed. In a stream some of them may have been delivered before.
     pub cut: Vec<usize>,
     /// Why it ended.
     pub stop: Stop,
-    /// What it took, as far as the API tells.
+    /// The tokens used, as far as the API reports them.
     pub tokens: Tokens,
 }
 
@@ -198,13 +201,13 @@ pub enum Stop {
     End,
     /// It waits for the results of its calls.
     Calls,
-    /// It came to the bound on its length.
+    /// It reached the maximum length.
     Length,
-    /// Anything else: a filter, a refusal, a fault; the API's own word for it.
+    /// Anything else: a filter, a refusal, a fault; in the API's own words.
     Other(String),
 }
 
-/// Tokens that a response took.
+/// The tokens of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Tokens {
@@ -220,13 +223,14 @@ impl Stop {
         matches!(self, Stop::Length | Stop::Other(_))
     }
 
-    /// Whether the API says that the calls are not what the model meant.
+    /// Whether the API says that the calls are malformed.
     fn is_malformed(&self) -> bool {
         matches!(self, Stop::Other(reason) if is_malformed(reason))
     }
 }
 
-/// Whether that is why an answer ended: in the words of Gemini, of what speaks for it, and of Bedrock.
+/// Whether a reason says that calls are malformed: in the words of Gemini, of compatible servers,
+/// and of Bedrock.
 fn is_malformed(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
     let words = ["malformed", "unexpected_tool_call", "function_call_filter"];
@@ -234,19 +238,20 @@ fn is_malformed(reason: &str) -> bool {
 }
 
 impl Reply {
-    /// Has none of its calls run if the API says that they are not what the model meant.
+    /// Voids all calls if the API says that they are malformed.
     fn cut_malformed(&mut self) {
         if self.stop.is_malformed() {
             self.cut = (0..self.calls.len()).collect();
         }
     }
 
-    /// What answers the calls of [`Reply::cut`].
+    /// The error for the calls in [`Reply::cut`].
     pub fn cut_error(&self) -> CallError {
         match &self.stop {
             Stop::Other(reason) if is_malformed(reason) => {
                 let reason = &reason[..reason.floor_char_boundary(100)];
-                let message = format!("the API could not read the call: it ended with `{reason}`");
+                let message =
+                    format!("the API could not parse the call: the answer ended with `{reason}`");
                 CallError::invalid_arguments("", message)
             }
             _ => CallError::cut_off(),
@@ -261,47 +266,47 @@ impl std::ops::AddAssign for Tokens {
     }
 }
 
-/// Reads one response's event stream; [`Events`] does so with all that is around it.
+/// Decodes the events of one response; [`Events`] adds the handling common to all formats.
 pub trait StreamDecoder: Sealed + Send {
-    /// Takes the data of one event, and tells what it brings.
+    /// Decodes the data of one event, and adds what it brings.
     ///
     /// # Errors
     ///
-    /// The data is not of this format, or it is the API's own error.
+    /// The data is not of this format, or it is an error of the API.
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError>;
 
-    /// How far the message has come.
+    /// Whether the message has ended.
     fn end(&self) -> End {
         End::Open
     }
 
-    /// What came of a call that itself never came, nor what would answer it.
+    /// A call whose pieces arrived without the call itself, and that cannot be answered.
     fn unread(&self) -> Option<String> {
         None
     }
 
-    /// Takes that no more events come, for a reason that is none of theirs.
+    /// Notes that no more events come, for another reason than an event.
     fn close(&mut self, by: Close, deltas: &mut Vec<Delta>) {
         let _ = (by, deltas);
     }
 
-    /// Ends the stream: what is still open is complete, if the API said so. The reply holds all
-    /// calls that began; [`Reply::cut`] names those whose end never came.
+    /// Ends the stream: open calls are complete if the API said so. The reply contains all calls
+    /// that began; [`Reply::cut`] names those without an end.
     fn finish(self: Box<Self>, deltas: &mut Vec<Delta>) -> Received;
 }
 
-/// What a format asks of a tool's name.
+/// A rule for tool names.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct NameRule {
-    /// Whether its first character may be a digit or `-`.
+    /// Whether the first character may be a digit or `-`.
     pub begins_with_any: bool,
-    /// The longest, in characters.
+    /// The maximum length, in characters.
     pub longest: usize,
 }
 
 impl Format {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Format; 8] = [
         Format::OpenaiChat,
         Format::OpenaiResponses,
@@ -327,7 +332,7 @@ impl Format {
         }
     }
 
-    /// How it is spoken.
+    /// Its operations.
     pub fn wire(self) -> &'static dyn Wire {
         match self {
             Format::OpenaiChat => &openai_chat::OpenaiChat,
@@ -337,12 +342,12 @@ impl Format {
             Format::Ollama => &ollama::Ollama,
             Format::Bedrock => &bedrock::Bedrock,
             Format::Mcp => &mcp::Mcp,
-            Format::Json => &json::Json,
+            Format::Json => &json::JsonLines,
         }
     }
 
-    /// How its API is spoken; `None` where no model speaks it, or not to us: Bedrock wants its requests
-    /// signed.
+    /// Its operations as a model API; `None` if no model speaks it, or not to us: Bedrock requires
+    /// signed requests.
     pub fn api(self) -> Option<&'static dyn Api> {
         match self {
             Format::OpenaiChat => Some(&openai_chat::OpenaiChat),
@@ -354,12 +359,12 @@ impl Format {
         }
     }
 
-    /// Whether its results are printed a line each, rather than as one array of messages.
+    /// Whether results are printed one per line, rather than as one array of messages.
     pub fn is_lines(self) -> bool {
         matches!(self, Format::Mcp | Format::Json)
     }
 
-    /// The messages that answer the calls of a response, in the order of the calls; none where
+    /// The messages with the results of a response's calls, in the order of the calls; empty if
     /// there are no calls.
     ///
     /// ```
@@ -403,8 +408,8 @@ impl FromStr for Format {
     }
 }
 
-/// The calls of a response, in order, and the format they were in: `format`, or what the shape
-/// says if that is `None`. Names are those on the wire: see [`Names::restore`].
+/// Decodes the calls of a response, in order, and detects the format if `format` is `None`. Names
+/// are those on the wire: see [`Names::restore`].
 ///
 /// ```
 /// use toolhost_wire::wire::{self, Format};
@@ -420,7 +425,7 @@ impl FromStr for Format {
 ///
 /// # Errors
 ///
-/// The response is not of that format, or of none, or might be of several.
+/// The response is not of that format, of no format, or could be of several.
 pub fn decode(
     response: &[u8],
     format: Option<Format>,
@@ -431,31 +436,31 @@ pub fn decode(
             Some(format) => format,
             None => detect::detect(text)?,
         };
-        // Calls of these formats come from a script, which puts nothing around them: what has their members
-        // by chance must not be run.
+        // Calls of these formats come from scripts, which wrap nothing around them: data that looks
+        // alike must not be run.
         if is_inner && format.is_lines() {
-            return Err(shape("an object of another shape"));
+            return Err(shape("an object of an unknown shape"));
         }
         let calls = format.wire().decode(text)?;
-        if calls.iter().all(|call| leftover::kind(call).is_some()) {
-            leftover::check(text)?;
-            leftover::check_kinds(&calls)?;
-            // Who is told the format may read nothing in what is of none.
+        if calls.iter().all(|call| unread_calls::kind(call).is_some()) {
+            unread_calls::check(text)?;
+            unread_calls::check_kinds(&calls)?;
+            // A format that is given may accept data that is of no format.
             if let Err(error @ DecodeError::Shape { .. }) = detect::detect(text) {
                 return Err(error);
             }
         }
         Ok((format, calls))
     };
-    let decoded = wrapping::within(text, read, |(_, calls)| !calls.is_empty())?;
-    // What is around a response may say that there is a call, too.
+    let decoded = wrapped_responses::within(text, read, |(_, calls)| !calls.is_empty())?;
+    // What wraps a response may contain a call, too.
     if decoded.1.is_empty() {
-        leftover::check(text)?;
+        unread_calls::check(text)?;
     }
     Ok(decoded)
 }
 
-/// What a model answered, from the whole response: see [`Wire::reply`].
+/// Decodes a whole response: see [`Wire::reply`].
 ///
 /// ```
 /// use toolhost_wire::wire::{self, Format, Stop};
@@ -468,25 +473,25 @@ pub fn decode(
 ///
 /// # Errors
 ///
-/// It is not of that format, or it is the API's own error, or no model answers in that format.
+/// It is not of that format, it is an error of the API, or no model answers in that format.
 pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
     let text = text_of(response)?;
-    let mut reply = wrapping::within(text, |text, _| format.wire().reply(text), |_| true)?;
+    let mut reply = wrapped_responses::within(text, |text, _| format.wire().reply(text), |_| true)?;
     reply.cut_malformed();
     Ok(reply)
 }
 
-/// Whether an answer without calls has one all the same, in a shape that is not known.
+/// Checks that an answer without calls does not contain one in an unknown shape.
 ///
 /// # Errors
 ///
 /// What looks like a call.
 pub fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
-    leftover::check_reply(reply)
+    unread_calls::check_reply(reply)
 }
 
 fn text_of(response: &[u8]) -> Result<&str, DecodeError> {
-    if let Some(error) = looks::bytes_look_like(response) {
+    if let Some(error) = input_hints::bytes_look_like(response) {
         return Err(error);
     }
     let text =
@@ -498,21 +503,21 @@ fn text_of(response: &[u8]) -> Result<&str, DecodeError> {
     }
 }
 
-/// Why bytes are no response that have a broken character at `offset`: if they are an API's error, what that says.
+/// The error for a response with invalid UTF-8 at `offset`; an API's own error if it is one.
 fn not_utf8(response: &[u8], offset: usize) -> DecodeError {
     let said = error::error_event(&String::from_utf8_lossy(response));
     said.unwrap_or(DecodeError::NotUtf8 { offset })
 }
 
-/// The JSON text of arguments that are given as an object, or as a string that holds one.
+/// The JSON text of arguments that are given as an object, or as a string that contains one.
 fn arguments(raw: Option<&RawValue>) -> String {
     let Some(raw) = raw else {
         return String::new();
     };
     match raw.get() {
         "null" => String::new(),
-        // A string that does not decode, as one with half a surrogate pair, stays as it is written:
-        // the call is then answered with the same error.
+        // A string that cannot be decoded, as one with a lone surrogate, stays as written: the call
+        // is then answered with the same error.
         text if text.starts_with('"') => {
             serde_json::from_str(text).unwrap_or_else(|_| text.to_owned())
         }
@@ -534,19 +539,19 @@ fn string(raw: Option<&RawValue>) -> Option<String> {
     serde_json::from_str(raw?.get()).ok()
 }
 
-/// A count that decides nothing: a number however it is written, and else none.
+/// A number that nothing depends on, however it is written; otherwise 0.
 fn count(raw: Option<&RawValue>) -> u64 {
     let number = label(raw).and_then(|text| text.parse::<f64>().ok());
-    // A cast takes what is negative for nothing.
+    // The cast turns negative numbers into 0.
     number.map_or(0, |number| number as u64)
 }
 
-/// Where a call's arguments are, under whichever of the names that servers have for them.
+/// A call's arguments, under whichever name a server uses for them.
 fn first_given<'a>(places: &[Option<&'a RawValue>]) -> Option<&'a RawValue> {
     places.iter().flatten().copied().next()
 }
 
-/// How a call came; nothing where that is as most do.
+/// The origin of a call; `None` if it is the usual one.
 fn origin(origin: CallOrigin) -> Option<Box<CallOrigin>> {
     (origin != CallOrigin::default()).then(|| Box::new(origin))
 }
@@ -563,25 +568,24 @@ fn is_program(caller: Option<&RawValue>) -> bool {
     kind.is_some_and(|kind| kind != "direct")
 }
 
-/// A whole document.
+/// Parses a whole document.
 fn document(text: &str) -> Result<&RawValue, DecodeError> {
     serde_json::from_str(text).map_err(|error| match error.is_data() {
         true => unfit(error),
-        false => looks::looks_like(text).unwrap_or(DecodeError::NotJson { error }),
+        false => input_hints::looks_like(text).unwrap_or(DecodeError::NotJson { error }),
     })
 }
 
-/// Reads an object.
+/// Parses an object.
 fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, DecodeError> {
-    let Object(read) = serde_json::from_str(raw.get()).map_err(unfit)?;
+    let ObjectOnly(read) = serde_json::from_str(raw.get()).map_err(unfit)?;
     Ok(read)
 }
 
-/// What is read of an object, and of nothing else: serde alone would also take an array, for one
-/// whose members are in order.
-struct Object<T>(T);
+/// Parses an object only: serde alone would also accept an array of its fields.
+struct ObjectOnly<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ObjectOnly<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members<T>(PhantomData<T>);
 
@@ -598,16 +602,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
 
         let members = Members(PhantomData);
-        deserializer.deserialize_map(members).map(Object)
+        deserializer.deserialize_map(members).map(ObjectOnly)
     }
 }
 
-/// Reads an array, but not its items.
+/// Parses an array, but not its items.
 fn array(raw: &RawValue) -> Result<Vec<&RawValue>, DecodeError> {
     serde_json::from_str(raw.get()).map_err(unfit)
 }
 
-/// A message of the user with this content.
+/// A user message with this content.
 fn user_message(content: Vec<Box<RawValue>>) -> Box<RawValue> {
     #[derive(Serialize)]
     struct User {

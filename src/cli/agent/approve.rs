@@ -1,4 +1,4 @@
-//! Asks on the terminal whether a tool may run.
+//! `--approve`: asks on the terminal whether a tool may run.
 
 use toolhost::{Approval, AskFirst, Tool, ToolCall};
 
@@ -6,7 +6,7 @@ use super::{SharedView, arguments, lock};
 use crate::cli::out::say;
 use crate::cli::terminal::Terminal;
 
-/// Asks on that terminal; where there is none, nothing is allowed.
+/// Asks on the terminal. Without a terminal no call is approved.
 pub(super) fn hook(terminal: Option<Terminal>, view: SharedView) -> AskFirst {
     AskFirst::new(move |tool, call| {
         let (terminal, view) = (terminal.clone(), view.clone());
@@ -24,23 +24,24 @@ async fn approve(
     let Some(terminal) = terminal else {
         lock(view).suspended(&mut || {
             say!(
-                "warning: {name} is refused: it needs to be approved, and there is no terminal to ask on (--yes allows all tools)"
+                "warning: refused {name}: it needs approval and there is no terminal to ask on (--yes allows \
+                 all tools)"
             );
         });
         return Approval::No;
     };
     let shown = arguments::lines(&call.arguments);
     let whose = match tool.sandboxed {
-        true => format!("the plugin {}", tool.plugin),
-        false => format!("the MCP server {}, which is not sandboxed", tool.plugin),
+        true => format!("plugin {}", tool.plugin),
+        false => format!("MCP server {}, which is not sandboxed", tool.plugin),
     };
     let mut dialog = terminal.dialog().await;
-    // What is drawn of the model ends here.
+    // Finish drawing the model's text.
     lock(view).suspended(&mut || {});
-    // Once: what is typed after it has been asked is an answer to it, also where it is asked again.
+    // Once: text typed after the question is an answer, even if it is asked again.
     dialog.discard_typed();
     loop {
-        dialog.say(format_args!("Allow {name} of {whose}?"));
+        dialog.say(format_args!("Allow {name} from {whose}?"));
         for line in &shown {
             dialog.say(format_args!("  {line}"));
         }

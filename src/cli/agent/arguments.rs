@@ -1,5 +1,5 @@
-//! A call's arguments as somebody can judge them: parsed and printed by ourselves, so that neither blanks nor
-//! escapes that the model chose decide what is seen. What is left out is counted.
+//! Shows a call's arguments for approval: parsed and printed by our own code, so that the model's
+//! spacing and escapes do not decide what is visible. What is left out is counted.
 
 use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
@@ -8,19 +8,20 @@ use toolhost::printable;
 
 use crate::cli::out;
 
-/// Objects and arrays that are nested deeper are shown by the number of their members.
+/// Deeper objects and arrays are shown by their number of members.
 const MAX_DEPTH: usize = 16;
 
-/// So many members of objects and items of arrays are shown, those of the outermost first.
+/// The most members and items shown, outermost first.
 const MAX_MEMBERS: usize = 100;
 
-/// How many characters of a string are shown: the most with which all of it has at most [`MAX_CHARS`].
+/// How many characters of a string are shown: the most with which everything fits into
+/// [`MAX_CHARS`].
 const LONGEST: [usize; 3] = [1000, 200, 60];
 
 const MAX_CHARS: usize = 6000;
 
-/// The lines of JSON, indented, in a normal form: every key, no blanks but our own, and only those escapes that a
-/// string cannot do without or that a terminal would obey or hide.
+/// Indented JSON in a normal form: every key, our own spacing, and only those escapes that JSON
+/// requires or that keep a terminal from obeying or hiding something.
 pub(super) fn lines(arguments: &str) -> Vec<String> {
     let mut shown = Vec::new();
     for longest in LONGEST {
@@ -62,7 +63,7 @@ impl Shape {
         self.lines.push("  ".repeat(depth));
     }
 
-    /// Shows a value with at most that many members in it; how many there are.
+    /// Shows a value with at most `most` members. Returns how many there are.
     ///
     /// # Errors
     ///
@@ -83,7 +84,7 @@ impl Shape {
                 self.string(&serde_json::from_str::<String>(json)?);
                 Ok(0)
             }
-            // A number as it is written: read, it might be rounded.
+            // Numbers as written: parsed, they might be rounded.
             _ => {
                 let token = serde_json::from_str::<&RawValue>(json)?.get();
                 self.cut(token, |text| text.to_owned());
@@ -104,7 +105,7 @@ impl Shape {
             true => members.len().min(most),
             false => 0,
         };
-        // What members have in them shares what is left: the first cannot use it up.
+        // Nested members share what is left, so that the first cannot use it up.
         let mut spare = most - shown;
         for (at, (key, value)) in members[..shown].iter().enumerate() {
             self.begin_line(depth + 1);
@@ -130,7 +131,7 @@ impl Shape {
     }
 
     fn string(&mut self, text: &str) {
-        // Before it is cut: half a secret is not found.
+        // Before cutting: half a secret would not be found.
         let text = out::masked(text.to_owned());
         self.cut(&text, |text| {
             let quoted = serde_json::Value::from(text).to_string();
@@ -138,8 +139,8 @@ impl Shape {
         });
     }
 
-    /// Shows a text or, of a longer one, its beginning and its end. The mark between them is in no quotes: a string
-    /// cannot have one like it.
+    /// Shows a text or, if it is long, its beginning and its end. The mark between them is outside
+    /// quotes, so that no string can imitate it.
     fn cut(&mut self, text: &str, spell: impl Fn(&str) -> String) {
         let count = text.chars().count();
         if count <= self.longest {
@@ -155,7 +156,7 @@ impl Shape {
     }
 }
 
-/// An object's members as they are written: a key that is there twice is shown twice.
+/// The members of an object as written: duplicate keys are shown twice.
 fn members(json: &str) -> serde_json::Result<Vec<(String, &RawValue)>> {
     struct Members;
 
@@ -224,7 +225,7 @@ mod tests {
         ] {
             assert!(shown.contains(part), "no {part} in {shown}");
         }
-        // One that says so itself is within quotes.
+        // A string that imitates the mark is inside quotes.
         let forged = self::shown(r#"{"a":"b\" … 10 more characters … \"c"}"#);
         assert!(
             forged.contains(r#""b\" … 10 more characters … \"c""#),

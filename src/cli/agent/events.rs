@@ -1,18 +1,18 @@
-//! An agent's work for scripts: a line of JSON for each thing that happens.
+//! `toolhost agent --json`: one line of JSON for each event.
 
 use std::io;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use toolhost::agent::{AgentError, Answer, Event};
+use toolhost::agent::{AgentError, Event, FinalAnswer};
 use toolhost::wire::{self, Format, Stop};
 
 use super::View;
 use crate::cli::out::Out;
 
-pub(super) struct Lines;
+pub(super) struct EventLines;
 
-impl View for Lines {
+impl View for EventLines {
     fn event(&mut self, event: Event<'_>) {
         let line = match event {
             Event::Turn { number } => json!({ "event": "turn", "number": number }),
@@ -26,7 +26,7 @@ impl View for Lines {
             }),
             Event::Result { number, result } => {
                 let result = Format::Json.wire().answer(&wire::Answer::new(result));
-                return drop(print(&Ended {
+                return drop(print(&EndedEvent {
                     event: "result",
                     number,
                     result,
@@ -40,7 +40,7 @@ impl View for Lines {
             }
             _ => return,
         };
-        // Who does not read along is found out by the answer.
+        // A closed stdout is noticed with the answer.
         let _ = print(&line);
     }
 
@@ -48,7 +48,7 @@ impl View for Lines {
         write();
     }
 
-    fn answer(&mut self, answer: &Answer) -> io::Result<()> {
+    fn answer(&mut self, answer: &FinalAnswer) -> io::Result<()> {
         print(&json!({
             "event": "answer",
             "text": answer.text,
@@ -62,7 +62,7 @@ impl View for Lines {
 }
 
 #[derive(serde::Serialize)]
-struct Ended {
+struct EndedEvent {
     event: &'static str,
     number: usize,
     result: Box<RawValue>,
@@ -78,7 +78,7 @@ fn stop_word(stop: &Stop) -> Value {
     }
 }
 
-/// Prints a line, and has it seen now.
+/// Prints a line and flushes it.
 pub(super) fn print(line: &impl serde::Serialize) -> io::Result<()> {
     Out::stdout().json(&serde_json::to_string(line)?)
 }

@@ -1,12 +1,12 @@
-//! An agent's work for people: the answer on stdout; on a terminal's stderr, a line for each call
-//! while it runs, and what became of it.
+//! An agent's work for people: the answer on stdout; on a terminal's stderr, one line for each call
+//! while it runs, and its outcome.
 
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use toolhost::agent::{AgentError, Answer, Event};
+use toolhost::agent::{AgentError, Event, FinalAnswer};
 use toolhost::{ToolCall, ToolResult};
 
 use super::View;
@@ -14,19 +14,19 @@ use crate::cli::out::{Out, say};
 use crate::cli::progress;
 use crate::cli::timeline::{outcome, time};
 
-/// Characters of a call's arguments that its line shows.
+/// Characters of a call's arguments in its line.
 const MAX_ARGUMENTS: usize = 60;
 
 pub(super) struct Screen {
     lines: MultiProgress,
     calls: HashMap<usize, ProgressBar>,
-    /// While nothing is heard of the model.
+    /// Shown while waiting for the model.
     waiting: Option<ProgressBar>,
-    /// Whether the model's words are shown as they come.
+    /// Whether the model's text is shown as it arrives.
     shows_text: bool,
-    /// Words that wait for the end of their line, while lines of calls are drawn below.
+    /// Text held back until its line is complete, while lines of calls are drawn below.
     held: String,
-    /// Whether stdout's line is not at its beginning.
+    /// Whether the cursor of stdout is within a line.
     mid_line: bool,
     is_terminal: bool,
 }
@@ -50,21 +50,21 @@ impl Screen {
         bar.set_style(style.expect("the template is valid"));
         // Before it is drawn: an interrupt may follow at once.
         progress::register(&bar);
-        progress::tell(&bar, message);
+        progress::show_message(&bar, message);
         if self.is_terminal {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         bar
     }
 
-    fn heard(&mut self) {
+    fn stop_waiting(&mut self) {
         if let Some(bar) = self.waiting.take() {
             bar.finish_and_clear();
             self.lines.remove(&bar);
         }
     }
 
-    /// Prints words; on a line of their own while others are drawn.
+    /// Prints text; on a line of its own while others are drawn.
     fn text(&mut self, text: &str) {
         if !self.shows_text {
             return;
@@ -81,7 +81,7 @@ impl Screen {
         }
     }
 
-    /// Ends the line that the model's words are on.
+    /// Ends the line of the model's text.
     fn end_line(&mut self) {
         if !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
@@ -123,7 +123,7 @@ impl Screen {
 impl View for Screen {
     fn event(&mut self, event: Event<'_>) {
         if !matches!(event, Event::Turn { .. }) {
-            self.heard();
+            self.stop_waiting();
         }
         match event {
             Event::Turn { .. } => self.waiting = Some(self.spinner("waiting for the model")),
@@ -132,9 +132,10 @@ impl View for Screen {
             Event::Result { number, result } => self.ended(number, result),
             Event::Retry { why, wait } => {
                 self.end_line();
-                // Not on a terminal alone: a server that is not there is tried for ten seconds and more.
+                // Not only on a terminal: retries of an unreachable server take ten seconds and
+                // more.
                 self.lines
-                    .suspend(|| say!("↻ {why}; again in {}", time(wait)));
+                    .suspend(|| say!("↻ {why}; retrying in {}", time(wait)));
             }
             Event::Reply { .. } => self.end_line(),
             _ => {}
@@ -142,13 +143,13 @@ impl View for Screen {
     }
 
     fn suspended(&mut self, write: &mut dyn FnMut()) {
-        self.heard();
+        self.stop_waiting();
         self.end_line();
         self.lines.suspend(write);
     }
 
-    fn answer(&mut self, answer: &Answer) -> io::Result<()> {
-        self.heard();
+    fn answer(&mut self, answer: &FinalAnswer) -> io::Result<()> {
+        self.stop_waiting();
         self.end_line();
         if self.shows_text {
             return Ok(());
@@ -157,7 +158,7 @@ impl View for Screen {
     }
 
     fn failed(&mut self, _: &AgentError) -> io::Result<()> {
-        self.heard();
+        self.stop_waiting();
         self.end_line();
         Ok(())
     }

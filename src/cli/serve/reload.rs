@@ -1,5 +1,5 @@
-//! Reloads the manifest on SIGHUP, or when it or a plugin changes. What runs goes on with what it
-//! was begun with; a manifest that cannot be loaded, or guards less, changes nothing.
+//! Reloads the manifest on SIGHUP, or when it or a plugin changes. Running calls go on with the old
+//! host; a manifest that cannot be loaded, or guards less, changes nothing.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,33 +12,33 @@ use toolhost::manifest::{Use, lowers_guard};
 use toolhost::mcp::{HttpServer, Server};
 
 use super::super::out::{Out, say};
-use super::super::{HostOptions, Session};
+use super::super::{CommandContext, HostOptions};
 use super::check_exposure;
 
-/// How often files are looked at. What is being written has to stay as it is for as long.
-const INTERVAL: Duration = Duration::from_millis(300);
+/// How often files are checked. A file being written must stay unchanged for as long.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How long files have to stay as they are before they are read, when that is asked for.
-const SETTLED: Duration = Duration::from_millis(150);
+/// How long files must stay unchanged before a requested reload reads them.
+const SETTLE_TIME: Duration = Duration::from_millis(150);
 
-/// What is written for longer than this is not waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait for a file being written.
+const MAX_SETTLE_WAIT: Duration = Duration::from_secs(10);
 
-/// Watches until it is dropped.
+/// Watches files until it is dropped.
 pub(super) struct Reload {
     _task: AbortOnDropHandle<()>,
 }
 
-/// What files looked like from outside.
+/// Metadata of files.
 #[derive(Clone, PartialEq)]
-pub(super) struct Seen(Vec<(PathBuf, Option<Look>)>);
+pub(super) struct FileSnapshot(Vec<(PathBuf, Option<FileStamp>)>);
 
-/// When a file was changed, its size, and which file it is.
-type Look = (SystemTime, u64, u64);
+/// Modification time, size, and inode.
+type FileStamp = (SystemTime, u64, u64);
 
-impl Seen {
-    /// The files that decide what is served, and the folder where plugins may be dropped.
-    pub(super) fn of(manifest: &Manifest, trust: Option<PathBuf>) -> Seen {
+impl FileSnapshot {
+    /// The files that decide what is served, and the folder for plugins.
+    pub(super) fn of(manifest: &Manifest, trust: Option<PathBuf>) -> FileSnapshot {
         let mut files = manifest.own_files();
         files.extend(manifest.plugin_dir.clone());
         files.extend(trust);
@@ -46,11 +46,11 @@ impl Seen {
         if let Some(audit) = &manifest.audit {
             files.retain(|file| *file != audit.path);
         }
-        Seen(files.into_iter().map(|file| (file, None)).collect()).again()
+        FileSnapshot(files.into_iter().map(|file| (file, None)).collect()).again()
     }
 
     /// The same files now.
-    fn again(&self) -> Seen {
+    fn again(&self) -> FileSnapshot {
         let look = |file: &PathBuf| {
             let metadata = file.metadata().ok()?;
             Some((
@@ -60,11 +60,11 @@ impl Seen {
             ))
         };
         let files = self.0.iter();
-        Seen(files.map(|(file, _)| (file.clone(), look(file))).collect())
+        FileSnapshot(files.map(|(file, _)| (file.clone(), look(file))).collect())
     }
 
-    /// As these files were before, where that is known.
-    fn where_known_from(mut self, before: &Seen) -> Seen {
+    /// With earlier metadata where that is known.
+    fn where_known_from(mut self, before: &FileSnapshot) -> FileSnapshot {
         for (file, look) in &mut self.0 {
             if let Some((_, known)) = before.0.iter().find(|(other, _)| other == file) {
                 *look = *known;
@@ -74,7 +74,7 @@ impl Seen {
     }
 }
 
-/// Another file under the same name need not differ in anything else.
+/// Another file of the same name need not differ in anything else.
 #[cfg(unix)]
 fn file_id(metadata: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
@@ -86,19 +86,19 @@ fn file_id(_: &std::fs::Metadata) -> u64 {
 }
 
 /// What is reloaded.
-pub(super) struct Watch {
-    pub(super) session: Session,
+pub(super) struct ReloadWatch {
+    pub(super) session: CommandContext,
     pub(super) options: HostOptions,
     pub(super) server: Server,
-    /// Over HTTP, and where it listens.
+    /// The HTTP server, and its address.
     pub(super) http: Option<(HttpServer, SocketAddr)>,
-    /// What is served.
+    /// The manifest that is served.
     pub(super) manifest: Manifest,
-    /// The files as they were when they were loaded.
-    pub(super) loaded: Seen,
+    /// The files as they were when loaded.
+    pub(super) loaded: FileSnapshot,
 }
 
-impl Watch {
+impl ReloadWatch {
     pub(super) fn begin(self) -> Reload {
         Reload {
             _task: AbortOnDropHandle::new(tokio::spawn(self.run())),
@@ -121,15 +121,17 @@ impl Watch {
         loop {
             #[cfg(unix)]
             let asked = match &mut hangups {
-                Some(hangups) => tokio::time::timeout(INTERVAL, hangups.recv()).await.is_ok(),
+                Some(hangups) => tokio::time::timeout(POLL_INTERVAL, hangups.recv())
+                    .await
+                    .is_ok(),
                 None => {
-                    tokio::time::sleep(INTERVAL).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                     false
                 }
             };
             #[cfg(not(unix))]
             let asked = {
-                tokio::time::sleep(INTERVAL).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 false
             };
             let now = self.loaded.again();
@@ -142,12 +144,12 @@ impl Watch {
         }
     }
 
-    /// The manifest as it is when it is whole, and the files as they were then.
-    async fn settled(&self) -> (Seen, anyhow::Result<Manifest>) {
-        let patience = tokio::time::Instant::now() + PATIENCE;
+    /// The manifest once it is complete, and the files as they were then.
+    async fn settled(&self) -> (FileSnapshot, anyhow::Result<Manifest>) {
+        let patience = tokio::time::Instant::now() + MAX_SETTLE_WAIT;
         let mut seen = self.loaded.again();
         loop {
-            tokio::time::sleep(SETTLED).await;
+            tokio::time::sleep(SETTLE_TIME).await;
             let mut now = self.loaded.again();
             if now == seen {
                 let manifest = self.session.effective_manifest(&self.options, Use::Serve);
@@ -168,7 +170,7 @@ impl Watch {
         let (before, manifest) = self.settled().await;
         let loaded = match manifest {
             Ok(manifest) => {
-                let seen = Seen::of(&manifest, self.session.trust_file());
+                let seen = FileSnapshot::of(&manifest, self.session.trust_file());
                 self.loaded = seen.where_known_from(&before);
                 let file = manifest.file.clone();
                 let taken = self.take(&manifest).await;
@@ -185,14 +187,14 @@ impl Watch {
         match loaded {
             Ok(file) => say!("reloaded {}", file.display()),
             Err(error) => {
-                let error = error.context("the manifest has changed, and what was loaded stays");
+                let error = error.context("reload failed, still serving the previous manifest");
                 let _ = Out::stderr().error(&error);
             }
         }
     }
 
     async fn take(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        // A file that is not whole mostly lacks something.
+        // An incomplete file mostly lacks something.
         if let Some(why) = lowers_guard(&self.manifest, manifest) {
             bail!("{why}, which requires a restart");
         }

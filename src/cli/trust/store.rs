@@ -1,5 +1,6 @@
-//! The manifests that a user trusts: a file each in the user's configuration, with the digests of what was allowed.
-//! What a manifest asks for less or anew is seen by that; limits and all else are no part of it.
+//! The trust store: one file per trusted manifest in the user's configuration, with the digests of
+//! allowed demands. A removed demand changes nothing, a new one has to be allowed; limits and
+//! everything else are not part of it.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -12,26 +13,26 @@ use toolhost::manifest::Demand;
 use toolhost::replacement::Replacement;
 use toolhost::{printable, trust_folder};
 
-/// A file here may be no longer, in bytes.
+/// The longest file of the store, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
 pub(super) struct Store(PathBuf);
 
-/// What is kept of a manifest.
+/// The entry of a manifest.
 #[derive(Serialize, Deserialize)]
 struct Trusted {
     manifest: PathBuf,
-    /// Of each thing that was allowed, the SHA-256 digest.
+    /// The SHA-256 digests of the allowed demands.
     allowed: BTreeSet<String>,
 }
 
 impl Store {
-    /// The user's; none without a home.
+    /// The user's store; `None` without a home folder.
     pub(super) fn of_user() -> Option<Store> {
         Some(Store(trust_folder::of_user()?))
     }
 
-    /// The digests of what a manifest may ask for.
+    /// The digests of a manifest's allowed demands.
     pub(super) fn recall(&self, manifest: &Path) -> BTreeSet<String> {
         let kept = self.read(&self.file_of(manifest));
         let kept = kept.filter(|it| it.manifest == real(manifest));
@@ -47,7 +48,7 @@ impl Store {
         }
     }
 
-    /// Allows a manifest that, and nothing else that it was allowed before.
+    /// Allows these demands of a manifest, and no others.
     pub(super) fn keep(&self, manifest: &Path, demands: &[Demand]) -> anyhow::Result<()> {
         self.check()?;
         let file = self.file_of(manifest);
@@ -58,22 +59,20 @@ impl Store {
         let text = serde_json::to_string_pretty(&trusted)? + "\n";
         let text = printable::json(&text);
         let kept = Replacement::write_private(&file, &text).and_then(Replacement::put);
-        kept.with_context(|| format!("{} cannot be written", file.display()))
+        kept.with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// Allows it nothing any more; whether it was allowed anything.
+    /// Revokes everything. Returns whether anything was allowed.
     pub(super) fn forget(&self, manifest: &Path) -> anyhow::Result<bool> {
         let file = self.file_of(manifest);
         match std::fs::remove_file(&file) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => {
-                Err(error).with_context(|| format!("{} cannot be removed", file.display()))
-            }
+            Err(error) => Err(error).with_context(|| format!("cannot remove {}", file.display())),
         }
     }
 
-    /// All manifests that are allowed something, in the order of their names.
+    /// All trusted manifests, by name.
     pub(super) fn all(&self) -> anyhow::Result<BTreeSet<PathBuf>> {
         let files = match std::fs::read_dir(&self.0) {
             Ok(files) => files,
@@ -88,18 +87,18 @@ impl Store {
         Ok(all)
     }
 
-    /// Where that is kept of a manifest.
+    /// The file of a manifest's entry.
     pub(super) fn file_of(&self, manifest: &Path) -> PathBuf {
         let digest = Sha256::digest(real(manifest).as_os_str().as_encoded_bytes());
         let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         self.0.join(format!("{name}.json"))
     }
 
-    /// Whether nobody else decides what is trusted.
+    /// Checks that nobody else can change the store.
     fn check(&self) -> anyhow::Result<()> {
         if let Err(why) = trust_folder::check(&self.0) {
             bail!(
-                "{} is not used, so that no manifest is trusted: {why}; let the folder be yours alone",
+                "not using {}, so no manifest is trusted: {why}; make sure only you can write to the folder",
                 self.0.display()
             );
         }
@@ -111,7 +110,7 @@ impl Store {
         let path = path.metadata().ok()?.is_file().then_some(path)?;
         let file = std::fs::File::open(path).ok()?;
         if let Err(why) = trust_folder::check_file(&file, path) {
-            tracing::warn!("what a manifest is trusted with is not gone by: {why}");
+            tracing::warn!("ignoring what manifests are trusted with: {why}");
             return None;
         }
         file.take(MAX_FILE).read_to_string(&mut text).ok()?;
@@ -119,7 +118,7 @@ impl Store {
     }
 }
 
-/// The manifest by the one name that it has: paths in it go from the folder that it is found in.
+/// The manifest by a unique name: its paths are relative to the folder where it is found.
 fn real(manifest: &Path) -> PathBuf {
     let absolute = std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned());
     match (absolute.parent(), absolute.file_name()) {

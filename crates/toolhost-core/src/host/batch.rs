@@ -1,13 +1,28 @@
-//! The calls of one model response, run side by side.
+//! Batches: the calls of one model response, run side by side.
 //!
-//! Calls are taken into lanes, one for each provider, and workers are started for them, up to the cap. A
-//! worker runs one call after another by itself, so that a short call costs no new task and nobody
-//! need be woken for it to start.
+//! Calls are taken from the iterator into queues, one per provider (see `lanes`), and up to the cap
+//! as many workers are started. A worker runs one call after another, so a short call costs neither
+//! a task nor a wake-up. The states of a call:
+//!
+//! | state | next |
+//! | --- | --- |
+//! | in the iterator | `queued`, `held`, `apart` or refused, in [`Batch::fill`] |
+//! | queued | `running`, when a worker is free and its provider below its cap |
+//! | held: behind other calls of its order domain | `queued`, when its place is granted |
+//! | apart: a task of its own | `running`, in its turn |
+//! | running | result |
+//!
+//! Waiting calls are refused when the queue is full or its timeout has passed.
+//!
+//! A held call is in no queue, so that it keeps no worker; `hold` puts it into its queue when its
+//! place in order is granted. A call that may wait for a person runs apart for the same reason. A
+//! worker sends its results as they come to a stream, and all at once to [`run_all`], which needs
+//! no wake-up before the last. How far ahead calls are taken is decided by [`PluginQueues::wanted`].
 
 use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -15,50 +30,52 @@ use futures_util::stream::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lanes::{Lanes, Refused, Turn, Waiting};
+use super::plugin_queues::{NextCall, PluginQueues, QueuedCall, RefusedCall};
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
+use crate::locks;
 use crate::tool::{ToolCall, ToolResult};
 
-/// A result with the position of its call.
+/// A result and the position of its call.
 type Indexed = (usize, ToolResult);
 
-/// A running batch: a stream of results as they complete, each with the position of its call.
+/// A running batch: a stream that yields each result, with the position of its call, as it
+/// completes.
 #[must_use = "a batch ends when it is dropped"]
 pub struct Batch<I> {
     calls: Fuse<I>,
-    /// Calls taken so far.
+    /// The number of calls taken from the iterator so far.
     taken: usize,
-    /// Results yielded so far.
+    /// The number of results yielded so far.
     done: usize,
-    shared: Arc<Shared>,
+    shared: Arc<BatchShared>,
     ready: std::vec::IntoIter<Indexed>,
-    /// Results of calls that were refused as they were taken.
+    /// Results of calls that were refused when they were taken.
     refused: VecDeque<Indexed>,
     results: mpsc::UnboundedReceiver<Vec<Indexed>>,
     sender: mpsc::UnboundedSender<Vec<Indexed>>,
     _cancel_on_drop: DropGuard,
 }
 
-/// What a batch and its workers share.
-struct Shared {
+/// State shared by a batch and its workers.
+struct BatchShared {
     host: ToolHost,
-    /// Those of every call.
+    /// The options of every call.
     options: CallOptions,
     begun: Instant,
     cancel: CancellationToken,
-    /// Whether somebody waits for each result, or for all of them.
+    /// Whether results are sent one by one (a stream) or only when a worker ends.
     stream: bool,
-    /// Whether calls may wait for somebody: a hook, or who answers what they ask.
+    /// Whether calls may wait for a hook or a responder.
     waits_for_others: bool,
-    lanes: Mutex<Lanes>,
+    lanes: Mutex<PluginQueues>,
 }
 
 impl<I: Iterator<Item = ToolCall>> Batch<I> {
     pub(super) fn new(host: ToolHost, calls: I, options: CallOptions) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(host, options, true));
+        let shared = Arc::new(BatchShared::new(host, options, true));
         shared.expire_in_time(&sender);
         let mut batch = Batch {
             calls: calls.fuse(),
@@ -71,20 +88,21 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
             _cancel_on_drop: shared.cancel.clone().drop_guard(),
             shared,
         };
-        // Handed over now: two batches keep the order in which they were made, whoever is polled first.
+        // Hand over now, so that two batches keep the order in which they were made, whichever is
+        // polled first.
         if tokio::runtime::Handle::try_current().is_ok() {
             batch.fill();
         }
         batch
     }
 
-    /// Ends what runs and starts nothing more; what has not completed results in
+    /// Cancels running calls and starts no more; those that have not completed result in
     /// [`CallError::Cancelled`](crate::CallError::Cancelled).
     pub fn cancel(&self) {
         self.shared.cancel.cancel();
     }
 
-    /// The results in the order of the calls.
+    /// Collects the results in the order of the calls.
     pub async fn collect_in_order(mut self) -> Vec<ToolResult> {
         let mut results = Vec::new();
         while let Some(result) = self.next().await {
@@ -93,8 +111,8 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
         in_order(results)
     }
 
-    /// Takes calls as there is room for them, and starts workers as there are calls. Where calls may
-    /// be refused it takes them all, up to the first that is: they have all come.
+    /// Takes calls while there is room and starts workers for them. If calls can be refused (a
+    /// bounded queue), all are taken, up to the first that is refused.
     fn fill(&mut self) {
         let bounded = self.shared.host.shared.queue.is_bounded();
         while self.refused.is_empty() {
@@ -102,7 +120,7 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
                 true => 1,
                 false => self.shared.lanes().wanted(),
             };
-            // The iterator is the caller's code, so not under the lock.
+            // The iterator is the caller's code: do not run it under the lock.
             let calls: Vec<ToolCall> = self.calls.by_ref().take(wanted).collect();
             if calls.is_empty() {
                 break;
@@ -116,14 +134,14 @@ impl<I: Iterator<Item = ToolCall>> Batch<I> {
     }
 }
 
-/// Runs calls and returns the results in their order. Nobody looks at a result before all are
-/// there, so no worker need tell of one.
+/// Runs calls and returns the results in their order. No result is seen before the last is there,
+/// so workers send none before they end.
 pub(super) fn run_all(
     host: ToolHost,
     calls: impl Iterator<Item = ToolCall>,
     options: CallOptions,
 ) -> impl Future<Output = Vec<ToolResult>> + Send {
-    let shared = Arc::new(Shared::new(host, options, false));
+    let shared = Arc::new(BatchShared::new(host, options, false));
     let cancel_on_drop = shared.cancel.clone().drop_guard();
     let (sender, mut receiver) = mpsc::unbounded_channel();
     shared.expire_in_time(&sender);
@@ -165,7 +183,8 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
                 return Poll::Ready(None);
             }
             match batch.results.poll_recv(context) {
-                // Nothing may wait any more: what was not yet taken is refused.
+                // An empty message: the queue timeout has passed, and calls not yet taken are
+                // refused.
                 Poll::Ready(Some(results)) if results.is_empty() => batch.fill(),
                 Poll::Ready(Some(results)) => batch.ready = results.into_iter(),
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -175,26 +194,26 @@ impl<I: Iterator<Item = ToolCall>> Stream for Batch<I> {
     }
 }
 
-impl Shared {
+impl BatchShared {
     fn new(host: ToolHost, options: CallOptions, stream: bool) -> Self {
         let cancel = options.own_token();
         let client = options.order();
-        Shared {
+        BatchShared {
             waits_for_others: host.shared.hooks.is_some() || options.responder.is_some(),
             options: options.cancellation(cancel.clone()).of_client(client),
             begun: Instant::now(),
             cancel,
             stream,
-            lanes: Mutex::new(Lanes::new(&host)),
+            lanes: Mutex::new(PluginQueues::new(&host)),
             host,
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lanes(&self) -> MutexGuard<'_, PluginQueues> {
+        locks::lock(&self.lanes)
     }
 
-    /// Has calls wait, the first of them being number `begin`; what may not wait is refused.
+    /// Queues calls, the first of which has number `begin`. Returns the results of those refused.
     fn take(
         self: &Arc<Self>,
         begin: usize,
@@ -215,7 +234,7 @@ impl Shared {
                     continue;
                 }
             };
-            let mut waiting = Waiting {
+            let mut waiting = QueuedCall {
                 index,
                 call,
                 arrival: Arrival {
@@ -224,24 +243,25 @@ impl Shared {
                 },
             };
             if self.waits_for_others {
-                match self.host.shared.queue.enter_before_others() {
+                let queue = &self.host.shared.queue;
+                match queue.enter_before_others(own.order().party()) {
                     Ok(ticket) => waiting.arrival.ticket = ticket,
                     Err(error) => {
-                        refused.push(Box::new(Refused { waiting, error }));
+                        refused.push(Box::new(RefusedCall { waiting, error }));
                         continue;
                     }
                 }
-                // They may take their time: no worker waits for them.
+                // They may wait for a person: no worker may wait with them.
                 lanes.hold();
                 let arrived = HandedOver::One(waiting.arrival, waiting.call);
                 let run = self.clone().run_apart(index, arrived, results.clone());
                 tokio::spawn(run);
                 continue;
             }
-            match lanes.push(&self.host, waiting) {
+            match lanes.push(&self.host, own.order().party(), waiting) {
                 Err(call) => refused.push(call),
                 Ok(Some(behind)) => drop(tokio::spawn(self.clone().hold(behind, results.clone()))),
-                // Whether the next must wait depends on whether this one runs.
+                // Whether the next call has to queue depends on whether this one starts.
                 Ok(None) if bounded => self.start_under(&mut lanes, results),
                 Ok(None) => {}
             }
@@ -250,8 +270,8 @@ impl Shared {
         refused.into_iter().map(|call| self.refuse(*call)).collect()
     }
 
-    /// Runs what takes up no worker: what stands for several calls, each of which waits for its own turn, and calls that
-    /// may wait for somebody.
+    /// Runs what takes no worker: several calls in one, each of which waits for its own turn, and
+    /// calls that may wait for a hook or a responder.
     async fn run_apart(
         self: Arc<Self>,
         index: usize,
@@ -263,8 +283,12 @@ impl Shared {
         let _ = results.send(vec![(index, result)]);
     }
 
-    /// Holds a call until it is its turn in order.
-    async fn hold(self: Arc<Self>, waiting: Waiting, results: mpsc::UnboundedSender<Vec<Indexed>>) {
+    /// Holds a call until its place in order is granted, then queues it.
+    async fn hold(
+        self: Arc<Self>,
+        waiting: QueuedCall,
+        results: mpsc::UnboundedSender<Vec<Indexed>>,
+    ) {
         let queue = &self.host.shared.queue;
         let in_order = match &waiting.arrival.taken.place {
             Some(place) => queue.in_order(place, self.begun, &self.cancel).await,
@@ -279,7 +303,7 @@ impl Shared {
             }
             Err(error) => {
                 self.lanes().unhold();
-                Some(Refused { waiting, error })
+                Some(RefusedCall { waiting, error })
             }
         };
         if let Some(refused) = refused {
@@ -287,8 +311,8 @@ impl Shared {
         }
     }
 
-    fn refuse(&self, Refused { waiting, error }: Refused) -> Indexed {
-        let Waiting { index, call, .. } = waiting;
+    fn refuse(&self, RefusedCall { waiting, error }: RefusedCall) -> Indexed {
+        let QueuedCall { index, call, .. } = waiting;
         let whose = &self.options.whose;
         (
             index,
@@ -296,13 +320,13 @@ impl Shared {
         )
     }
 
-    /// Ends the calls that still wait when none may any more.
+    /// Refuses all waiting calls once the queue timeout has passed.
     fn expire_in_time(self: &Arc<Self>, results: &mpsc::UnboundedSender<Vec<Indexed>>) {
         let Some(timeout) = self.host.shared.queue.timeout else {
             return;
         };
         let shared = self.clone();
-        // Held weakly: whoever waits for results waits for no more once the workers are gone.
+        // Held weakly, so that the channel closes when the workers are gone.
         let results = results.downgrade();
         tokio::spawn(async move {
             let passes = tokio::time::sleep(timeout);
@@ -311,27 +335,27 @@ impl Shared {
             }
             let expired = shared.lanes().expire();
             let ended = expired.into_iter().map(|waiting| {
-                shared.refuse(Refused {
+                shared.refuse(RefusedCall {
                     waiting,
                     error: CallError::over(Limit::QueueTime, timeout),
                 })
             });
             let ended: Vec<Indexed> = ended.collect();
-            // Even if it is empty: it tells a stream to look.
+            // Sent even if empty: it wakes a stream.
             if let Some(results) = results.upgrade() {
                 let _ = results.send(ended);
             }
         });
     }
 
-    /// Starts workers while there are calls for them.
+    /// Starts workers while there are calls for them and the cap allows.
     fn start(self: &Arc<Self>, results: &mpsc::UnboundedSender<Vec<Indexed>>) {
         self.start_under(&mut self.lanes(), results);
     }
 
     fn start_under(
         self: &Arc<Self>,
-        lanes: &mut Lanes,
+        lanes: &mut PluginQueues,
         results: &mpsc::UnboundedSender<Vec<Indexed>>,
     ) {
         while let Some(turn) = lanes.start() {
@@ -339,13 +363,13 @@ impl Shared {
         }
     }
 
-    /// Runs calls until none is ready.
-    async fn work(self: Arc<Self>, first: Turn, results: mpsc::UnboundedSender<Vec<Indexed>>) {
+    /// A worker: runs calls until none is ready.
+    async fn work(self: Arc<Self>, first: NextCall, results: mpsc::UnboundedSender<Vec<Indexed>>) {
         let mut kept = Vec::new();
         let never = OnceLock::new();
         let mut next = Some(first);
-        while let Some(Turn { lane, taken }) = next {
-            let Waiting {
+        while let Some(NextCall { lane, taken }) = next {
+            let QueuedCall {
                 index,
                 call,
                 arrival,
@@ -356,8 +380,9 @@ impl Shared {
                 .run_call(&call, &context, &self.options.whose, arrival);
             let result = running.await;
             kept.push((index, result));
-            // The lane is free before the result is seen: whoever polls for more finds the room. Sending
-            // never waits: the next call may hold a place that others wait for.
+            // Free the provider's room before the result is seen, so that a consumer that polls for
+            // more finds it. Sending never blocks: the next call may hold a place that others wait
+            // for.
             next = self.lanes().next(lane);
             if (self.stream || next.is_none()) && results.send(std::mem::take(&mut kept)).is_err() {
                 // The batch was dropped.

@@ -1,4 +1,4 @@
-//! The hooks of a host, asked one after the other.
+//! Runs the hooks of a host, one after the other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -6,24 +6,25 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::fit::Fit;
+use super::call_validation::FittedCall;
 use crate::error::CallError;
 use crate::hook::{Decision, Hook};
-use crate::order::{Access, Client, Domain, Place};
+use crate::order::{Domain, DomainAccess, OrderClient, PlaceInOrder};
 use crate::provider::RunOutcome;
 use crate::tool::{Tool, ToolCall, ToolResult};
 
-/// Those that there are: at least one.
+/// At least one hook.
 pub(super) struct Hooks(Vec<Listed>);
 
 struct Listed {
     hook: Arc<dyn Hook>,
-    /// The calls that it asks somebody about.
+    /// The line of the calls that it asks a user about.
     line: Arc<Domain>,
 }
 
-/// The places of a call among those that hooks ask somebody about, by the hooks' order; none where no hook does.
-pub(super) struct HookPlaces(Vec<Option<Place>>);
+/// The places of a call in the lines of the hooks that ask a user, in the order of the hooks.
+/// Empty if no hook asks.
+pub(super) struct HookPlaces(Vec<Option<PlaceInOrder>>);
 
 impl Hooks {
     pub(super) fn new(hooks: Vec<Arc<dyn Hook>>) -> Option<Hooks> {
@@ -33,24 +34,25 @@ impl Hooks {
         (!listed.is_empty()).then_some(Hooks(listed))
     }
 
-    /// Whether somebody may have to be asked about calls of that tool.
+    /// Whether a user may have to decide about calls of this tool.
     pub(super) fn ask_somebody(&self, tool: &Tool) -> bool {
         self.0.iter().any(|it| it.hook.asks_somebody(tool))
     }
 
-    /// Takes the places of a call that is handed over.
-    pub(super) fn enter(&self, tool: &Tool, client: Client) -> HookPlaces {
+    /// Takes the places of a call when it is handed over.
+    pub(super) fn enter(&self, tool: &Tool, client: OrderClient) -> HookPlaces {
         if !self.ask_somebody(tool) {
             return HookPlaces(Vec::new());
         }
         let places = self.0.iter().map(|Listed { hook, line }| {
-            let enter = || line.enter(client, Access::Change, String::new);
+            let enter = || line.enter(client, DomainAccess::Change, String::new);
             hook.asks_somebody(tool).then(enter)
         });
         HookPlaces(places.collect())
     }
 
-    /// What a call comes to that does not run: the first hook that does not let it decides.
+    /// The outcome of a call that a hook does not let run: the first such hook decides. `None` if
+    /// it runs.
     pub(super) async fn before(
         &self,
         call: &ToolCall,
@@ -72,7 +74,7 @@ impl Hooks {
                 Some(Ok(Decision::Run)) => continue,
                 Some(Ok(Decision::Refuse { why })) => Err(CallError::Denied { what: why }),
                 Some(Ok(Decision::Answer(output))) => Ok(output),
-                // A call that nobody let run does not run.
+                // A hook that panics has not approved the call.
                 Some(Err(panic)) => Err(super::panicked(&*panic)),
             };
             return Some(outcome.into());
@@ -80,7 +82,7 @@ impl Hooks {
         None
     }
 
-    pub(super) fn after(&self, fit: &Fit<'_, '_>, result: &ToolResult) {
+    pub(super) fn after(&self, fit: &FittedCall<'_, '_>, result: &ToolResult) {
         let tool = fit.found.map(|(_, tool)| &tool.tool);
         for Listed { hook, .. } in &self.0 {
             let told = catch_unwind(AssertUnwindSafe(|| hook.after(&fit.call, tool, result)));

@@ -1,4 +1,5 @@
-//! Makes a [`ToolHost`] of a [`Manifest`]: compiles and asks every plugin, side by side.
+//! Loading: makes a [`ToolHost`] from a [`Manifest`]. Plugins are compiled and asked for their
+//! tools in parallel.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -12,12 +13,12 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::hooks::Hooks;
-use super::nested::{Nested, nested};
-use super::offers::Own;
-use super::queue::{Queue, pages_in, pages_of};
-use super::{LoadedPlugin, Shared, ToolHost};
+use super::nested_grants::{Nested, PluginGrant, nested};
+use super::queue::{CallQueue, pages_in, pages_of};
+use super::resources_and_prompts::StaticContent;
+use super::{HostShared, LoadedPlugin, ToolHost};
 use crate::audit::AuditLog;
-use crate::engine::{BESIDE, CodeCache, Engine, EngineConfig};
+use crate::engine::{CodeCache, Engine, EngineConfig, SIDE_FOLDER};
 use crate::error::{Diagnostic, LoadError, said_by};
 use crate::hook::Hook;
 use crate::limits::{ByteSize, size};
@@ -25,17 +26,18 @@ use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, P
 use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
 use crate::paths::{HostFile, Paths, Purpose};
+use crate::permissions::Access;
 use crate::plugin::{Compiled, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
-use crate::servers::{self, Started, Surroundings};
+use crate::server_starter::{self, StartContext, Started};
 use crate::trust_folder;
 
-/// Plugins that load at once. Compiling takes all cores by itself.
+/// Plugins loaded at once. Compiling one uses all cores already.
 const PARALLEL_LOADS: usize = 4;
 
-/// Options for making a [`ToolHost`].
+/// Options for loading a [`ToolHost`].
 pub struct Loader {
     manifest: Manifest,
     before: Option<Arc<Paths>>,
@@ -47,24 +49,23 @@ pub struct Loader {
     progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
 }
 
-/// What becomes of MCP servers in a [survey](Loader::survey).
+/// How a [survey](Loader::survey) treats MCP servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Servers {
-    /// They are started, with their secrets, and asked for their tools.
+    /// Start them, with their secrets, and ask for their tools.
     Start,
-    /// They are not started. Their tools are those that they had when they last were, as the folder
-    /// beside the code cache has it.
+    /// Do not start them. Their tools are those cached when they last ran.
     Recall,
 }
 
-/// How far loading is.
+/// Loading progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadEvent {
-    /// So many plugins and MCP servers are to be loaded.
+    /// Loading begins.
     Started {
-        /// How many.
+        /// How many plugins and MCP servers there are to load.
         plugins: usize,
     },
     /// A plugin is being loaded, or an MCP server started.
@@ -72,7 +73,7 @@ pub enum LoadEvent {
         /// Its name.
         plugin: String,
     },
-    /// It is loaded, or has failed to.
+    /// It is loaded, or has failed to load.
     Done {
         /// Its name.
         plugin: String,
@@ -80,7 +81,7 @@ pub enum LoadEvent {
 }
 
 impl Loader {
-    /// Default options: the user's code cache, and nobody is told of the progress.
+    /// Default options: the user's code cache, no progress reports.
     pub fn new(manifest: Manifest) -> Self {
         Loader {
             manifest,
@@ -94,31 +95,32 @@ impl Loader {
         }
     }
 
-    /// Where compiled code is kept.
+    /// Sets where compiled code is cached.
     #[must_use]
     pub fn code_cache(mut self, cache: CodeCache) -> Self {
         self.cache = cache;
         self
     }
 
-    /// Loads what is there to be looked at, and nothing that calls would need: no plugin's secret is read, and no
-    /// audit log made. Calls of such a host fail.
+    /// Loads what is needed to list tools, and nothing that calls need: no plugin's secret is read,
+    /// no audit log is opened. Calls of such a host fail.
     #[must_use]
     pub fn survey(mut self, servers: Servers) -> Self {
         self.survey = Some(servers);
         self
     }
 
-    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools,
-    /// if it is remembered which they have, and a secret that cannot be had is an error of the calls that need it.
-    /// [`ToolHost::ready_for`] does all that before calls are run.
+    /// Defers what not every call needs: an MCP server starts with the first call of one of its
+    /// tools, which are those that it listed last, and a secret that cannot be read is an error only
+    /// of the calls that need it. [`ToolHost::ready_for`] does all that ahead of the calls.
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.is_lazy = true;
         self
     }
 
-    /// Adds tools that the manifest does not have: [`NativeTools`](crate::NativeTools), or a provider of your own.
+    /// Adds tools that are not in the manifest: [`NativeTools`](crate::NativeTools), or a provider
+    /// of your own.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -144,15 +146,15 @@ impl Loader {
         self
     }
 
-    /// Has `hook` asked before each call, and told of each result. Of several, the one that was added first is asked
-    /// first.
+    /// Adds a hook that runs before each call and after each result. Hooks run in the order they
+    /// were added.
     #[must_use]
     pub fn hook(mut self, hook: impl Hook + 'static) -> Self {
         self.hooks.push(Arc::new(hook));
         self
     }
 
-    /// Tells `progress` how far loading is, from several threads.
+    /// Reports loading progress to `progress`, from several threads.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -181,8 +183,8 @@ impl Loader {
         self
     }
 
-    /// The host that this one takes the place of: its guests are kept from what is this one's, and folders
-    /// that they could have replaced are not taken anew.
+    /// Sets the host that this one replaces. Its guests are kept from this host's files, and
+    /// folders that they could have replaced are not reopened by name.
     #[must_use]
     pub fn replacing(mut self, host: &ToolHost) -> Self {
         self.before = Some(host.shared.paths.clone());
@@ -199,6 +201,7 @@ impl Loader {
         let paths = self.paths();
         check_trust(&self.manifest.file, &paths)?;
         let cache = checked(&self.cache, &paths);
+        let most_of_one = self.manifest.queue_of_one();
         let Manifest {
             file,
             host,
@@ -225,7 +228,7 @@ impl Loader {
             };
             let failed = |error| {
                 let path = config.path.display();
-                let message = format!("the audit log {path} cannot be opened: {error}");
+                let message = format!("cannot open the audit log {path}: {error}");
                 LoadError::invalid(&file, message)
             };
             opened.map_err(failed).transpose()
@@ -258,8 +261,8 @@ impl Loader {
                 (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
         }
-        let memory = cache.folder(BESIDE);
-        // They are no work of ours: all at once.
+        let memory = cache.folder(SIDE_FOLDER);
+        // Servers compute in their own processes: start all at once.
         for (index, server) in mcp.into_iter().enumerate() {
             let (file, paths, memory) = (file.clone(), paths.clone(), memory.clone());
             let progress = self.progress.clone();
@@ -268,7 +271,7 @@ impl Loader {
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let surroundings = Surroundings {
+                let surroundings = StartContext {
                     manifest: &file,
                     paths: &paths,
                     memory: memory.as_deref(),
@@ -293,7 +296,7 @@ impl Loader {
         if !problems.is_empty() {
             return Err(LoadError::Invalid(problems));
         }
-        let own = Own { resources, prompts };
+        let own = StaticContent { resources, prompts };
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
         let plugins = in_order(plugins, host.max_concurrency);
         let owners = Arc::new(ResourceOwners {
@@ -314,9 +317,9 @@ impl Loader {
         let secrets = providers.iter().flat_map(|it| it.provider.secrets());
         let mask = Mask::new(secrets).map_err(|message| LoadError::invalid(&file, message))?;
         Ok(ToolHost {
-            shared: Arc::new(Shared {
+            shared: Arc::new(HostShared {
                 plugins,
-                queue: Queue::new(&host, &providers),
+                queue: CallQueue::new(&host, most_of_one, &providers),
                 own,
                 owners,
                 max_concurrency: host.max_concurrency,
@@ -324,6 +327,7 @@ impl Loader {
                 audit,
                 hooks: Hooks::new(self.hooks),
                 repeats: Default::default(),
+                unlisted: Default::default(),
                 repairs: host.repair_arguments,
                 is_survey: survey.is_some(),
                 paths,
@@ -334,7 +338,7 @@ impl Loader {
 }
 
 impl Loader {
-    /// The way to all files, with what guests are kept from.
+    /// Opens all files of the manifest, and collects what guests must not touch.
     fn paths(&self) -> Arc<Paths> {
         let before = self.before.as_deref();
         let paths = self.manifest.ways(before);
@@ -352,7 +356,8 @@ impl Loader {
     }
 }
 
-/// The code cache, unless a plugin may have put a link on the way to it: what is there is run.
+/// The code cache, or none if a plugin may have put a link on the path to it: what is in the cache
+/// gets executed.
 fn checked(cache: &CodeCache, paths: &Paths) -> CodeCache {
     let folders = cache.folders();
     let mut files = folders
@@ -361,13 +366,13 @@ fn checked(cache: &CodeCache, paths: &Paths) -> CodeCache {
     match files.find_map(|file| paths.check_way(&file).err()) {
         None => cache.clone(),
         Some(error) => {
-            warn!("compiled plugins are not kept: {error}");
+            warn!("compiled plugins are not cached: {error}");
             CodeCache::Off
         }
     }
 }
 
-/// What is trusted is read by its name: a link that a plugin could turn elsewhere would be a plugin's word.
+/// The trust store is read by name, so a plugin must not be able to put a link on the path to it.
 fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
     let folder = trust_folder::of_user();
     let Some(folder) = folder.map(|it| HostFile::new(it, Purpose::Trust)) else {
@@ -375,8 +380,7 @@ fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
     };
     paths.check_way(&folder).map_err(|error| {
         let path = folder.path.display();
-        let message =
-            format!("the folder of trusted manifests, {path}, cannot be protected: {error}");
+        let message = format!("cannot protect the folder of trusted manifests, {path}: {error}");
         LoadError::invalid(manifest, message)
     })
 }
@@ -386,13 +390,16 @@ enum Loaded {
     Other(Arc<dyn ToolProvider>),
 }
 
-/// Plugins, with what keeps their calls in order: those whose folders overlap share it.
+/// Registers plugins with their order domains: plugins with overlapping folders share one.
 fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlugin> {
     let folders = plugins.iter().map(|plugin| match plugin.config.order {
         Order::Parallel => GrantedFolders::default(),
         Order::Auto | Order::InOrder => plugin.folders(),
     });
-    let domains = Domain::of_folders(&folders.collect::<Vec<_>>());
+    // If any plugin may write, a narrowed call may write what others read.
+    let mut grants = plugins.iter().flat_map(|it| &it.config.permissions.files);
+    let may_be_written = grants.any(|grant| grant.access == Access::ReadWrite);
+    let domains = Domain::of_folders(&folders.collect::<Vec<_>>(), may_be_written);
     let loaded = plugins.into_iter().zip(domains).map(|(plugin, domain)| {
         let by_hand = || {
             let path = plugin.config.path.display();
@@ -409,7 +416,7 @@ fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlug
     loaded.collect()
 }
 
-/// What keeps the calls of a provider in order that is no plugin.
+/// The order domain of a provider that is not a plugin.
 fn domain_of(provider: &Arc<dyn ToolProvider>) -> Option<Arc<Domain>> {
     match provider.provenance() {
         Provider::Server(server) if server.order != Order::Parallel => {
@@ -421,7 +428,7 @@ fn domain_of(provider: &Arc<dyn ToolProvider>) -> Option<Arc<Domain>> {
     }
 }
 
-/// One engine for each size of stack: it is the engine's to bound.
+/// One engine for each stack size, which is a setting of the engine.
 fn engines(
     host: &HostConfig,
     plugins: &[PluginConfig],
@@ -443,8 +450,8 @@ fn engines(
     Ok(engines)
 }
 
-/// What concerns the host and its plugins together, and what a manifest's parser checks, for
-/// manifests made in code.
+/// Checks the limits of the host and its plugins together, and for manifests made in code what the
+/// parser checks.
 fn check_caps(
     file: &Path,
     host: &HostConfig,
@@ -458,7 +465,7 @@ fn check_caps(
         .chain([host.max_concurrency])
         .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
     {
-        let message = format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
+        let message = format!("`max-concurrency` must be from 1 to {MAX_CONCURRENCY}, not {cap}");
         return Err(LoadError::invalid(file, message));
     }
     let Some(total) = host.total_memory else {
@@ -472,7 +479,7 @@ fn check_caps(
             let (name, memory) = (&plugin.name, size(plugin.limits.memory));
             let total = size(total);
             let message = format!(
-                "a call of `plugin.{name}` may use {memory}, and never fits `total-memory` of {total}"
+                "a call of `plugin.{name}` may use {memory}, more than the `total-memory` of {total}"
             );
             Diagnostic::new(file, plugin.at, message)
         })
@@ -483,7 +490,7 @@ fn check_caps(
     }
 }
 
-/// What is wrong with providers that the program itself has.
+/// Checks the providers of the embedding program.
 fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(), LoadError> {
     let mut problems = Vec::new();
     for provider in providers {
@@ -493,7 +500,7 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
         };
         provider.problems().iter().for_each(|it| problem(it));
         if provider.max_concurrency() == Some(0) {
-            problem("its max-concurrency is 0, so that no call of it could ever run");
+            problem("its `max-concurrency` is 0, so none of its calls could ever run");
         }
     }
     match problems[..] {
@@ -502,20 +509,23 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
     }
 }
 
-/// A folder that one plugin writes is no folder to grant to another by its name: the first decides what is
-/// there.
+/// Refuses a granted folder that lies in a folder another plugin may write: that plugin could
+/// replace it.
 fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<(), LoadError> {
-    let granted = plugins.iter();
-    let granted = granted.map(|it| (&*it.name, it.permissions.files.iter().collect()));
-    let problems = nested(&granted.collect::<Vec<_>>(), paths).into_iter();
+    let granted = plugins.iter().flat_map(|plugin| {
+        let grants = plugin.permissions.files.iter();
+        grants.map(|grant| PluginGrant::of(&plugin.name, grant, paths))
+    });
+    let granted: Vec<_> = granted.collect();
+    let problems = nested(&granted).into_iter();
     let problems = problems.map(|Nested { inner, outer }| {
-        let (host, around) = (inner.1.host.display(), outer.1.host.display());
+        let (host, around) = (inner.grant.host.display(), outer.grant.host.display());
         let message = format!(
-            "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: it decides what is there",
-            inner.0, outer.0
+            "the folder {host} of `plugin.{}` is inside {around}, where `plugin.{}` can write and so replace it",
+            inner.plugin, outer.plugin
         );
-        let plugin = plugins.iter().find(|it| it.name == inner.0);
-        let help = "if that is meant, say so in the grant: `allow-nested = true`";
+        let plugin = plugins.iter().find(|it| it.name == inner.plugin);
+        let help = "if this is intended, set `allow-nested = true` in the grant";
         Diagnostic::new(file, plugin.and_then(|it| it.at), message).help(help)
     });
     match problems.collect::<Vec<_>>() {
@@ -526,12 +536,12 @@ fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<
 
 async fn load_server(
     server: McpConfig,
-    surroundings: Surroundings<'_>,
+    surroundings: StartContext<'_>,
     survey: Option<Servers>,
     is_lazy: bool,
 ) -> Started {
-    let Some(starter) = servers::starter() else {
-        return Err(servers::missing(&server, surroundings.manifest));
+    let Some(starter) = server_starter::starter() else {
+        return Err(server_starter::missing(&server, surroundings.manifest));
     };
     match survey {
         Some(Servers::Recall) => Ok((starter.recall)(server, surroundings)),
@@ -554,14 +564,14 @@ async fn load_plugin(
         Compiled::new(plugin, &file, &paths, &engine, secrets)
     });
     let compiled = compiled.await.map_err(failed)??;
-    // Calls of a survey fail.
+    // Calls of a survey fail anyway.
     if secrets != Secrets::Unread {
         compiled.count_folders(&manifest).await?;
     }
-    let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
+    let listed = AssertUnwindSafe(compiled.discover(&manifest)).catch_unwind();
     let panicked = |panic: Box<dyn Any + Send>| {
         Err(failed(format!(
-            "the host panicked as it asked what the plugin offers: {}",
+            "the host panicked while listing what the plugin offers: {}",
             said_by(&*panic)
         )))
     };

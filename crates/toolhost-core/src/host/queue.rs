@@ -1,9 +1,15 @@
-//! Whose turn it is: permits of a plugin, of the host's memory and of the host, each in turn between clients; and how many
-//! calls may wait for them, and how long.
+//! The queue: permits of a plugin, of the host's memory and of the host, shared fairly between
+//! clients; how many calls may wait for them, of all clients and of one, and for how long.
+//!
+//! A call waits in three steps: for its place in order, holding nothing ([`CallQueue::in_order`]); for
+//! its provider's permit; then for memory and for the host's permit, in that order, so that a call
+//! that waits for one of them holds only what others do not need. A call that finds all three free
+//! takes them at once and is never counted as waiting. `max-queue` bounds the waiting calls,
+//! `queue-timeout` all of their waiting, `order-timeout` how long a call ahead may run.
 
+use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
@@ -12,110 +18,175 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::limits::{Bound, Limit};
+use crate::locks;
 use crate::manifest::HostConfig;
-use crate::order::{Permit, Place, Turns};
+use crate::order::{FairSemaphore, Party, Permit, PlaceInOrder};
 use crate::registry::Registered;
-use crate::watch::Party;
 
-/// Memory is counted in pages of WebAssembly.
+/// Memory is counted in WebAssembly pages.
 const PAGE: u64 = 64 << 10;
 
-pub(super) struct Queue {
+pub(super) struct CallQueue {
     max_concurrency: usize,
-    calls: Turns<Party>,
-    /// The memory that calls may use together, where it is bounded.
-    memory: Option<Turns<Party>>,
-    /// Calls that wait: counted only where they are bounded.
-    waiting: Arc<AtomicUsize>,
-    most_waiting: Option<usize>,
+    calls: FairSemaphore<Party>,
+    /// Permits for memory, if `total-memory` can be exceeded.
+    memory: Option<FairSemaphore<Party>>,
+    /// `None` if the number of waiting calls has no bound.
+    places: Option<Arc<QueuePlaces>>,
     pub(super) timeout: Option<Duration>,
-    /// How long a call may wait for one that runs and may change the same data.
+    /// How long a call may wait for a running one that may change the same data.
     order_timeout: Duration,
 }
 
-/// A place among the calls that wait.
-pub(super) struct Ticket(Arc<AtomicUsize>);
+/// The waiting calls, and how many there may be.
+struct QueuePlaces {
+    most: usize,
+    /// The maximum of one named client.
+    most_of_one: usize,
+    taken: Mutex<WaitingCounts>,
+}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+#[derive(Default)]
+struct WaitingCounts {
+    all: usize,
+    by: HashMap<Party, usize>,
+}
+
+impl QueuePlaces {
+    /// Takes a place for a party; `more` places exist in addition to the configured ones.
+    fn take(self: &Arc<Self>, party: Party, more: usize) -> Option<QueueTicket> {
+        let most_of_one = match party {
+            Party::Named(_) => self.most_of_one,
+            _ => self.most,
+        };
+        let mut taken = self.taken();
+        let own = taken.by.get(&party).copied().unwrap_or(0);
+        let is_full = taken.all >= self.most.saturating_add(more);
+        if is_full || own >= most_of_one.saturating_add(more) {
+            return None;
+        }
+        taken.all += 1;
+        taken.by.insert(party, own + 1);
+        Some(QueueTicket {
+            places: self.clone(),
+            party,
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, WaitingCounts> {
+        locks::lock(&self.taken)
     }
 }
 
-/// What a call holds while it runs.
+/// A counted place in the bounded queue, freed on drop.
+pub(super) struct QueueTicket {
+    places: Arc<QueuePlaces>,
+    party: Party,
+}
+
+impl Drop for QueueTicket {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all -= 1;
+        if let Some(own) = taken.by.get_mut(&self.party) {
+            *own -= 1;
+            if *own == 0 {
+                taken.by.remove(&self.party);
+            }
+        }
+    }
+}
+
+/// The permits that a call holds while it runs.
 pub(super) struct Permits<'a> {
     _held: [Option<Permit<'a, Party>>; 3],
 }
 
-impl Queue {
-    pub(super) fn new(host: &HostConfig, providers: &[Arc<Registered>]) -> Queue {
+impl CallQueue {
+    /// `most_of_one` is the maximum number of waiting calls of one client.
+    pub(super) fn new(
+        host: &HostConfig,
+        most_of_one: Option<usize>,
+        providers: &[Arc<Registered>],
+    ) -> CallQueue {
         let most = providers.iter().map(|it| pages(it)).max();
         let most = most
             .unwrap_or(0)
             .saturating_mul(host.max_concurrency as u64);
-        // Where all fit anyway nobody need ask.
+        // No permits are needed if all calls fit anyway.
         let total = host.total_memory.map(pages_in);
         let total = total.filter(|total| *total < most);
-        Queue {
+        CallQueue {
             max_concurrency: host.max_concurrency,
-            calls: Turns::new(host.max_concurrency as u64),
-            memory: total.map(Turns::new),
-            waiting: Arc::default(),
-            most_waiting: host.max_queue,
+            calls: FairSemaphore::new(host.max_concurrency as u64),
+            memory: total.map(FairSemaphore::new),
+            places: host.max_queue.map(|most| {
+                Arc::new(QueuePlaces {
+                    most,
+                    most_of_one: most_of_one.unwrap_or(most),
+                    taken: Mutex::default(),
+                })
+            }),
             timeout: host.queue_timeout,
             order_timeout: host.order_timeout,
         }
     }
 
-    /// Whether calls can be refused because others wait.
+    /// Whether the queue is bounded, so that calls can be refused.
     pub(super) fn is_bounded(&self) -> bool {
-        self.most_waiting.is_some()
+        self.places.is_some()
     }
 
-    /// Takes a place; none is needed where there are places for all.
+    /// Takes a place. `None` if the queue has no bound.
     ///
     /// # Errors
     ///
-    /// All places are taken.
-    pub(super) fn enter(&self) -> Result<Option<Ticket>, CallError> {
-        self.enter_beside(0)
+    /// All places are taken, or all that one client may have.
+    pub(super) fn enter(&self, party: Party) -> Result<Option<QueueTicket>, CallError> {
+        self.enter_beside(party, 0)
     }
 
-    /// The same for a call that somebody is asked about first: whether it will have to wait for its turn is not known, so
-    /// that there are places for as many more as may run.
+    /// The same for a call that a user is asked about first. It is not known yet whether it will
+    /// wait for its turn, so as many additional places exist as calls may run.
     ///
     /// # Errors
     ///
-    /// All places are taken.
-    pub(super) fn enter_before_others(&self) -> Result<Option<Ticket>, CallError> {
-        self.enter_beside(self.max_concurrency)
+    /// As for [`enter`](CallQueue::enter).
+    pub(super) fn enter_before_others(
+        &self,
+        party: Party,
+    ) -> Result<Option<QueueTicket>, CallError> {
+        self.enter_beside(party, self.max_concurrency)
     }
 
-    fn enter_beside(&self, more: usize) -> Result<Option<Ticket>, CallError> {
-        let Some(most) = self.most_waiting else {
+    fn enter_beside(&self, party: Party, more: usize) -> Result<Option<QueueTicket>, CallError> {
+        let Some(places) = &self.places else {
             return Ok(None);
         };
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most.saturating_add(more) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(CallError::over(Limit::Queue, Bound::Count(most as u64)));
+        match places.take(party, more) {
+            Some(ticket) => Ok(Some(ticket)),
+            None => {
+                let most = Bound::Count(places.most as u64);
+                Err(CallError::over(Limit::Queue, most))
+            }
         }
-        Ok(Some(Ticket(self.waiting.clone())))
     }
 
-    /// Waits for a call's turn: first in order, holding nothing, then for its permits. It may have a
-    /// place among those that wait already, and somebody may be told, by a drop, once it needs none or has one.
+    /// Waits for a call's turn: first for its place in order, holding nothing, then for its
+    /// permits. `ticket` is its entry in the queue if it has one already; `entering` is dropped
+    /// once it is in the queue or needs no entry.
     ///
     /// # Errors
     ///
-    /// There is no place, or it is not its turn in time.
+    /// The queue is full, or a timeout has passed.
     pub(super) async fn wait<'a>(
         &'a self,
         by: &'a Registered,
         queued: Instant,
         cancel: &CancellationToken,
-        (ticket, entering): (Option<Ticket>, Option<oneshot::Sender<()>>),
+        (ticket, entering): (Option<QueueTicket>, Option<oneshot::Sender<()>>),
         party: Party,
-        place: Option<&Place>,
+        place: Option<&PlaceInOrder>,
     ) -> Result<Permits<'a>, CallError> {
         if cancel.is_cancelled() {
             return Err(CallError::Cancelled);
@@ -128,7 +199,7 @@ impl Queue {
         }
         let _ticket = match ticket {
             Some(ticket) => Some(ticket),
-            None => self.enter()?,
+            None => self.enter(party)?,
         };
         drop(entering);
         if let Some(place) = behind {
@@ -146,14 +217,14 @@ impl Queue {
         permits.ok_or(CallError::Cancelled)
     }
 
-    /// Waits until the calls before it, which may change the same data, are over.
+    /// Waits until the calls ahead, which may change the same data, are over.
     ///
     /// # Errors
     ///
-    /// One of them runs for too long, it is not this call's turn in time, or it is cancelled.
+    /// A call ahead runs for too long, the queue timeout has passed, or the call is cancelled.
     pub(super) async fn in_order(
         &self,
-        place: &Place,
+        place: &PlaceInOrder,
         queued: Instant,
         cancel: &CancellationToken,
     ) -> Result<(), CallError> {
@@ -166,7 +237,8 @@ impl Queue {
         loop {
             let now = Instant::now();
             let ahead = place.ahead();
-            // A call that waits for its permits is behind calls that have nothing to do with this one.
+            // A call ahead that still waits for permits is held up by unrelated calls: only its
+            // running time counts.
             let running = ahead.as_ref().and_then(|ahead| ahead.running);
             let blocked = after(
                 running.map_or(now, |running| running.max(begun)),
@@ -204,15 +276,15 @@ impl Queue {
         })
     }
 
-    /// The provider's permit first, the host's last: a call that waits for its provider or for memory
-    /// keeps nobody else from running.
+    /// Acquires the provider's permit first and the host's last, so that a call waiting for its
+    /// provider or for memory blocks no other.
     async fn permits<'a>(&'a self, by: &'a Registered, party: Party) -> Permits<'a> {
         let own = match &by.permits {
-            Some(permits) => Some(permits.acquire(party.clone(), 1).await),
+            Some(permits) => Some(permits.acquire(party, 1).await),
             None => None,
         };
         let memory = match &self.memory {
-            Some(memory) => Some(memory.acquire(party.clone(), pages(by)).await),
+            Some(memory) => Some(memory.acquire(party, pages(by)).await),
             None => None,
         };
         Permits {
@@ -225,12 +297,12 @@ fn pages(by: &Registered) -> u64 {
     pages_of(by.provider.memory())
 }
 
-/// Pages that fit.
+/// Whole pages in `memory`.
 pub(super) fn pages_in(memory: ByteSize) -> u64 {
     memory.as_u64() / PAGE
 }
 
-/// Pages that are needed.
+/// Pages needed for `memory`.
 pub(super) fn pages_of(memory: ByteSize) -> u64 {
     memory.as_u64().div_ceil(PAGE)
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::bounds::read_duration;
 use super::grants::read_secret;
-use super::reader::{Source, Table, expect_table, to_json};
+use super::limits::read_duration;
+use super::reader::{ManifestSource, ManifestTable, expect_table, to_json};
 use crate::error::InvalidValue;
-use crate::lookup::is_localhost;
+use crate::name_resolution::is_localhost;
 use crate::paths::SharedPaths;
 use crate::permissions::SecretSource;
 use crate::wire::{Format, ToolChoice};
@@ -33,14 +33,14 @@ use toolhost_wire::setters;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AgentConfig {
-    /// Model API to use.
+    /// The model API.
     pub provider: Option<Format>,
     /// The model, by the API's name for it.
     pub model: Option<String>,
-    /// Where the API is, instead of the provider's own.
+    /// The base URL of the API, instead of the provider's own.
     pub base_url: Option<Url>,
-    /// Where the API's key is; by default, for the provider's own API, in the environment variable
-    /// that its own SDK reads.
+    /// Where the API key is. By default, and for the provider's own API only, the environment
+    /// variable that the provider's SDK reads.
     pub key: Option<SecretSource>,
     /// The system prompt.
     pub system_prompt: Option<String>,
@@ -48,21 +48,21 @@ pub struct AgentConfig {
     pub temperature: Option<f64>,
     /// The maximum length of an answer, in tokens.
     pub max_tokens: Option<u64>,
-    /// Requests for one question.
+    /// The most requests for one question.
     pub max_iterations: usize,
-    /// Whether the model may ask for several calls at once.
+    /// Whether the model may make several calls at once.
     pub parallel: bool,
-    /// Whether it must call tools, in its first answer to a question.
+    /// Whether the model must call tools in its first answer to a question.
     pub tool_choice: ToolChoice,
-    /// Results with more characters are compacted; the model can read on.
+    /// Longer results are compacted; the model can read on.
     pub max_result_chars: usize,
-    /// How long to wait for the model without hearing of it.
+    /// How long to wait for the model without receiving anything.
     pub timeout: Duration,
-    /// How often a request is tried again.
+    /// How often a failed request is retried.
     pub max_retries: usize,
-    /// More of the API's own parameters; they replace those above.
+    /// Further parameters of the API; they override those above.
     pub request: Map<String, Value>,
-    /// The way to the key.
+    /// Opens the key's file.
     #[doc(hidden)]
     pub paths: SharedPaths,
 }
@@ -108,15 +108,15 @@ impl Default for AgentConfig {
 }
 
 impl AgentConfig {
-    /// The formats that models' APIs speak, by name.
+    /// The formats of model APIs, by name.
     pub fn providers() -> impl Iterator<Item = Format> {
         Format::ALL
             .into_iter()
             .filter(|format| format.api().is_some())
     }
 
-    /// The environment variable that the provider's own SDK reads a key from, if it is set and the
-    /// key would not go over the network in the clear.
+    /// The environment variable from which the provider's SDK reads its key, if it is set and the
+    /// key would not be sent in clear text.
     pub fn usual_key(&self) -> Option<SecretSource> {
         if self.base_url.as_ref().is_some_and(is_in_the_clear) {
             return None;
@@ -132,7 +132,7 @@ impl AgentConfig {
         Some(SecretSource::Env((*name).to_owned()))
     }
 
-    /// Reads the URL of an API.
+    /// Parses the base URL of an API.
     ///
     /// # Errors
     ///
@@ -152,13 +152,13 @@ impl AgentConfig {
     }
 }
 
-/// Whether others than this machine can read what goes there.
+/// Whether traffic to this URL can be read by other machines.
 #[doc(hidden)]
 pub fn is_in_the_clear(url: &Url) -> bool {
     url.scheme() == "http" && !is_loopback(url)
 }
 
-/// Whether it is this machine.
+/// Whether it is on this machine.
 #[doc(hidden)]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -169,7 +169,11 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-pub(super) fn read_agent(mut table: Table, folder: &Path, source: &mut Source) -> AgentConfig {
+pub(super) fn read_agent(
+    mut table: ManifestTable,
+    folder: &Path,
+    source: &mut ManifestSource,
+) -> AgentConfig {
     let mut agent = AgentConfig::default();
     let providers: Vec<_> = AgentConfig::providers().map(Format::name).collect();
     let parse = |text: &str| AgentConfig::providers().find(|format| format.name() == text);
@@ -181,7 +185,7 @@ pub(super) fn read_agent(mut table: Table, folder: &Path, source: &mut Source) -
     {
         match AgentConfig::parse_base_url(text) {
             Ok(url) => agent.base_url = Some(url),
-            // Not the text: a password may be in it.
+            // Do not show the text: it may contain a password.
             Err(expected) => source.problem(value.span(), format!("`agent.base-url` {expected}")),
         }
     }

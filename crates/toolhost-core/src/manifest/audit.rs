@@ -1,19 +1,19 @@
-//! `[audit]`: where every call and every denial is written down.
+//! `[audit]`: where every call and every denial is logged.
 
 use std::path::{Path, PathBuf};
 
-use super::reader::{Source, Table, path_in};
+use super::reader::{ManifestSource, ManifestTable, path_in};
 use toolhost_wire::setters;
 
 /// The audit log of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditConfig {
-    /// The file that lines are appended to; it is made if it does not exist.
+    /// The file that lines are appended to; created if it does not exist.
     pub path: PathBuf,
-    /// Whether the arguments are written, and not only their digest.
+    /// Whether arguments are written in full, not only their digest.
     pub arguments: bool,
-    /// What happens when a line cannot be written.
+    /// What happens if a line cannot be written.
     pub on_error: OnAuditError,
 }
 
@@ -23,7 +23,7 @@ setters!(AuditConfig {
 });
 
 impl AuditConfig {
-    /// A log without arguments, whose failure fails calls.
+    /// A log without arguments; if it fails, calls fail.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         AuditConfig {
             path: path.into(),
@@ -33,21 +33,21 @@ impl AuditConfig {
     }
 }
 
-/// What happens when a line of the audit log cannot be written.
+/// What happens if a line of the audit log cannot be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnAuditError {
-    /// The call fails, and no other runs until the line is written.
+    /// The call fails, and no other runs until the line has been written.
     #[default]
     Fail,
-    /// Lines are dropped, and the log says how many once it can be written again.
+    /// Lines are dropped; once the log can be written again it states how many.
     Drop,
 }
 
 pub(super) fn read_audit(
-    mut table: Table,
+    mut table: ManifestTable,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<AuditConfig> {
     let path = table
         .string("path", source)

@@ -1,27 +1,29 @@
-//! What a manifest asks for beyond its own folder: what is started, read, reached and written for it. Somebody
-//! else may have written the manifest that is found in a folder; what it asks for here is for the user to allow.
+//! Demands: what a manifest asks for beyond its own folder (programs to start, secrets, network,
+//! files). The manifest found in a folder may be someone else's, so the user has to allow its
+//! demands.
 //!
-//! What is not here needs nobody's word: plugins without grants, folders below the manifest's own, limits of plugins.
+//! Not listed, because no permission is needed: plugins without grants, folders below the
+//! manifest's own, limits of plugins.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{AgentConfig, Manifest, McpConfig, McpTransport, OwnBody, PluginConfig};
+use super::{AgentConfig, Manifest, McpConfig, McpTransport, PluginConfig, StaticBody};
 use crate::digest::sha256;
 use crate::paths::vcs;
-use crate::permissions::client::CLIENT;
+use crate::permissions::client_folders::CLIENT;
 use crate::permissions::{Access, FileGrant, Permissions, SecretSource};
 
-/// An answer may have so many tokens without anybody's word: as many as where the manifest says nothing, for the API that
-/// has no default of its own.
+/// The most tokens of an answer that need no permission: the default for the API that has none of
+/// its own.
 const FREE_TOKENS: u64 = 8192;
 
 /// One thing that a manifest asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Demand {
-    /// All of it, in one line: `mcp.files: runs "npx" "-y" "server" in "/home/me/project"`.
+    /// The demand in one line: `mcp.files: runs "npx" "-y" "server" in "/home/me/project"`.
     pub what: String,
-    /// What it is for.
+    /// Which commands need it.
     pub needed_for: Use,
 }
 
@@ -38,21 +40,21 @@ pub enum Use {
 }
 
 impl Demand {
-    /// The SHA-256 digest of all that it says: that of another demand is another.
+    /// The SHA-256 digest of its text, which identifies it.
     pub fn digest(&self) -> String {
         sha256(&self.what)
     }
 }
 
 impl Manifest {
-    /// What it asks for beyond plugins that are granted nothing outside of its folder.
+    /// Everything it asks for, except plugins that are granted nothing outside its folder.
     ///
-    /// Of a plugin that asks for something all grants are among it. Links are followed: a demand names what is
-    /// there now.
+    /// For a plugin with such a grant, all of its grants are listed. Links are followed: a demand
+    /// names where they lead now.
     #[doc(hidden)]
     pub fn demands(&self) -> Vec<Demand> {
         let mut demands = Demands {
-            own: Own::of(&self.file),
+            own: OwnFolder::of(&self.file),
             found: Vec::new(),
         };
         if let Some(audit) = &self.audit
@@ -70,7 +72,7 @@ impl Manifest {
         demands.agent(self);
         demands.serve(self);
         for resource in &self.resources {
-            if let OwnBody::File(path) = &resource.body
+            if let StaticBody::File(path) = &resource.body
                 && !demands.own.holds(path, Access::ReadOnly)
             {
                 let (name, path) = (&resource.resource.name, real(path));
@@ -82,7 +84,7 @@ impl Manifest {
 }
 
 struct Demands {
-    own: Own,
+    own: OwnFolder,
     found: Vec<Demand>,
 }
 
@@ -115,7 +117,7 @@ impl Demands {
         for grant in &permissions.files {
             let (host, access, guest) = (real_grant(grant), grant.access, &grant.guest);
             let vcs = match grant.allow_vcs {
-                true => ", version control too",
+                true => ", including version control",
                 false => "",
             };
             add(format!("files {host:?}, {access}, as {guest:?}{vcs}"));
@@ -151,7 +153,7 @@ impl Demands {
                 cwd,
             } => {
                 let program = match program.components().count() {
-                    // A name to be looked for.
+                    // A name to be looked up in `PATH`.
                     1 => program.clone(),
                     _ => absolute(program),
                 };
@@ -167,7 +169,7 @@ impl Demands {
                 headers,
                 token,
             } => {
-                what += &format!("talks to {url}");
+                what += &format!("connects to {url}");
                 for header in headers {
                     what += &format!(", with {}: {:?}", header.name(), header.template());
                 }
@@ -184,7 +186,7 @@ impl Demands {
             what += &format!(", may ask for {}", asks.join(", "));
         }
         self.add(Use::Tools, what);
-        // Lines of their own: to restrict it later asks for less.
+        // Lines of their own, so that restricting it later demands less.
         let name = &server.name;
         if server.tools.is_none() {
             self.add(
@@ -208,7 +210,7 @@ impl Demands {
                 url.to_string()
             }
             (None, Some(provider)) => provider.to_string(),
-            (None, None) => "whichever API is named".to_owned(),
+            (None, None) => "whichever API is chosen".to_owned(),
         };
         if let Some(key) = &agent.key {
             let key = from(key);
@@ -217,15 +219,22 @@ impl Demands {
                 format!("agent: sends the key from {key} to {api}"),
             );
         }
-        // Whatever the API has to set: tools of its own, which may be a server of anybody's, or a dearer service.
+        // Any parameter of the API may be among them: tools of its own, which may be a third
+        // party's server, or a more expensive service.
         for (name, value) in &agent.request {
-            self.add(Use::Agent, format!("agent: asks with {name:?}: {value}"));
+            self.add(
+                Use::Agent,
+                format!("agent: adds {name:?} to requests: {value}"),
+            );
         }
         // It steers what the user's model does with the user's key, and with all tools.
         if let Some(prompt) = &agent.system_prompt {
-            self.add(Use::Agent, format!("agent: tells the model {prompt:?}"));
+            self.add(
+                Use::Agent,
+                format!("agent: uses the system prompt {prompt:?}"),
+            );
         }
-        // Each request is paid for with the user's key, by its length.
+        // The user pays for each request, by its length.
         let (most, default) = (agent.max_iterations, AgentConfig::default());
         if most > default.max_iterations {
             self.add(
@@ -237,13 +246,13 @@ impl Demands {
         if retries > default.max_retries {
             self.add(
                 Use::Agent,
-                format!("agent: may send each request {retries} times again"),
+                format!("agent: may retry each request {retries} times"),
             );
         }
         if let Some(tokens) = agent.max_tokens.filter(|it| *it > FREE_TOKENS) {
             self.add(
                 Use::Agent,
-                format!("agent: lets an answer have {tokens} tokens"),
+                format!("agent: allows {tokens} tokens per answer"),
             );
         }
     }
@@ -252,20 +261,22 @@ impl Demands {
         let serve = &manifest.serve;
         let mut add = |what: String| self.add(Use::Serve, format!("serve: {what}"));
         if let Some(instructions) = &serve.instructions {
-            add(format!("tells models {instructions:?}"));
+            add(format!("gives models the instructions {instructions:?}"));
         }
         for host in &serve.hosts {
-            add(format!("is called {host}"));
+            add(format!("answers to the host name {host}"));
         }
         for origin in &serve.origins {
-            add(format!("answers pages of {origin}"));
+            add(format!("answers web pages from {origin}"));
         }
         for proxy in &serve.proxies {
-            add(format!("believes the proxy {proxy}"));
+            add(format!("trusts the proxy {proxy}"));
         }
         if let Some(tls) = &serve.tls {
             let (certificate, key) = (absolute(&tls.certificate), absolute(&tls.key));
-            add(format!("is {certificate:?} with the key {key:?}"));
+            add(format!(
+                "uses the certificate {certificate:?} with the key {key:?}"
+            ));
         }
         for token in &serve.auth.tokens {
             let tools = match &token.tools {
@@ -273,7 +284,7 @@ impl Demands {
                 None => "all tools".to_owned(),
             };
             let (name, digest) = (&token.name, token.digest);
-            add(format!("lets {name} call {tools}, by the token {digest}"));
+            add(format!("lets {name} call {tools}, with the token {digest}"));
         }
         if let Some(oauth) = &serve.auth.oauth {
             let tools = match &oauth.scopes {
@@ -281,27 +292,27 @@ impl Demands {
                 None => "all tools".to_owned(),
             };
             let keys = match &oauth.jwks {
-                Some(jwks) => format!(", by the keys at {jwks}"),
+                Some(jwks) => format!(", with the keys at {jwks}"),
                 None => String::new(),
             };
             let (issuer, audience) = (&oauth.issuer_text, &oauth.audience_text);
             add(format!(
-                "lets whom {issuer:?} sends to {audience:?} call {tools}{keys}"
+                "lets clients with a token from {issuer:?} for {audience:?} call {tools}{keys}"
             ));
         }
     }
 }
 
-/// What a manifest may reach unasked: what is below its own folder.
-struct Own {
-    /// Without links. None if everything is there: a home, or what homes are in.
+/// What a manifest may use without permission: what is below its own folder.
+struct OwnFolder {
+    /// The folder without links. `None` if everything lies below it: a home folder, or its parents.
     folder: Option<PathBuf>,
-    /// Whether the user made both the manifest and the folder.
+    /// Whether the user created both the manifest and the folder.
     is_ours: bool,
 }
 
-impl Own {
-    fn of(manifest: &Path) -> Own {
+impl OwnFolder {
+    fn of(manifest: &Path) -> OwnFolder {
         let folder = match manifest.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -310,13 +321,14 @@ impl Own {
         let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
         let is_home = |folder: &PathBuf| home.as_ref().is_some_and(|it| it.starts_with(folder));
         let is_everything = |folder: &PathBuf| folder.parent().is_none() || is_home(folder);
-        Own {
+        OwnFolder {
             folder: folder.canonicalize().ok().filter(|it| !is_everything(it)),
             is_ours,
         }
     }
 
-    /// The same of a granted folder. Of those of clients no link leads elsewhere, as none is followed.
+    /// Whether a granted folder is below it. No link is followed in folders of clients, so none
+    /// leads out of it.
     fn holds_grant(&self, grant: &FileGrant) -> bool {
         let Some(folders) = grant.client_folders() else {
             return self.holds(&grant.host, grant.access);
@@ -330,8 +342,9 @@ impl Own {
             && (grant.access == Access::ReadOnly || is_free_of_vcs())
     }
 
-    /// Whether that is below the folder. What may be written is so only where no version control runs it, now or once
-    /// it is written: there the sandbox keeps plugins from making or changing such a folder.
+    /// Whether a path is below the folder. A writable path must also be one in which version
+    /// control runs nothing, now or later: in all others the sandbox keeps plugins from creating or
+    /// changing such a folder.
     fn holds(&self, path: &Path, access: Access) -> bool {
         let path = real(path);
         let Some(below) = self
@@ -352,7 +365,7 @@ impl Own {
     }
 }
 
-/// Where a granted folder is, through all links. Those of clients are below one that is there.
+/// The real path of a granted folder. Folders of clients lie below one that exists.
 fn real_grant(grant: &FileGrant) -> PathBuf {
     match grant.client_folders() {
         None => real(&grant.host),
@@ -363,7 +376,7 @@ fn real_grant(grant: &FileGrant) -> PathBuf {
     }
 }
 
-/// Whether the user who runs this has made it.
+/// Whether the current user owns it.
 #[cfg(unix)]
 fn is_ours(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -371,18 +384,18 @@ fn is_ours(path: &Path) -> bool {
     path.metadata().is_ok_and(|it| it.uid() == user)
 }
 
-/// The sandbox does not see there which folder a file is in: see docs/adr/0016.
+/// The sandbox cannot tell there which folder a file is in: see docs/adr/0016.
 #[cfg(not(unix))]
 fn is_ours(_: &Path) -> bool {
     false
 }
 
-/// Where a path leads, through all links. Of what is not there yet, where it would be made.
+/// The real path, through all links; for a path that does not exist yet, where it would be created.
 fn real(path: &Path) -> PathBuf {
     real_in(path, 40)
 }
 
-/// `links` that lead to nothing may still be followed.
+/// Up to `links` dangling links are followed.
 fn real_in(path: &Path, links: usize) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;

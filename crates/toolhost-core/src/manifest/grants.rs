@@ -5,19 +5,20 @@ use std::path::Path;
 
 use bytesize::ByteSize;
 
-use super::bounds::read_size;
+use super::limits::read_size;
 use super::reader::{
-    Source, Table, Value, expect_parsed, expect_string, expect_table, mismatch, path_in,
+    ManifestSource, ManifestTable, Value, expect_parsed, expect_string, expect_table, mismatch,
+    path_in,
 };
-use crate::permissions::http::is_never_granted;
+use crate::permissions::http_rule::is_never_granted;
 use crate::permissions::{
     Access, Ambient, FileGrant, HttpHeader, HttpRule, Permissions, SecretSource,
 };
 
 pub(super) fn read_permissions(
-    mut table: Table,
+    mut table: ManifestTable,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Permissions {
     let mut permissions = Permissions::default();
     for value in table.array("files", source).unwrap_or_default() {
@@ -58,8 +59,11 @@ pub(super) fn read_permissions(
     permissions
 }
 
-/// Variables and their values.
-pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<String, String> {
+/// Reads variables and their values.
+pub(super) fn read_env(
+    table: &mut ManifestTable,
+    source: &mut ManifestSource,
+) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     let Some(table) = table.table("env", source) else {
         return env;
@@ -67,7 +71,7 @@ pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<Strin
     for (key, value, path) in table.entries() {
         let name = key.get_ref();
         if !is_variable(name) {
-            let message = format!("`{name}` cannot be the name of a variable");
+            let message = format!("`{name}` is not a valid variable name");
             source.problem(key.span(), message);
         }
         if let Some(text) = expect_string(value, &path, source) {
@@ -77,16 +81,16 @@ pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<Strin
     env
 }
 
-/// Whether it can be the name of a variable.
+/// Whether it is a valid name of an environment variable.
 pub(super) fn is_variable(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
-/// Secrets by name.
+/// Reads secrets by name.
 pub(super) fn read_secrets(
-    table: &mut Table,
+    table: &mut ManifestTable,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> BTreeMap<String, SecretSource> {
     let mut secrets = BTreeMap::new();
     let Some(table) = table.table("secrets", source) else {
@@ -102,7 +106,11 @@ pub(super) fn read_secrets(
     secrets
 }
 
-fn read_ambient(table: &mut Table, key: &'static str, source: &mut Source) -> Ambient {
+fn read_ambient(
+    table: &mut ManifestTable,
+    key: &'static str,
+    source: &mut ManifestSource,
+) -> Ambient {
     let parse = |text: &str| match text {
         "real" => Some(Ambient::Real),
         "none" => Some(Ambient::None),
@@ -112,8 +120,8 @@ fn read_ambient(table: &mut Table, key: &'static str, source: &mut Source) -> Am
     found.unwrap_or_default()
 }
 
-/// A URL, or a table of a URL and the methods that are allowed.
-fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<HttpRule> {
+/// Reads a URL, or a table of a URL and the allowed methods.
+fn read_http_rule(value: &Value, path: String, source: &mut ManifestSource) -> Option<HttpRule> {
     if value.get_ref().as_str().is_some() {
         return expect_parsed(value, &path, source);
     }
@@ -144,27 +152,27 @@ fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<Ht
         let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
         if !is_method || is_never_granted(method) {
             let message = format!(
-                "`{path}`: `{method}` is not a method to grant, such as \"GET\" or \"POST\""
+                "`{path}`: `{method}` cannot be granted; use a method such as \"GET\" or \"POST\""
             );
             source.problem(value.span(), message);
         }
         methods.push(method.to_owned());
     }
     if table.has("methods") && methods.is_empty() {
-        let message = format!("`{path}` is empty: without `methods` all are allowed");
+        let message = format!("`{path}` is empty: to allow all methods, remove it");
         source.problem(value.span(), message);
     }
     table.finish(source);
     Some(rule?.with_methods(methods))
 }
 
-/// Read after the secrets that it may name. It says for which host it is, unless that is known.
+/// Reads a header, after the secrets that it may use. It names its host, unless that is known.
 pub(super) fn read_http_header(
-    mut table: Table,
+    mut table: ManifestTable,
     value: &Value,
     host: Option<&str>,
     secrets: &BTreeMap<String, SecretSource>,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<HttpHeader> {
     let needed = match host {
         Some(_) => &["name", "value"][..],
@@ -188,8 +196,8 @@ pub(super) fn read_http_header(
     };
     for secret in header.secrets() {
         if !secrets.contains_key(secret) {
-            let message = format!("`http-headers`: there is no secret `{secret}`");
-            let help = "name it under `secrets` beside them".to_owned();
+            let message = format!("`http-headers`: unknown secret `{secret}`");
+            let help = "declare it in `secrets` next to `http-headers`".to_owned();
             source.problem_with_help(value.span(), message, help);
         }
     }
@@ -197,10 +205,10 @@ pub(super) fn read_http_header(
 }
 
 fn read_file_grant(
-    mut table: Table,
+    mut table: ManifestTable,
     span: std::ops::Range<usize>,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<FileGrant> {
     let host = table
         .string("host", source)
@@ -234,8 +242,8 @@ fn read_file_grant(
             && let Some(value) = table.get(key)
         {
             let path = table.path(key);
-            let message = format!("`{path}` is for a folder that may be written");
-            let help = "say `access = \"read-write\"`, or leave it out".to_owned();
+            let message = format!("`{path}` is only for a writable folder");
+            let help = "set `access = \"read-write\"`, or remove it".to_owned();
             source.problem_with_help(value.span(), message, help);
         }
     }
@@ -271,10 +279,10 @@ fn read_file_grant(
 }
 
 pub(super) fn read_secret(
-    mut table: Table,
+    mut table: ManifestTable,
     span: std::ops::Range<usize>,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<SecretSource> {
     if table.has("env") == table.has("file") {
         source.problem(span, "a secret needs either `env` or `file`");

@@ -8,10 +8,10 @@ use bytesize::ByteSize;
 use url::Url;
 
 use super::agent::is_in_the_clear;
-use super::bounds::{read_duration, read_size};
-use super::callers::{AllowedCallers, read_allowed_callers};
+use super::allowed_callers::{AllowedCallers, read_allowed_callers};
 use super::grants::{is_variable, read_env, read_http_header, read_secret, read_secrets};
-use super::reader::{Source, Table, expect_string, expect_table, path_in};
+use super::limits::{read_duration, read_size};
+use super::reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in};
 use super::{HostConfig, MAX_CONCURRENCY, Order, is_name, read_naming, read_order};
 use crate::error::Location;
 use crate::input::{QuestionKind, QuestionKinds};
@@ -26,35 +26,35 @@ use toolhost_wire::setters;
 pub struct McpConfig {
     /// Its name in the manifest.
     pub name: String,
-    /// Where the manifest lists it.
+    /// Its location in the manifest.
     pub at: Option<Location>,
     /// How it is reached.
     pub transport: McpTransport,
-    /// Secrets: variables of a command, or what headers use. Their values are masked.
+    /// Secrets for the environment of a command, or for headers. Their values are masked.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// Bounds on each of its calls: `timeout`, `max_input`, `max_output` and `max_log`.
+    /// The limits of each of its calls: `timeout`, `max_input`, `max_output` and `max_log`.
     pub limits: Limits,
-    /// Calls of this server that run at once, within the host's own cap.
+    /// Calls of this server that run at once, within the host's own limit.
     pub max_concurrency: Option<usize>,
-    /// Whether its calls run in order.
+    /// Which of its calls run in order.
     pub order: Order,
-    /// Goes before the name of each of its tools.
+    /// A prefix for the names of its tools.
     pub prefix: String,
     /// The tools to offer, by the server's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
-    /// Who may call them, for the APIs that ask.
+    /// Who may call its tools, for APIs that distinguish callers.
     pub allowed_callers: AllowedCallers,
-    /// How long it may take until its tools are known.
+    /// How long it may take to start and list its tools.
     pub start_timeout: Duration,
-    /// How long it may say nothing of a call that runs.
+    /// How long it may stay silent while a call runs.
     pub idle_timeout: Option<Duration>,
-    /// The version of the protocol that it speaks; it is found out when `None`.
+    /// The protocol version; negotiated when `None`.
     pub protocol: Option<McpProtocol>,
-    /// What it may ask whoever makes a call, in the middle of it.
+    /// The kinds of questions it may ask the client during a call.
     pub may_ask: QuestionKinds,
-    /// Digests of its tools, by the server's own names; a tool that is another is refused.
+    /// Digests of its tools, by the server's own names; a tool with another digest is refused.
     pub pins: Option<BTreeMap<String, String>>,
-    /// Whether the host is loaded without it if it does not start; it is tried again.
+    /// Whether the host loads without it if it does not start; it is retried later.
     pub optional: bool,
 }
 
@@ -75,7 +75,7 @@ setters!(McpConfig {
     with_pins: pins: Option<BTreeMap<String, String>>,
 });
 
-/// A version of the protocol.
+/// A protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum McpProtocol {
@@ -101,7 +101,8 @@ impl McpProtocol {
         McpProtocol::V2026_07_28,
     ];
 
-    /// What is tried first: nearly all servers know `initialize`, and agree on an older version.
+    /// The version that is tried first: nearly all servers know `initialize` and negotiate an older
+    /// version from there.
     #[doc(hidden)]
     pub const FIRST: McpProtocol = McpProtocol::V2025_11_25;
 
@@ -116,7 +117,7 @@ impl McpProtocol {
         }
     }
 
-    /// The version of that name.
+    /// Parses a protocol version.
     #[doc(hidden)]
     pub fn parse(name: &str) -> Option<McpProtocol> {
         let mut all = McpProtocol::ALL.into_iter();
@@ -128,24 +129,24 @@ impl McpProtocol {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum McpTransport {
-    /// It is a program, spoken to over its stdin and stdout.
+    /// A program, spoken to over its stdin and stdout.
     Command {
-        /// A path, or a name to be looked for in `PATH`.
+        /// A path, or a name to be looked up in `PATH`.
         program: PathBuf,
         /// Its arguments.
         args: Vec<String>,
-        /// Variables of its environment, beside the few that every command gets.
+        /// Environment variables, beside the few that every command gets.
         env: BTreeMap<String, String>,
-        /// The folder that it is started in.
+        /// The working folder.
         cwd: PathBuf,
     },
-    /// It is somewhere else, spoken to by streamable HTTP.
+    /// A server elsewhere, spoken to over streamable HTTP.
     Url {
-        /// Where.
+        /// Its URL.
         url: Url,
         /// Headers of every request.
         headers: Vec<HttpHeader>,
-        /// Goes into the `Authorization` header, as a bearer token.
+        /// Sent in the `Authorization` header as a bearer token.
         token: Option<SecretSource>,
     },
 }
@@ -173,7 +174,7 @@ impl McpConfig {
         }
     }
 
-    /// Where its secrets come from.
+    /// The sources of its secrets.
     pub(crate) fn secret_sources(&self) -> impl Iterator<Item = &SecretSource> {
         let token = match &self.transport {
             McpTransport::Url { token, .. } => token.as_ref(),
@@ -182,8 +183,8 @@ impl McpConfig {
         self.secrets.values().chain(token)
     }
 
-    /// What is run of its command: the program, wherever in `PATH` it is or could be put; what its arguments
-    /// name; and where it runs.
+    /// The files that its command runs: the program, wherever in `PATH` it is or could be put; what
+    /// its arguments name; and its working folder.
     #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let McpTransport::Command {
@@ -212,7 +213,7 @@ impl McpConfig {
         files
     }
 
-    /// How it is reached, in one line: its program or its URL.
+    /// Its program or URL, in one line.
     pub fn address(&self) -> String {
         match &self.transport {
             McpTransport::Command { program, args, .. } => {
@@ -225,23 +226,22 @@ impl McpConfig {
     }
 }
 
-/// Where the texts of pinned tools are kept: `toolhost.lock` beside `toolhost.toml`.
+/// The lock file with the texts of pinned tools: `toolhost.lock` beside `toolhost.toml`.
 pub fn lock_file(manifest: &Path) -> PathBuf {
     manifest.with_extension("lock")
 }
 
 pub(super) fn read_servers(
-    table: Table,
+    table: ManifestTable,
     host: &HostConfig,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Vec<McpConfig> {
     let mut servers = Vec::new();
     for (key, value, path) in table.entries() {
         let name = key.get_ref().to_string();
         if !is_name(&name) {
-            let message =
-                format!("`{name}` is not a server's name: use A-Z, a-z, 0-9, `_` and `-`");
+            let message = format!("`{name}` is not a server name: use A-Z, a-z, 0-9, `_` and `-`");
             source.problem(key.span(), message);
         }
         let Some(table) = expect_table(value, path, source) else {
@@ -257,12 +257,12 @@ pub(super) fn read_servers(
 }
 
 fn read_server(
-    mut table: Table,
+    mut table: ManifestTable,
     name: &str,
     at: Location,
     host: &HostConfig,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<McpConfig> {
     if table.has("command") == table.has("url") {
         let message = format!("`mcp.{name}` needs either `command` or `url`");
@@ -279,17 +279,18 @@ fn read_server(
     for key in only_for(other).iter().filter(|key| table.has(key)) {
         source.problem_at(
             Some(at),
-            format!("`mcp.{name}.{key}` is not for a server with `{other}`"),
+            format!("`mcp.{name}.{key}` cannot be combined with `{other}`"),
         );
     }
     if let Some(McpTransport::Command { env, .. }) = &command {
         for secret in secrets.keys() {
             if env.contains_key(secret) {
-                let message = format!("`mcp.{name}` has `{secret}` in `env` and in `secrets`");
+                let message = format!("`mcp.{name}` has `{secret}` in both `env` and `secrets`");
                 source.problem_at(Some(at), message);
             }
             if !is_variable(secret) {
-                let message = format!("`mcp.{name}`: the secret `{secret}` cannot be a variable");
+                let message =
+                    format!("`mcp.{name}`: the secret `{secret}` is not a valid variable name");
                 source.problem_at(Some(at), message);
             }
         }
@@ -311,7 +312,7 @@ fn read_server(
     let start_timeout = read_duration(&mut table, "start-timeout", source);
     let idle_timeout = read_duration(&mut table, "idle-timeout", source);
     let versions = McpProtocol::ALL.map(|version| format!("\"{}\"", version.as_str()));
-    let version = format!("a version of the protocol: {}", versions.join(", "));
+    let version = format!("a protocol version: {}", versions.join(", "));
     let protocol = table.parsed("protocol", &version, McpProtocol::parse, source);
     let may_ask = read_may_ask(&mut table, source);
     let pins = read_pins(&mut table, source);
@@ -335,21 +336,21 @@ fn read_server(
     Some(server)
 }
 
-/// What servers may ask that the manifest says nothing of. Roots are not among it: servers take them for the
-/// folders that they may touch, for all their clients.
+/// The default of `may-ask`. Roots are not in it: servers take them for the folders they may touch,
+/// for all their clients.
 const BY_DEFAULT: [&str; 2] = ["elicitation", "sampling"];
 
 fn kinds(name: &str) -> Vec<QuestionKind> {
     match name {
-        "elicitation" => vec![QuestionKind::Form, QuestionKind::Page],
-        "sampling" => vec![QuestionKind::Prompt],
+        "elicitation" => vec![QuestionKind::Form, QuestionKind::Url],
+        "sampling" => vec![QuestionKind::Sampling],
         "roots" => vec![QuestionKind::Roots],
         _ => Vec::new(),
     }
 }
 
 impl McpConfig {
-    /// What it may ask, as `may-ask` has it.
+    /// Its `may-ask`, as written in the manifest.
     pub(super) fn asks(&self) -> Vec<&'static str> {
         let may = |name: &&str| kinds(name).iter().any(|kind| self.may_ask.contains(*kind));
         let all = ["elicitation", "sampling", "roots"];
@@ -357,7 +358,7 @@ impl McpConfig {
     }
 }
 
-fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds> {
+fn read_may_ask(table: &mut ManifestTable, source: &mut ManifestSource) -> Option<QuestionKinds> {
     let path = table.path("may-ask");
     let mut all = QuestionKinds::default();
     for value in table.array("may-ask", source)? {
@@ -367,7 +368,7 @@ fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds>
         let kinds = kinds(name);
         if kinds.is_empty() {
             let message = format!(
-                "`{path}`: {name:?} is nothing that a server asks: there are \"elicitation\", \"sampling\" and \"roots\""
+                "`{path}`: a server cannot ask for {name:?}: use \"elicitation\", \"sampling\" or \"roots\""
             );
             source.problem(value.span(), message);
         }
@@ -376,8 +377,11 @@ fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds>
     Some(all)
 }
 
-/// `[mcp.NAME.pins]`, which `toolhost check --pin` writes.
-fn read_pins(table: &mut Table, source: &mut Source) -> Option<BTreeMap<String, String>> {
+/// Reads `[mcp.NAME.pins]`, which `toolhost check --pin` writes.
+fn read_pins(
+    table: &mut ManifestTable,
+    source: &mut ManifestSource,
+) -> Option<BTreeMap<String, String>> {
     let mut pins = BTreeMap::new();
     for (key, value, path) in table.table("pins", source)?.entries() {
         let Some(pin) = expect_string(value, &path, source) else {
@@ -396,7 +400,11 @@ fn read_pins(table: &mut Table, source: &mut Source) -> Option<BTreeMap<String, 
     Some(pins)
 }
 
-fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option<McpTransport> {
+fn read_command(
+    table: &mut ManifestTable,
+    folder: &Path,
+    source: &mut ManifestSource,
+) -> Option<McpTransport> {
     let program = table.parsed(
         "command",
         "a program: a path, or a name to look for in PATH",
@@ -409,7 +417,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         args.extend(expect_string(value, &path, source).map(str::to_owned));
     }
     let env = read_env(table, source);
-    // A folder of no name is the one that we are in.
+    // An empty folder name means the current folder.
     let here = match folder.as_os_str().is_empty() {
         true => Path::new("."),
         false => folder,
@@ -421,11 +429,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
     if let Some(value) = table.get("cwd")
         && !cwd.is_dir()
     {
-        let message = format!(
-            "`{}`: there is no folder {}",
-            table.path("cwd"),
-            cwd.display()
-        );
+        let message = format!("`{}`: no such folder: {}", table.path("cwd"), cwd.display());
         source.problem(value.span(), message);
     }
     let program = program?;
@@ -434,7 +438,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         && let Some(value) = table.get("command")
     {
         let message = format!(
-            "`{}` is a program alone, and there is none called {program:?}",
+            "`{}` must be a program only, and no program is called {program:?}",
             table.path("command")
         );
         let rest: Vec<String> = rest
@@ -442,12 +446,12 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
             .map(|it| format!("{it:?}"))
             .collect();
         let help = format!(
-            "arguments go into `args`: command = {name:?}, args = [{}]",
+            "put arguments in `args`: command = {name:?}, args = [{}]",
             rest.join(", ")
         );
         source.problem_with_help(value.span(), message, help);
     }
-    // A path is relative to the manifest, as all are; a name is looked for.
+    // A path is relative to the manifest; a bare name is looked up in `PATH`.
     let program = match Path::new(&program).components().count() {
         1 if !program.contains(['/', '\\']) => PathBuf::from(program),
         _ => path_in(here, &program),
@@ -461,10 +465,10 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
 }
 
 fn read_url(
-    table: &mut Table,
+    table: &mut ManifestTable,
     secrets: &BTreeMap<String, SecretSource>,
     folder: &Path,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<McpTransport> {
     let url = table.get("url").and_then(|value| {
         let text = table.string("url", source)?;
@@ -475,7 +479,7 @@ fn read_url(
             matches!(url.scheme(), "http" | "https") && is_plain
         });
         if url.is_none() {
-            // Not the text: a password may be in it.
+            // Do not show the text: it may contain a password.
             let message = format!(
                 "`{}` must be an http or https URL without user or fragment, such as \"https://example.com/mcp\"",
                 table.path("url")
@@ -490,7 +494,7 @@ fn read_url(
         let Some(header) = expect_table(value, table.path("http-headers"), source) else {
             continue;
         };
-        // Without a URL there is no host, and that is said already.
+        // A URL without a host has been reported already.
         let host = host.as_deref().unwrap_or("localhost");
         headers.extend(read_http_header(header, value, Some(host), secrets, source));
     }
@@ -502,7 +506,7 @@ fn read_url(
     let has_secret = token.is_some() || headers.iter().any(|it| it.secrets().next().is_some());
     if has_secret && is_in_the_clear(&url) {
         let message = format!(
-            "`{}`: a secret would go there in the clear: use https",
+            "`{}`: a secret would be sent there unencrypted: use https",
             table.path("url")
         );
         source.problem(span, message);

@@ -1,4 +1,4 @@
-//! Reads TOML tables key by key, so that every mistake is reported, each with its place.
+//! Reads TOML tables key by key, so that every mistake is reported with its location.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -12,19 +12,19 @@ use crate::error::{Diagnostic, Location, similar};
 
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
-/// The file being read and what was found wrong with it.
-pub(super) struct Source<'s> {
+/// The file being read, and the problems found so far.
+pub(super) struct ManifestSource<'s> {
     pub(super) file: &'s Path,
     pub(super) text: &'s str,
     pub(super) problems: Vec<Diagnostic>,
-    /// Where each line but the first starts.
+    /// The start of each line but the first.
     lines: Vec<usize>,
 }
 
-impl<'s> Source<'s> {
+impl<'s> ManifestSource<'s> {
     pub(super) fn new(file: &'s Path, text: &'s str) -> Self {
         let lines = text.match_indices('\n').map(|(at, _)| at + 1);
-        Source {
+        ManifestSource {
             file,
             text,
             problems: Vec::new(),
@@ -48,7 +48,7 @@ impl<'s> Source<'s> {
             .push(Diagnostic::new(self.file, Some(at), message));
     }
 
-    /// At a place that was taken down.
+    /// Reports a problem at a location saved earlier.
     pub(super) fn problem_at(&mut self, at: Option<Location>, message: impl Into<String>) {
         self.problems.push(Diagnostic::new(self.file, at, message));
     }
@@ -60,17 +60,17 @@ impl<'s> Source<'s> {
     }
 }
 
-/// One table: each key is asked for once, and what nobody asked for is unknown.
-pub(super) struct Table<'t, 'i> {
+/// A table. Each key is read once; keys that were never read are reported as unknown.
+pub(super) struct ManifestTable<'t, 'i> {
     entries: &'t DeTable<'i>,
-    /// As its header has it, for messages: `plugin.fetch.permissions`.
+    /// Its name in messages, as in its header: `plugin.fetch.permissions`.
     name: String,
     known: Vec<&'static str>,
 }
 
-impl<'t, 'i> Table<'t, 'i> {
+impl<'t, 'i> ManifestTable<'t, 'i> {
     pub(super) fn new(entries: &'t DeTable<'i>, name: impl Into<String>) -> Self {
-        Table {
+        ManifestTable {
             entries,
             name: name.into(),
             known: Vec::new(),
@@ -88,7 +88,7 @@ impl<'t, 'i> Table<'t, 'i> {
         self.entries.contains_key(key)
     }
 
-    /// A key of it, as messages name it.
+    /// The full name of one of its keys, for messages.
     pub(super) fn path(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
@@ -97,12 +97,16 @@ impl<'t, 'i> Table<'t, 'i> {
         }
     }
 
-    pub(super) fn string(&mut self, key: &'static str, source: &mut Source) -> Option<&'t str> {
+    pub(super) fn string(
+        &mut self,
+        key: &'static str,
+        source: &mut ManifestSource,
+    ) -> Option<&'t str> {
         let value = self.get(key)?;
         expect_string(value, &self.path(key), source)
     }
 
-    pub(super) fn bool(&mut self, key: &'static str, source: &mut Source) -> Option<bool> {
+    pub(super) fn bool(&mut self, key: &'static str, source: &mut ManifestSource) -> Option<bool> {
         let value = self.get(key)?;
         let found = value.get_ref().as_bool();
         if found.is_none() {
@@ -114,8 +118,8 @@ impl<'t, 'i> Table<'t, 'i> {
     pub(super) fn table(
         &mut self,
         key: &'static str,
-        source: &mut Source,
-    ) -> Option<Table<'t, 'i>> {
+        source: &mut ManifestSource,
+    ) -> Option<ManifestTable<'t, 'i>> {
         let path = self.path(key);
         expect_table(self.get(key)?, path, source)
     }
@@ -123,7 +127,7 @@ impl<'t, 'i> Table<'t, 'i> {
     pub(super) fn array(
         &mut self,
         key: &'static str,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<&'t [Value<'i>]> {
         let value = self.get(key)?;
         let found = value.get_ref().as_array();
@@ -133,12 +137,12 @@ impl<'t, 'i> Table<'t, 'i> {
         found.map(|array| &**array)
     }
 
-    /// A whole number of at least one.
+    /// Reads a whole number of at least one.
     pub(super) fn count(
         &mut self,
         key: &'static str,
         most: usize,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<usize> {
         self.count_from(key, 1, most, source)
     }
@@ -148,7 +152,7 @@ impl<'t, 'i> Table<'t, 'i> {
         key: &'static str,
         least: usize,
         most: usize,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<usize> {
         let value = self.get(key)?;
         let found = value
@@ -158,22 +162,22 @@ impl<'t, 'i> Table<'t, 'i> {
         let found = found.filter(|count| (least..=most).contains(count));
         if found.is_none() {
             let expected = match (least, most) {
-                (0, usize::MAX) => "a whole number".to_owned(),
-                (1, usize::MAX) => "a whole number above zero".to_owned(),
-                (least, usize::MAX) => format!("a whole number from {least}"),
-                (least, most) => format!("a whole number from {least} to {most}"),
+                (0, usize::MAX) => "an integer".to_owned(),
+                (1, usize::MAX) => "an integer greater than zero".to_owned(),
+                (least, usize::MAX) => format!("an integer of at least {least}"),
+                (least, most) => format!("an integer from {least} to {most}"),
             };
             mismatch(value, &self.path(key), &expected, source);
         }
         found
     }
 
-    /// A number, whole or not.
+    /// Reads a number, whole or not.
     pub(super) fn number(
         &mut self,
         key: &'static str,
         range: std::ops::RangeInclusive<f64>,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<f64> {
         let value = self.get(key)?;
         let found = to_json(value.get_ref()).as_f64();
@@ -185,13 +189,13 @@ impl<'t, 'i> Table<'t, 'i> {
         found
     }
 
-    /// A string in a form of its own, such as `"30s"`.
+    /// Reads a string with a syntax of its own, such as `"30s"`.
     pub(super) fn parsed<T>(
         &mut self,
         key: &'static str,
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
-        source: &mut Source,
+        source: &mut ManifestSource,
     ) -> Option<T> {
         let value = self.get(key)?;
         let found = value.get_ref().as_str().and_then(parse);
@@ -201,7 +205,7 @@ impl<'t, 'i> Table<'t, 'i> {
         found
     }
 
-    /// Every entry, whatever its key.
+    /// Reads all entries, whatever their keys.
     pub(super) fn entries(
         &self,
     ) -> impl Iterator<
@@ -216,8 +220,8 @@ impl<'t, 'i> Table<'t, 'i> {
             .map(|(key, value)| (key, value, self.path(key.get_ref())))
     }
 
-    /// Reports the keys that nobody asked for.
-    pub(super) fn finish(self, source: &mut Source) {
+    /// Reports the keys that were not read.
+    pub(super) fn finish(self, source: &mut ManifestSource) {
         for key in self.entries.keys() {
             let name: &str = key.get_ref();
             if self.known.contains(&name) {
@@ -232,8 +236,8 @@ impl<'t, 'i> Table<'t, 'i> {
                 self.name.is_empty() && ["mcpServers", "mcp_servers", "servers"].contains(&name);
             let help = match near.first() {
                 _ if is_of_clients => {
-                    "an MCP server is `[mcp.NAME]` here, with `command` and `args`, or with `url`; \
-                     `toolhost import FILE` makes that of a client's JSON"
+                    "MCP servers are `[mcp.NAME]` here, with `command` and `args`, or with `url`; `toolhost \
+                     import FILE` converts a client's JSON"
                         .to_owned()
                 }
                 Some(near) => format!("did you mean `{near}`?"),
@@ -244,7 +248,8 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 }
 
-/// A path of the manifest: relative to its folder, and below the user's home folder where it begins with `~/`.
+/// Resolves a path of the manifest: relative to its folder, or to the user's home folder if it
+/// begins with `~/`.
 pub(super) fn path_in(folder: &Path, text: &str) -> PathBuf {
     let below_home = match text {
         "~" => Some(""),
@@ -259,7 +264,7 @@ pub(super) fn path_in(folder: &Path, text: &str) -> PathBuf {
 pub(super) fn expect_string<'t>(
     value: &'t Value,
     path: &str,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<&'t str> {
     let found = value.get_ref().as_str();
     if found.is_none() {
@@ -271,10 +276,10 @@ pub(super) fn expect_string<'t>(
 pub(super) fn expect_table<'t, 'i>(
     value: &'t Value<'i>,
     path: String,
-    source: &mut Source,
-) -> Option<Table<'t, 'i>> {
+    source: &mut ManifestSource,
+) -> Option<ManifestTable<'t, 'i>> {
     match value.get_ref().as_table() {
-        Some(entries) => Some(Table::new(entries, path)),
+        Some(entries) => Some(ManifestTable::new(entries, path)),
         None => {
             mismatch(value, &path, "a table", source);
             None
@@ -282,11 +287,11 @@ pub(super) fn expect_table<'t, 'i>(
     }
 }
 
-/// A string that parses, or a problem that says why it does not.
+/// Parses a string, or reports why it does not parse.
 pub(super) fn expect_parsed<T: FromStr<Err: Display>>(
     value: &Value,
     path: &str,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<T> {
     match expect_string(value, path, source)?.parse() {
         Ok(parsed) => Some(parsed),
@@ -297,9 +302,9 @@ pub(super) fn expect_parsed<T: FromStr<Err: Display>>(
     }
 }
 
-pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut Source) {
+pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut ManifestSource) {
     let found = match value.get_ref() {
-        // Somebody may have put the secret itself there.
+        // Someone may have put the secret itself there.
         DeValue::String(_)
             if [
                 ".secrets",
@@ -319,7 +324,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
         DeValue::Array(_) => "an array".to_owned(),
         other => format!("a {}", other.type_str()),
     };
-    let message = format!("`{path}` must be {expected}, and is {found}");
+    let message = format!("`{path}` must be {expected}, but is {found}");
     match example(path) {
         Some(example) => {
             source.problem_with_help(value.span(), message, format!("for example: {example}"));
@@ -328,7 +333,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
     }
 }
 
-/// A value as it is written that people get wrong, by its key.
+/// An example value for keys that people often get wrong.
 fn example(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.split('.').collect();
     Some(match parts[..] {
@@ -350,14 +355,14 @@ fn example(path: &str) -> Option<&'static str> {
         }
         [.., "env"] => "env = { TZ = \"UTC\" }",
         ["mcp", _, "args"] => "args = [\"-y\", \"@modelcontextprotocol/server-filesystem\", \".\"]",
-        ["plugin", _] => "[plugin.time], and below it path = \"plugins/time.wasm\"",
-        ["mcp", _] => "[mcp.files], and below it command = \"npx\" and args = [\"-y\", …]",
+        ["plugin", _] => "[plugin.time] followed by path = \"plugins/time.wasm\"",
+        ["mcp", _] => "[mcp.files] followed by command = \"npx\" and args = [\"-y\", …]",
         ["serve", "tls"] => "tls = { certificate = \"cert.pem\", key = \"key.pem\" }",
         _ => return None,
     })
 }
 
-/// The JSON that a TOML value stands for; dates and times become strings.
+/// The JSON for a TOML value; dates and times become strings.
 pub(super) fn to_json(value: &DeValue) -> serde_json::Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),

@@ -1,7 +1,7 @@
-//! `[serve]`: who may reach the server, what each client may use, and how long it waits for them.
+//! `[serve]`: which clients may reach the server, what each may use, and timeouts.
 
 mod auth;
-mod names;
+mod authority;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -11,72 +11,74 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::bounds::{read_duration, read_size};
-use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
+use super::limits::{read_duration, read_size};
+use super::reader::{
+    ManifestSource, ManifestTable, expect_parsed, expect_string, expect_table, path_in,
+};
 use crate::error::InvalidValue;
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
-pub use names::{Authority, Origin};
+pub use authority::{Authority, Origin};
 use toolhost_wire::setters;
 
-/// Claude Code shows its model no more bytes of a description, or of a server's instructions.
+/// Claude Code cuts descriptions, and a server's instructions, to this many bytes.
 const MAX_SHOWN: usize = 2048;
 
-/// How the server is reached and by whom.
+/// How the server is reached, and by which clients.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServeConfig {
-    /// What a model should know before it uses the tools.
+    /// Instructions for models, sent with the server's capabilities.
     pub instructions: Option<String>,
-    /// Items on a page of a list.
+    /// Items per page of a list.
     pub page_size: usize,
-    /// What the server may be called in a request's `Host`, beside the names of this machine.
+    /// Names of the server that are allowed in `Host`, beside those of this machine.
     pub hosts: Vec<Authority>,
-    /// Where pages may come from that send requests, beside this machine.
+    /// Origins of pages that may send requests, beside this machine.
     pub origins: Vec<Origin>,
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub proxies: Vec<IpAddr>,
     /// The longest body of a request.
     pub max_body: ByteSize,
-    /// Bodies over 16 KiB of requests that are not answered yet, of all clients together; one client has half.
+    /// Bytes of all unanswered requests with bodies over 16 KiB; one client may have half.
     pub max_in_flight: ByteSize,
-    /// What is held for all clients that they have not taken yet.
+    /// Bytes buffered for all clients that have not read them yet.
     pub max_unsent: ByteSize,
-    /// How long a client may take for a handshake or for the head of a request.
+    /// Timeout for a handshake and for the head of a request.
     pub header_timeout: Duration,
-    /// How long a connection may be open without a request.
+    /// How long a connection may stay open without a request.
     pub idle_timeout: Duration,
-    /// How long the body of a request may take.
+    /// Timeout for the body of a request.
     pub body_timeout: Duration,
-    /// Connections that are open at once.
+    /// Connections open at once.
     pub max_connections: usize,
-    /// Sessions that are open at once.
+    /// Sessions open at once.
     pub max_sessions: usize,
-    /// Of them, those of one client; see [`ServeConfig::sessions_of_one`] for `None`.
+    /// Sessions of one client; see [`ServeConfig::sessions_of_one`] for `None`.
     pub max_sessions_per_client: Option<usize>,
-    /// How long a client may take to answer what a tool asks.
+    /// How long a client may take to answer a tool's question.
     pub ask_timeout: Duration,
-    /// How long a session may be open without a request.
+    /// How long a session may stay open without a request.
     pub session_timeout: Duration,
-    /// A client that takes tasks waits so long for a call before it becomes one.
+    /// How long a client that supports tasks waits for a call before it becomes a task.
     pub task_after: Duration,
-    /// The tools that only clients that take tasks may call.
+    /// Tools that only clients with task support may call.
     pub task_only: BTreeSet<String>,
-    /// Longer results are compacted, and can be read on in; none when `None`.
+    /// Longer results are compacted and can be read on; never when `None`.
     pub max_result_chars: Option<usize>,
-    /// Requests a second of each client.
+    /// Requests per second of each client.
     pub rate_limit: Option<NonZeroU32>,
-    /// Requests that a client may send at once before `rate_limit` holds it back; as many as in a
-    /// second when `None`.
+    /// Requests that a client may send in a burst before `rate_limit` applies; one second's worth
+    /// when `None`.
     pub rate_burst: Option<NonZeroU32>,
-    /// How long calls may still run once the server is told to end.
+    /// The grace period of running calls at shutdown.
     pub grace: Duration,
     /// The server's certificate; without one it speaks plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// Who may use it.
+    /// Authentication of clients.
     pub auth: AuthConfig,
 }
 
@@ -112,11 +114,11 @@ setters!(ServeConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// The certificate and those between it and its authority, as PEM.
+    /// The certificate chain, as PEM.
     pub certificate: PathBuf,
     /// Its private key, as PEM.
     pub key: PathBuf,
-    /// The way to them.
+    /// Opens them.
     #[doc(hidden)]
     pub paths: SharedPaths,
 }
@@ -163,20 +165,20 @@ impl Default for ServeConfig {
     }
 }
 
-/// A server that others than this machine can reach, without authentication.
+/// A server without authentication that other machines could reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "anyone who can reach {address} could call every tool: configure client tokens (`toolhost token new` makes one for \
-     the manifest's [serve.auth.tokens.NAME]) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
+    "anyone who can reach {address} could call every tool: configure client tokens in [serve.auth.tokens.NAME] \
+     (`toolhost token new` makes one) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
 )]
 #[non_exhaustive]
 pub struct Exposed {
-    /// Where it would listen.
+    /// The address that it would listen on.
     pub address: SocketAddr,
 }
 
 impl ServeConfig {
-    /// Whether the server may listen there.
+    /// Checks that the server may listen on the address.
     ///
     /// ```
     /// # extern crate toolhost_core as toolhost;
@@ -199,27 +201,28 @@ impl ServeConfig {
         Err(Exposed { address })
     }
 
-    /// How many sessions one client may have: half of all where there can be others, unless it is said.
+    /// The sessions that one client may have: by default half of all, if there can be other
+    /// clients.
     #[doc(hidden)]
     pub fn sessions_of_one(&self) -> usize {
-        let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
-            let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
-            match is_alone {
+        let of_one = self
+            .max_sessions_per_client
+            .unwrap_or_else(|| match self.auth.is_of_one() {
                 true => self.max_sessions,
                 false => self.max_sessions.div_ceil(2),
-            }
-        });
+            });
         of_one.min(self.max_sessions)
     }
 
-    /// What clients are likely to cut, and tools that are named and are not there.
+    /// Warnings about descriptions that clients are likely to cut, and about named tools that do
+    /// not exist.
     #[doc(hidden)]
     pub fn tool_warnings<'t>(&self, tools: impl Iterator<Item = &'t Tool>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut cut = |what: String, text: &str| {
             if text.len() > MAX_SHOWN {
                 warnings.push(format!(
-                    "{what} has {} bytes, and Claude Code cuts it after {MAX_SHOWN}",
+                    "{what} has {} bytes, but Claude Code cuts it off after {MAX_SHOWN}",
                     text.len()
                 ));
             }
@@ -236,14 +239,13 @@ impl ServeConfig {
             missing.remove(&tool.name);
         }
         let missing = missing.iter();
-        warnings
-            .extend(missing.map(|tool| {
-                format!("`serve.task-only` names `{tool}`, and there is no such tool")
-            }));
+        warnings.extend(
+            missing.map(|tool| format!("`serve.task-only` names an unknown tool: `{tool}`")),
+        );
         warnings
     }
 
-    /// What is likely not meant so, of a server that listens there.
+    /// Warnings about likely mistakes, for a server that listens on this address.
     #[doc(hidden)]
     pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -252,19 +254,25 @@ impl ServeConfig {
         }
         if self.tls.is_none() {
             warnings.push(format!(
-                "tokens go to {address} in the clear, unless a proxy before it speaks TLS: [serve.tls] names a certificate"
+                "tokens are sent to {address} unencrypted unless a proxy in front of it uses TLS: set a \
+                 certificate in [serve.tls]"
             ));
         }
         if self.hosts.is_empty() {
             warnings.push(format!(
-                "requests from elsewhere to {address} are refused, as the manifest's `serve.hosts` does not say what the server is called"
+                "requests to {address} from other machines are refused: add the server's host name to \
+                 `serve.hosts` in the manifest"
             ));
         }
         warnings
     }
 }
 
-pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -> ServeConfig {
+pub(super) fn read_serve(
+    mut table: ManifestTable,
+    folder: &Path,
+    source: &mut ManifestSource,
+) -> ServeConfig {
     let mut serve = ServeConfig {
         hosts: read_list(&mut table, "hosts", source),
         origins: read_list(&mut table, "origins", source),
@@ -309,7 +317,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
         *count = table.count(key, 1_000_000, source).unwrap_or(*count);
     }
     serve.max_sessions_per_client = table.count("max-sessions-per-client", 1_000_000, source);
-    let expected = "a duration up to a year, such as \"20s\"; \"0s\" for at once";
+    let expected = "a duration up to a year, such as \"20s\"; \"0s\" means at once";
     let parse = |text: &str| {
         let duration = humantime::parse_duration(text).ok();
         duration.filter(|duration| *duration <= MAX_TIMEOUT)
@@ -360,11 +368,11 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
     serve
 }
 
-/// Strings that parse.
+/// Reads a list of strings that parse.
 fn read_list<T: std::str::FromStr<Err = InvalidValue>>(
-    table: &mut Table,
+    table: &mut ManifestTable,
     key: &'static str,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Vec<T> {
     let path = table.path(key);
     let items = table.array(key, source).unwrap_or_default();
@@ -395,7 +403,7 @@ mod tests {
         let warnings = serve.tool_warnings(tools.iter());
         assert_eq!(
             warnings,
-            ["the description of `long` has 2049 bytes, and Claude Code cuts it after 2048"]
+            ["the description of `long` has 2049 bytes, but Claude Code cuts it off after 2048"]
         );
         serve.instructions = Some("x".repeat(3000));
         serve.task_only = ["short", "none"].map(str::to_owned).into();
@@ -403,8 +411,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "`serve.instructions` has 3000 bytes, and Claude Code cuts it after 2048",
-                "`serve.task-only` names `none`, and there is no such tool",
+                "`serve.instructions` has 3000 bytes, but Claude Code cuts it off after 2048",
+                "`serve.task-only` names an unknown tool: `none`",
             ]
         );
     }

@@ -1,28 +1,28 @@
-//! Secrets in text that is escaped: for URLs, JSON, program text or HTML, any of their characters or all of
-//! them, once or twice over. What the escapes stand for is searched, and what is found is where it was
-//! written.
+//! Secrets in text that is escaped for URLs, JSON, program text or HTML: any or all of their
+//! characters, once or twice over. The unescaped text is searched, and matches are mapped back to
+//! where they were written.
 
 use std::ops::Range;
 
 use super::LEAST_SPELLED;
 
-/// How often in one another escapes are undone: JSON in JSON, a URL in HTML.
+/// How many levels of escapes are undone: JSON in JSON, a URL in HTML.
 const DEPTH: usize = 2;
 
-/// The ways to escape a character.
+/// How a character is escaped.
 #[derive(Clone, Copy, Debug)]
 enum Escape {
     /// `%2F`, in either case.
     Percent,
-    /// The same where a blank is `+`.
+    /// The same, with a space as `+`.
     Form,
-    /// `\u002f`, `\x2f`, `\57`, `\/`: of JSON, and what programming languages have beside.
+    /// `\u002f`, `\x2f`, `\57`, `\/`: those of JSON and of programming languages.
     Backslash,
     /// `&#47;`, `&#x2f;`, `&amp;`.
     Entity,
 }
 
-/// What an escape stands for, in UTF-8.
+/// The character of an escape, in UTF-8.
 struct Meant {
     bytes: [u8; 4],
     len: usize,
@@ -43,7 +43,7 @@ impl Meant {
     }
 }
 
-/// Where secrets are written with escapes; `find` says where they are in plain text.
+/// Where secrets are written with escapes; `find` finds them in plain text.
 pub(super) fn find(text: &[u8], find: &impl Fn(&[u8]) -> Vec<Range<usize>>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     search(text, find, DEPTH, &mut found);
@@ -77,11 +77,11 @@ fn search(
 }
 
 impl Escape {
-    /// The text without these escapes; `None` if it has none.
+    /// The unescaped text; `None` if it has no such escapes.
     fn undone(self, text: &[u8]) -> Option<Vec<u8>> {
         let signs: &[u8] = match self {
             Escape::Percent => b"%",
-            // Without a `+` it is the same as `Percent`.
+            // Without a `+` it would be the same as `Percent`.
             Escape::Form => b"+",
             Escape::Backslash => b"\\",
             Escape::Entity => b"&",
@@ -111,11 +111,11 @@ impl Escape {
         any.then_some(meant)
     }
 
-    /// Where what is at these places of the text without escapes is written.
+    /// Maps ranges of the unescaped text back to the escaped one.
     fn written(self, text: &[u8], places: &[Range<usize>]) -> Vec<Range<usize>> {
         let mut places = places.to_vec();
         places.sort_unstable_by_key(|place| (place.start, place.end));
-        // Those that overlap are one.
+        // Merge those that overlap.
         let mut apart: Vec<Range<usize>> = Vec::new();
         for place in places {
             match apart.last_mut() {
@@ -149,7 +149,7 @@ impl Escape {
         written
     }
 
-    /// The escape that a text begins with: how long it is, and what it stands for.
+    /// The escape that a text begins with: its length and its character.
     fn at(self, text: &[u8]) -> Option<(usize, Meant)> {
         match (self, *text.first()?) {
             (Escape::Percent | Escape::Form, b'%') => {
@@ -176,7 +176,7 @@ fn backslash(text: &[u8]) -> Option<(usize, Meant)> {
             if let Some(c) = char::from_u32(first) {
                 return Some((6, Meant::char(c)));
             }
-            // A pair of surrogates.
+            // A surrogate pair.
             let second = text.get(6..12)?.strip_prefix(b"\\u")?;
             let units = [first as u16, number(second, 16)? as u16];
             let c = char::decode_utf16(units).next()?.ok()?;
@@ -208,7 +208,7 @@ fn backslash(text: &[u8]) -> Option<(usize, Meant)> {
 }
 
 fn entity(text: &[u8]) -> Option<(usize, Meant)> {
-    // The longest has seven digits, and zeros before them.
+    // The longest has seven digits, with zeros before them.
     let end = text.iter().take(16).position(|byte| *byte == b';')?;
     let meant = match &text[1..end] {
         [b'#', b'x' | b'X', digits @ ..] => char::from_u32(number(digits, 16)?)?,
@@ -228,7 +228,7 @@ fn entity(text: &[u8]) -> Option<(usize, Meant)> {
 }
 
 fn number(digits: &[u8], radix: u32) -> Option<u32> {
-    // It would take a sign.
+    // `from_str_radix` would accept a sign.
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric();
     let digits = digits.iter().all(is_digit).then_some(digits)?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()

@@ -1,5 +1,18 @@
-//! The line of a domain: which calls run, and which wait. First come, first served within a client; in
-//! turn between clients.
+//! The line of a domain: which calls run and which wait, first come first served within a client,
+//! in turn between parties, and between the clients of a party.
+//!
+//! | state of a place | next |
+//! | --- | --- |
+//! | held (`is_held`): a hook has not decided yet | waiting, by [`DomainLine::release`] |
+//! | waiting | holder, by [`DomainLine::advance`], which grants whatever may run |
+//! | holder without permits (`running` is `None`) | running, by [`DomainLine::begin`] |
+//! | running | (gone) |
+//!
+//! [`DomainLine::leave`] takes a place out in any state. A held call blocks the later calls of its client
+//! (readers pass a held reader) and of no other client. `advance` never passes by a waiting party
+//! whose turn it is, so that readers cannot starve a writer; a party whose next calls are all held
+//! keeps its turn. A holder without permits already excludes others, since its permits may come at
+//! any time, but calls behind it do not count that time against it.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -10,9 +23,9 @@ use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 
-use super::{Access, Ahead, Client};
+use super::{Ahead, DomainAccess, OrderClient, Party};
 
-/// Where a request waits for its grant.
+/// Where a place waits for its grant.
 #[derive(Default)]
 pub(super) struct Waiter {
     granted: AtomicBool,
@@ -42,52 +55,55 @@ impl Waiter {
 }
 
 #[derive(Default)]
-pub(super) struct Line {
-    /// Calls that may run: any number that read, or one that changes. After two lines were merged there
-    /// may be others beside it, until they have left.
-    holders: Vec<Holder>,
-    /// Holders that change.
+pub(super) struct DomainLine {
+    /// Calls that may run: any number of readers, or one writer. After two lines were merged there
+    /// may be more, until they have left.
+    holders: Vec<LineHolder>,
+    /// The number of holders that change something.
     changing: usize,
-    waiting: HashMap<Client, VecDeque<Waiting>>,
-    /// The clients of `waiting`, the next to be served first. A queue may be empty: its calls were
-    /// cancelled.
-    turns: VecDeque<Client>,
+    waiting: HashMap<OrderClient, VecDeque<LineWaiter>>,
+    /// The clients of `waiting` by party, the next in turn first. The queue of a client may be
+    /// empty, if its calls were cancelled.
+    clients: HashMap<Party, VecDeque<OrderClient>>,
+    /// The parties of `clients`, the next in turn first.
+    turns: VecDeque<Party>,
 }
 
-struct Entry {
+struct LineEntry {
     ticket: u64,
-    client: Client,
-    access: Access,
+    client: OrderClient,
+    access: DomainAccess,
     label: String,
 }
 
-struct Holder {
-    entry: Entry,
-    /// Since when it runs; `None` while it waits for its permits.
+struct LineHolder {
+    entry: LineEntry,
+    /// When it began to run; `None` while it waits for its permits.
     running: Option<Instant>,
 }
 
-struct Waiting {
-    entry: Entry,
+struct LineWaiter {
+    entry: LineEntry,
     waiter: Arc<Waiter>,
-    /// Whether it may not run yet, whoever is before it. Calls of its client wait for it, others pass it by.
+    /// Whether it may not run yet, whatever is ahead. Calls of its client wait for it, others pass
+    /// it by.
     is_held: bool,
 }
 
-impl Line {
-    /// Adds a call; it has no waiter where it may run at once. One that is held does not run before it is
-    /// [released](Line::release).
+impl DomainLine {
+    /// Adds a call; returns no waiter if it may run at once. A held call does not run before it is
+    /// [released](DomainLine::release).
     pub(super) fn enter(
         &mut self,
-        client: Client,
-        access: Access,
+        client: OrderClient,
+        access: DomainAccess,
         is_held: bool,
         label: impl FnOnce() -> String,
     ) -> (u64, Option<Arc<Waiter>>) {
         // One counter for all lines, so that tickets stay in order when lines are merged.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let ticket = NEXT.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry {
+        let entry = LineEntry {
             ticket,
             client,
             access,
@@ -99,47 +115,51 @@ impl Line {
             return (ticket, None);
         }
         let waiter = Arc::new(Waiter::default());
-        self.queue(client).push_back(Waiting {
+        self.queue(client).push_back(LineWaiter {
             entry,
             waiter: waiter.clone(),
             is_held,
         });
-        // Those before it may all be held.
+        // Those ahead of it may all be held.
         self.advance();
         (ticket, Some(waiter))
     }
 
-    /// A call that was held may run in its turn.
-    pub(super) fn release(&mut self, client: Client, ticket: u64) {
+    /// Releases a held call.
+    pub(super) fn release(&mut self, client: OrderClient, ticket: u64) {
         if let Some((queue, at)) = self.find(client, ticket) {
             queue[at].is_held = false;
             self.advance();
         }
     }
 
-    fn queue(&mut self, client: Client) -> &mut VecDeque<Waiting> {
+    fn queue(&mut self, client: OrderClient) -> &mut VecDeque<LineWaiter> {
         self.waiting.entry(client).or_insert_with(|| {
-            self.turns.push_back(client);
+            let of_party = self.clients.entry(client.party()).or_insert_with(|| {
+                self.turns.push_back(client.party());
+                VecDeque::new()
+            });
+            of_party.push_back(client);
             VecDeque::new()
         })
     }
 
-    fn admits(&self, access: Access) -> bool {
+    fn admits(&self, access: DomainAccess) -> bool {
         match access {
-            Access::Change => self.holders.is_empty(),
-            Access::Read => self.changing == 0,
+            DomainAccess::Change => self.holders.is_empty(),
+            DomainAccess::Read => self.changing == 0,
         }
     }
 
-    fn hold(&mut self, entry: Entry) {
-        self.changing += usize::from(entry.access == Access::Change);
-        self.holders.push(Holder {
+    fn hold(&mut self, entry: LineEntry) {
+        self.changing += usize::from(entry.access == DomainAccess::Change);
+        self.holders.push(LineHolder {
             entry,
             running: None,
         });
     }
 
-    /// A call that may run has its permits.
+    /// Notes that a holder has its permits.
     pub(super) fn begin(&mut self, ticket: u64) {
         let mut holders = self.holders.iter_mut().rev();
         if let Some(holder) = holders.find(|holder| holder.entry.ticket == ticket) {
@@ -147,7 +167,7 @@ impl Line {
         }
     }
 
-    pub(super) fn leave(&mut self, client: Client, ticket: u64) {
+    pub(super) fn leave(&mut self, client: OrderClient, ticket: u64) {
         if let Some((queue, at)) = self.find(client, ticket) {
             queue.remove(at);
         } else if let Some(at) = self
@@ -156,27 +176,31 @@ impl Line {
             .position(|holder| holder.entry.ticket == ticket)
         {
             let left = self.holders.swap_remove(at).entry;
-            self.changing -= usize::from(left.access == Access::Change);
+            self.changing -= usize::from(left.access == DomainAccess::Change);
         }
         self.advance();
     }
 
-    /// Where a call waits.
-    fn find(&mut self, client: Client, ticket: u64) -> Option<(&mut VecDeque<Waiting>, usize)> {
+    /// Finds a waiting call.
+    fn find(
+        &mut self,
+        client: OrderClient,
+        ticket: u64,
+    ) -> Option<(&mut VecDeque<LineWaiter>, usize)> {
         let queue = self.waiting.get_mut(&client)?;
         let at = queue.binary_search_by_key(&ticket, |waiting| waiting.entry.ticket);
         Some((queue, at.ok()?))
     }
 
-    /// The call that one of `client` waits for.
-    pub(super) fn ahead(&self, client: Client) -> Option<Ahead> {
-        // The one that has run for the longest; one that waits for permits holds up nobody by itself.
+    /// The call that the next one of `client` waits for.
+    pub(super) fn ahead(&self, client: OrderClient) -> Option<Ahead> {
+        // The one that has run longest; one that waits for permits is not itself the cause.
         let running = self
             .holders
             .iter()
             .min_by_key(|holder| (holder.running.is_none(), holder.running));
-        let Holder { entry, running } = running?;
-        // What another client calls is none of this one's business.
+        let LineHolder { entry, running } = running?;
+        // What other clients call must not show.
         let is_own = entry.client == client;
         Some(Ahead {
             label: is_own.then(|| entry.label.clone()),
@@ -184,46 +208,85 @@ impl Line {
         })
     }
 
-    /// Grants what may run now: a call of each client in turn. The next in turn is never passed by, unless it is held.
+    /// Grants what may run now, one call of each party in turn. The party whose turn it is is never
+    /// passed by, unless its calls are held.
     fn advance(&mut self) {
-        // Clients whose next call is held keep their turns.
+        // Parties whose next calls are held keep their turns.
         let mut passed = 0;
-        while let Some(client) = self.turns.get(passed).copied() {
-            let Some(queue) = self.waiting.get(&client).filter(|it| !it.is_empty()) else {
+        while let Some(party) = self.turns.get(passed).copied() {
+            let found = self.next_of(party);
+            let Some(clients) = self.clients.get(&party).filter(|it| !it.is_empty()) else {
                 self.turns.remove(passed);
-                self.waiting.remove(&client);
+                self.clients.remove(&party);
                 continue;
             };
-            let Some(next) = next(queue) else {
+            let Some((turn, next)) = found else {
                 passed += 1;
                 continue;
             };
-            let access = queue[next].entry.access;
-            if !self.admits(access) {
+            let client = clients[turn];
+            let access = self.waiting.get(&client).map(|it| it[next].entry.access);
+            if !access.is_some_and(|access| self.admits(access)) {
                 return;
             }
-            let Some(queue) = self.waiting.get_mut(&client) else {
-                return;
-            };
-            let granted = queue.remove(next);
-            let is_empty = queue.is_empty();
+            let granted = self.remove(client, next);
             self.turns.remove(passed);
-            match is_empty {
-                true => drop(self.waiting.remove(&client)),
-                false => self.turns.push_back(client),
+            if self.clients.contains_key(&party) {
+                self.turns.push_back(party);
             }
-            if let Some(Waiting { entry, waiter, .. }) = granted {
+            if let Some(LineWaiter { entry, waiter, .. }) = granted {
                 waiter.grant();
                 self.hold(entry);
             }
         }
     }
 
-    /// Takes all of another line, whose places keep their tickets.
-    pub(super) fn append(&mut self, mut other: Line) {
+    /// The next call of a party that is not held: the position of its client, and its position in the
+    /// client's queue. Drops clients without calls.
+    fn next_of(&mut self, party: Party) -> Option<(usize, usize)> {
+        let clients = self.clients.get_mut(&party)?;
+        let mut turn = 0;
+        while let Some(client) = clients.get(turn).copied() {
+            let Some(queue) = self.waiting.get(&client).filter(|it| !it.is_empty()) else {
+                self.waiting.remove(&client);
+                clients.remove(turn);
+                continue;
+            };
+            if let Some(next) = next(queue) {
+                return Some((turn, next));
+            }
+            turn += 1;
+        }
+        None
+    }
+
+    /// Takes out a waiting call; then it is another client's turn in its party.
+    fn remove(&mut self, client: OrderClient, at: usize) -> Option<LineWaiter> {
+        let queue = self.waiting.get_mut(&client)?;
+        let removed = queue.remove(at);
+        let is_empty = queue.is_empty();
+        if is_empty {
+            self.waiting.remove(&client);
+        }
+        let party = client.party();
+        let clients = self.clients.get_mut(&party)?;
+        clients.retain(|it| *it != client);
+        if !is_empty {
+            clients.push_back(client);
+        }
+        if clients.is_empty() {
+            self.clients.remove(&party);
+        }
+        removed
+    }
+
+    /// Takes over another line, whose places keep their tickets.
+    pub(super) fn append(&mut self, mut other: DomainLine) {
         self.changing += other.changing;
         self.holders.append(&mut other.holders);
-        for client in other.turns {
+        let parties = other.turns.into_iter();
+        let clients = parties.flat_map(|party| other.clients.remove(&party).unwrap_or_default());
+        for client in clients {
             let waiting = other.waiting.remove(&client).unwrap_or_default();
             let own = self.queue(client);
             own.extend(waiting);
@@ -234,11 +297,11 @@ impl Line {
     }
 }
 
-/// The call of a client that is next to run: calls that read pass by held ones that read as well.
-fn next(queue: &VecDeque<Waiting>) -> Option<usize> {
-    let is_passed = |it: &&Waiting| it.is_held && it.entry.access == Access::Read;
+/// The next call of a client that may run: readers pass held readers.
+fn next(queue: &VecDeque<LineWaiter>) -> Option<usize> {
+    let is_passed = |it: &&LineWaiter| it.is_held && it.entry.access == DomainAccess::Read;
     let at = queue.iter().take_while(is_passed).count();
     let next = queue.get(at)?;
-    let passes = at == 0 || next.entry.access == Access::Read;
+    let passes = at == 0 || next.entry.access == DomainAccess::Read;
     (passes && !next.is_held).then_some(at)
 }

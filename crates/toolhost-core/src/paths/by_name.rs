@@ -1,10 +1,11 @@
-//! Where a folder has no identity but its name: links are looked for in the path, and nothing is protected.
+//! For systems on which a folder has no identity but its name: links are looked for in the path,
+//! and nothing is protected.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::FolderId;
+use super::folder_id::FolderId;
 use super::mounts::Mounts;
 use super::protected::Protected;
 use super::{HostFile, Paths, Want};
@@ -26,8 +27,8 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         match here.symlink_metadata() {
             Ok(metadata) if metadata.is_symlink() && is_writable => {
                 return Err(io::Error::other(format!(
-                    "{} is a link in a folder that plugins may write, which is not followed: \
-                     name what it leads to",
+                    "{} is a symlink in a folder that plugins can write to, so it is not followed: use the path \
+                     of its target",
                     here.display()
                 )));
             }
@@ -46,7 +47,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         Want::Append => Some(options.read(true).append(true).create(true).open(path)?),
         Want::Folder => {
             options.read(true);
-            // FILE_FLAG_BACKUP_SEMANTICS, without which Windows opens no folder.
+            // FILE_FLAG_BACKUP_SEMANTICS, which Windows needs to open a folder.
             #[cfg(windows)]
             std::os::windows::fs::OpenOptionsExt::custom_flags(&mut options, 0x0200_0000);
             let folder = options.open(path)?;
@@ -109,10 +110,10 @@ pub(super) mod seen {
     use std::io;
     use std::path::Path;
 
-    use super::super::folder::Id;
+    use super::super::folder_id::{GrantedRoot, InodeId};
     use super::super::vcs;
 
-    pub(in super::super) fn id(_: &File) -> Option<Id> {
+    pub(in super::super) fn id(_: &File) -> Option<InodeId> {
         None
     }
 
@@ -120,11 +121,11 @@ pub(super) mod seen {
         None
     }
 
-    pub(in super::super) fn id_at(_: &File, _: &Path) -> Option<Id> {
+    pub(in super::super) fn id_at(_: &File, _: &Path) -> Option<InodeId> {
         None
     }
 
-    pub(in super::super) fn hold(_: &File, _: &Path) -> Option<(Id, File)> {
+    pub(in super::super) fn hold(_: &File, _: &Path) -> Option<(InodeId, File)> {
         None
     }
 
@@ -132,20 +133,20 @@ pub(super) mod seen {
         false
     }
 
-    pub(in super::super) fn above(_: &File) -> Option<Vec<Id>> {
+    pub(in super::super) fn above(_: &File) -> Option<Vec<InodeId>> {
         None
     }
 
     pub(in super::super) fn has_repository(
         _: &File,
         _: &Path,
-        _: &[(Id, bool)],
+        _: &[GrantedRoot],
     ) -> io::Result<bool> {
         Ok(false)
     }
 
-    /// What the folder is in is not to be seen.
-    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[(Id, bool)]) -> io::Result<bool> {
+    /// Which folder it is in cannot be told.
+    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[GrantedRoot]) -> io::Result<bool> {
         Ok(vcs::is_name(name) || vcs::is_head(name))
     }
 }

@@ -1,17 +1,17 @@
-//! What guests are kept from in the folders that they are granted.
+//! What guests must not touch in the folders they are granted.
 //!
-//! It is found by what it is (device and inode) and not by what a guest calls it, so that no other spelling,
-//! link or mount of it is missed; and by its name where nothing is there yet.
+//! Files are recognized by device and inode, not by the name a guest uses, so that no other
+//! spelling, link or mount is missed; by name only where nothing exists yet.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::{FolderId, Id};
-use super::held::Held;
+use super::folder_id::{FolderId, GrantedRoot, InodeId};
+use super::held_files::HeldFiles;
 use super::protected::Protected;
-use super::{Purpose, seen};
+use super::{Purpose, inodes};
 
 impl Protected {
     fn concerns(&self, folder: &GuestFolder<'_>) -> bool {
@@ -21,28 +21,30 @@ impl Protected {
     }
 }
 
-/// A folder that a guest is granted.
+/// A folder granted to a guest.
 pub(crate) struct GuestFolder<'f> {
     pub(crate) id: &'f FolderId,
     pub(crate) is_writable: bool,
-    /// Whether what is version control's in it may be changed, too.
+    /// Whether version control's files in it may be changed, too.
     pub(crate) allows_vcs: bool,
+    /// Whether the folder lies inside version control's files.
+    pub(crate) is_vcs: bool,
 }
 
-/// What the guests of some folders are kept from.
+/// What the guests of some folders must not touch.
 pub(crate) struct Guard {
     protected: Vec<Arc<Protected>>,
-    held: Arc<Held>,
-    /// The folders that may be written, and whether what is version control's in them may be.
-    writable: Vec<(Id, bool)>,
-    /// Devices that show the kernel.
+    held: Arc<HeldFiles>,
+    /// The writable folders.
+    writable: Vec<GrantedRoot>,
+    /// Devices of kernel file systems.
     kernel: Vec<u64>,
 }
 
 impl Guard {
     pub(super) fn new(
         protected: &[Arc<Protected>],
-        held: &Arc<Held>,
+        held: &Arc<HeldFiles>,
         folders: &[GuestFolder<'_>],
         kernel: &[u64],
     ) -> Option<Guard> {
@@ -52,32 +54,36 @@ impl Guard {
             protected: protected.iter().filter(concerns).cloned().collect(),
             held: held.clone(),
             writable: writable
-                .map(|it| (Id::clone(&it.id.own), it.allows_vcs))
+                .map(|it| GrantedRoot {
+                    id: InodeId::clone(&it.id.own),
+                    allows_vcs: it.allows_vcs,
+                    is_vcs: it.is_vcs,
+                })
                 .collect(),
             kernel: kernel.to_vec(),
         };
         (guard.protects() || guard.keeps_vcs() || guard.hides()).then_some(guard)
     }
 
-    /// Whether something that was opened from a folder belongs to the kernel, and the folder does not.
+    /// Whether something opened from a folder is in a kernel file system, and the folder is not.
     pub(crate) fn is_of_kernel(&self, from: &File, opened: &File) -> bool {
         if self.kernel.is_empty() {
             return false;
         }
-        let device = seen::device(opened);
-        device.is_some_and(|it| self.kernel.contains(&it)) && seen::device(from) != device
+        let device = inodes::device(opened);
+        device.is_some_and(|it| self.kernel.contains(&it)) && inodes::device(from) != device
     }
 
-    /// What a name in a folder is to the host, if guests must not change, remove or make it.
+    /// The purpose of a name in a folder, if guests must not change, remove or create it.
     ///
     /// # Errors
     ///
-    /// The folder cannot be looked at.
+    /// The folder cannot be examined.
     pub(crate) fn of_name(&self, folder: &File, name: &str) -> io::Result<Option<Purpose>> {
         let name = Path::new(name.trim_end_matches('/'));
-        let own = seen::id(folder).ok_or(io::ErrorKind::NotFound)?;
-        let found = seen::id_at(folder, name);
-        // No two names of one folder differ in nothing else, on some file systems.
+        let own = inodes::id(folder).ok_or(io::ErrorKind::NotFound)?;
+        let found = inodes::id_at(folder, name);
+        // Some file systems ignore case.
         let lower = |name: &Path| name.to_string_lossy().to_lowercase();
         let mut above = None;
         for protected in &self.protected {
@@ -94,7 +100,7 @@ impl Guard {
             let mut is_in_it = || match (protected.purpose, &now) {
                 (Purpose::PluginDir, Some(now)) => *now == own && lower(name).ends_with(".wasm"),
                 (purpose, Some(now)) if purpose.has_all_below() => above
-                    .get_or_insert_with(|| seen::above(folder))
+                    .get_or_insert_with(|| inodes::above(folder))
                     .as_ref()
                     .is_none_or(|above| above.contains(now)),
                 _ => false,
@@ -106,38 +112,39 @@ impl Guard {
         Ok(found.and_then(|found| self.held.purpose(&found)))
     }
 
-    /// Whether a name in a folder is version control's, and may not be changed for that.
+    /// Whether a name in a folder belongs to version control and must not be changed.
     ///
     /// # Errors
     ///
-    /// The folder cannot be looked at.
+    /// The folder cannot be examined.
     pub(crate) fn is_vcs(&self, folder: &File, name: &str) -> io::Result<bool> {
         let name = Path::new(name.trim_end_matches('/'));
-        Ok(self.keeps_vcs() && seen::is_vcs(folder, name, &self.writable)?)
+        Ok(self.keeps_vcs() && inodes::is_vcs(folder, name, &self.writable)?)
     }
 
-    /// Whether a name in a folder is a folder with a repository in it, however deep, which may not get another name for that: whoever
-    /// trusts the one that is there would find another in its place.
+    /// Whether a name in a folder is a folder with a repository at any depth. Such a folder must
+    /// not be renamed: programs that trust the repository at that path would find another in its
+    /// place.
     ///
     /// # Errors
     ///
-    /// The folder cannot be looked at.
+    /// The folder cannot be examined.
     pub(crate) fn has_repository(&self, folder: &File, name: &str) -> io::Result<bool> {
         let name = Path::new(name.trim_end_matches('/'));
-        Ok(self.keeps_vcs() && seen::has_repository(folder, name, &self.writable)?)
+        Ok(self.keeps_vcs() && inodes::has_repository(folder, name, &self.writable)?)
     }
 
-    /// What an open file is to the host.
+    /// The purpose of an open file.
     pub(crate) fn of_file(&self, file: &File) -> Option<Purpose> {
-        let own = seen::id(file)?;
+        let own = inodes::id(file)?;
         let protected = self.protected.iter();
         let found = protected.filter(|it| self.held.now(it).as_ref() == Some(&own));
-        // It may be more than one thing.
+        // It may have several.
         let now = found.map(|it| it.purpose).max();
         now.max(self.held.purpose(&own))
     }
 
-    /// What an open file may be to the host. Where it lies is not to be seen: where there is a code cache, it
+    /// The purpose that an open file may have. Where it lies cannot be told: with a code cache, it
     /// may lie in that.
     pub(crate) fn may_be(&self, file: &File) -> Option<Purpose> {
         let purposes = self.protected.iter().map(|it| it.purpose);
@@ -145,17 +152,17 @@ impl Guard {
         self.of_file(file).or_else(cache)
     }
 
-    /// Whether there is anything of the host's that a guest may not change.
+    /// Whether there is any file of the host that a guest must not change.
     pub(crate) fn protects(&self) -> bool {
         !self.protected.is_empty() || self.held.concerns(!self.writable.is_empty())
     }
 
-    /// Whether there is a folder in which a guest may change all but what is version control's.
+    /// Whether a guest may change a folder except version control's files in it.
     pub(crate) fn keeps_vcs(&self) -> bool {
-        self.writable.iter().any(|(_, allows_vcs)| !allows_vcs)
+        self.writable.iter().any(|root| !root.allows_vcs)
     }
 
-    /// Whether there is anything that a guest may not look at.
+    /// Whether there is anything that a guest must not read.
     pub(crate) fn hides(&self) -> bool {
         !self.kernel.is_empty()
     }

@@ -1,9 +1,9 @@
-//! Where a folder lies in its file systems: a mount shows one folder under several paths, which no look at
-//! the folders above it tells.
+//! Where folders lie in their file systems: a mount shows one folder under several paths, which the
+//! folders' ancestors do not tell.
 
 use std::path::{Path, PathBuf};
 
-/// A folder of a file system: the device, and the path from the root of that file system.
+/// A device, and a path from the root of its file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Area {
     device: String,
@@ -11,23 +11,23 @@ pub(crate) struct Area {
 }
 
 impl Area {
-    /// Whether one lies in the other, or they are the same.
+    /// Whether one contains the other, or they are the same.
     pub(super) fn overlaps(&self, other: &Area) -> bool {
         self.holds(other) || other.holds(self)
     }
 
-    /// Whether the other lies in it, or is the same.
+    /// Whether it contains the other, or is the same.
     pub(super) fn holds(&self, other: &Area) -> bool {
         self.device == other.device && other.path.starts_with(&self.path)
     }
 }
 
-/// What is mounted where, as of when it was read; nothing where the system does not say.
+/// The mount table as of when it was read; empty if the system has none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mounts(Vec<Mount>);
 
-/// A line of `mountinfo`, see proc_pid_mountinfo(5): id, parent, device, root, mount point, options, some
-/// fields, a dash, type, and more.
+/// A line of `mountinfo`, see proc_pid_mountinfo(5): id, parent, device, root, mount point,
+/// options, some fields, a dash, type, and more.
 #[derive(Clone, Debug)]
 struct Mount {
     device: String,
@@ -36,7 +36,7 @@ struct Mount {
     kind: String,
 }
 
-/// File systems in which the kernel shows itself: its processes, devices and settings.
+/// File systems that expose the kernel: processes, devices and settings.
 const OF_KERNEL: [&str; 24] = [
     "binder",
     "binfmt_misc",
@@ -64,7 +64,8 @@ const OF_KERNEL: [&str; 24] = [
     "tracefs",
 ];
 
-/// Where these are. What is laid over them, in a container for instance, belongs to them.
+/// Where they are usually mounted. What is mounted over them, in a container for instance, counts
+/// as well.
 pub(crate) const KERNEL_FOLDERS: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 impl Mounts {
@@ -81,23 +82,23 @@ impl Mounts {
         Mounts(mountinfo.lines().filter_map(mount).collect())
     }
 
-    /// Where a folder, by its canonical path, and all that is mounted below it lie.
+    /// The areas of a folder, by its canonical path, and of everything mounted below it.
     pub(super) fn areas(&self, folder: &Path) -> Vec<Area> {
         let below = self.below(folder).map(|mount| area(mount, Path::new("")));
         self.area(folder).into_iter().chain(below).collect()
     }
 
-    /// Where a folder, by its canonical path, lies itself.
+    /// The area of a folder, by its canonical path.
     pub(super) fn area(&self, folder: &Path) -> Option<Area> {
         let mount = self.own(folder)?;
         Some(area(mount, folder.strip_prefix(&mount.point).ok()?))
     }
 
-    /// What a folder, by its canonical path, is in.
+    /// The mount that a folder, by its canonical path, is in.
     fn own(&self, folder: &Path) -> Option<&Mount> {
         let around = self.0.iter().enumerate();
         let around = around.filter(|(_, mount)| folder.starts_with(&mount.point));
-        // Of several at one point, the last is seen.
+        // Of several at one mount point, the last is visible.
         let own = around.max_by_key(|(number, mount)| {
             let depth = mount.point.components().count();
             (depth, *number)
@@ -105,19 +106,19 @@ impl Mounts {
         own.map(|(_, mount)| mount)
     }
 
-    /// Whether something is mounted right there.
+    /// Whether something is mounted at exactly this path.
     #[cfg(unix)]
     pub(super) fn is_point(&self, folder: &Path) -> bool {
         self.0.iter().any(|mount| mount.point == folder)
     }
 
-    /// The devices of what is mounted below a folder, by its canonical path, and is the kernel's.
+    /// The devices of kernel file systems mounted below a folder, by its canonical path.
     pub(super) fn of_kernel_below(&self, folder: &Path) -> impl Iterator<Item = u64> {
         let of_kernel = self.below(folder).filter(|mount| mount.is_of_kernel());
         of_kernel.filter_map(Mount::number)
     }
 
-    /// The type of the file system that a folder, by its canonical path, is in, if it is the kernel's.
+    /// The type of the kernel file system that a folder, by its canonical path, is in.
     pub(super) fn kernel_type(&self, folder: &Path) -> Option<&str> {
         let own = self.own(folder).filter(|mount| mount.is_of_kernel());
         own.map(|mount| &*mount.kind)
@@ -135,7 +136,7 @@ impl Mount {
         let is_there = KERNEL_FOLDERS
             .iter()
             .any(|folder| self.point.starts_with(folder));
-        // A file of a disk may be mounted there, and the disk be granted.
+        // A file of a disk may be mounted there while the disk is granted.
         let is_laid_over =
             matches!(&*self.kind, "tmpfs" | "ramfs" | "fuse") || self.kind.starts_with("fuse.");
         OF_KERNEL.contains(&&*self.kind) || (is_there && is_laid_over)
@@ -176,7 +177,7 @@ fn mount(line: &str) -> Option<Mount> {
     })
 }
 
-/// Blanks and the like are there as `\040`: three octal digits.
+/// Spaces and the like are written as `\040`: three octal digits.
 #[cfg(any(target_os = "linux", test))]
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::new();

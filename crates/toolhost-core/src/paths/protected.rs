@@ -1,21 +1,21 @@
-//! What is the host's own, and where guests could reach it.
+//! The host's own files, and where guests could reach them.
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::folder::Id;
-use super::{Purpose, seen};
+use super::folder_id::InodeId;
+use super::{Purpose, inodes};
 
-/// A file or folder of the host's in a granted folder.
+/// A file or folder of the host in a granted folder.
 #[derive(Debug)]
 pub(crate) struct Protected {
     pub(super) purpose: Purpose,
-    /// The granted folder that it is found from, as whoever owns the files may move what is between.
-    pub(super) root: (Id, Arc<File>),
+    /// The granted folder from which it is found, as the files' owner may rename what is between.
+    pub(super) root: (InodeId, Arc<File>),
     pub(super) rest: PathBuf,
-    /// The granted folders that it lies in; any may hold another name of it when `None`.
-    pub(super) within: Option<Vec<Id>>,
+    /// The granted folders that contain it; `None` if any may contain another name of it.
+    pub(super) within: Option<Vec<InodeId>>,
 }
 
 impl Purpose {
@@ -24,7 +24,7 @@ impl Purpose {
         matches!(self, Purpose::PluginDir) || self.has_all_below()
     }
 
-    /// Whether it is protected for what it has, and not for its name.
+    /// Whether its contents are protected, and not only its name.
     pub(super) fn is_file(self) -> bool {
         let is_folder = matches!(
             self,
@@ -47,12 +47,12 @@ impl Protected {
             && self.within == other.within
     }
 
-    /// What is there now.
-    pub(super) fn now(&self) -> Option<Id> {
-        seen::id_at(&self.root.1, &self.rest)
+    /// The file that is there now.
+    pub(super) fn now(&self) -> Option<InodeId> {
+        inodes::id_at(&self.root.1, &self.rest)
     }
 
-    pub(super) fn folder(&self) -> Option<Id> {
-        seen::id_at(&self.root.1, self.rest.parent()?)
+    pub(super) fn folder(&self) -> Option<InodeId> {
+        inodes::id_at(&self.root.1, self.rest.parent()?)
     }
 }

@@ -1,11 +1,11 @@
-//! Folders of version control. What lies in them is run by programs that only look at the folder around them, such
-//! as a shell's prompt or an editor: hooks, and commands that their configuration names.
+//! Version control folders. Programs that merely look at such a folder, such as a shell's prompt or
+//! an editor, run what is in it: hooks, and commands named by its configuration.
 
 use std::path::Path;
 
 pub(super) const NAMES: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
 
-/// The file that makes a git repository of any folder that has [`BESIDE_HEAD`] too, whatever its name.
+/// The file that, beside [`BESIDE_HEAD`], makes any folder a git repository, whatever its name.
 pub(super) const HEAD: &str = "HEAD";
 
 pub(super) const BESIDE_HEAD: [&str; 2] = ["objects", "refs"];
@@ -18,12 +18,12 @@ const IGNORED: [std::ops::RangeInclusive<char>; 4] = [
     '\u{feff}'..='\u{feff}',
 ];
 
-/// Whether some file system takes it for one of [`NAMES`].
+/// Whether some file system takes the name for one of [`NAMES`].
 pub(super) fn is_name(name: &Path) -> bool {
     let name = name.to_string_lossy();
     let is_ignored = |c: &char| IGNORED.iter().any(|range| range.contains(c));
     let name: String = name.chars().filter(|c| !is_ignored(c)).collect();
-    // On NTFS.
+    // NTFS ignores these at the end.
     let name = name.trim_end_matches([' ', '.']);
     let mut names = NAMES.iter().chain(&["git~1"]);
     names.any(|it| name.eq_ignore_ascii_case(it))
@@ -42,7 +42,7 @@ pub(super) fn is_beside_head(name: &Path) -> bool {
     BESIDE_HEAD.iter().any(|it| name.eq_ignore_ascii_case(it))
 }
 
-/// Whether a path without links is such a folder, or in one.
+/// Whether a path without links is such a folder, or inside one.
 pub(crate) fn holds(path: &Path) -> bool {
     path.ancestors().any(|folder| {
         let name = folder.file_name();
@@ -50,7 +50,7 @@ pub(crate) fn holds(path: &Path) -> bool {
     })
 }
 
-/// Whether a folder has one right in it.
+/// Whether a folder directly contains one.
 pub(crate) fn is_beside(folder: &Path) -> bool {
     let mut names = NAMES.iter();
     names.any(|it| folder.join(it).symlink_metadata().is_ok())

@@ -1,5 +1,5 @@
-//! From the root to a file, a name at a time: each folder is held while the next name is looked up in it, so
-//! that nobody leads the way elsewhere meanwhile.
+//! Walks a path from the root, one name at a time. Each folder is held open while the next name is
+//! looked up in it, so that the path cannot be redirected meanwhile.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,37 +13,39 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::folder::{FolderId, Id};
+use super::folder_id::{FolderId, InodeId};
+use super::inodes::{LOOK_UP, id_of};
 use super::mounts::Mounts;
 use super::protected::Protected;
-use super::seen::{LOOK_UP, id_of};
-use super::{Granted, Holder, HostFile, Paths, Purpose, Want};
+use super::{FolderHolder, GrantedFolder, HostFile, Paths, Purpose, Want};
 
-/// As many as the kernel follows.
+/// The kernel's own limit.
 const MAX_LINKS: usize = 40;
 
-/// A way that was gone.
+/// A path that was walked.
 pub(super) struct Walk {
     /// The folders, from the root on.
-    steps: Vec<Step>,
-    end: End,
+    steps: Vec<WalkStep>,
+    end: WalkEnd,
 }
 
-struct Step {
+struct WalkStep {
     folder: Arc<File>,
-    id: Id,
+    id: InodeId,
     path: PathBuf,
     /// The granted folders that it is or lies in.
-    granted: Vec<Id>,
+    granted: Vec<InodeId>,
     is_writable: bool,
+    /// Whether folders of clients lie in it, or it lies in one.
+    is_of_clients: bool,
 }
 
-enum End {
-    /// The last of the steps.
+enum WalkEnd {
+    /// The last step is the end.
     Folder,
-    /// In the last of the steps, opened if that was wanted.
+    /// A name in the last step, opened if requested.
     File(OsString, Option<File>),
-    /// What comes after the last of the steps.
+    /// The missing rest after the last step.
     Missing(PathBuf),
 }
 
@@ -68,7 +70,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
                 if want == Want::MayBeMissing && todo.iter().all(|name| name != "..") =>
             {
                 let missing = std::iter::once(name).chain(todo).collect();
-                let end = End::Missing(missing);
+                let end = WalkEnd::Missing(missing);
                 return Ok(Walk { steps, end });
             }
             Err(Errno::NOENT) if is_last && want == Want::Append => FileType::RegularFile,
@@ -77,9 +79,15 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         match kind {
             FileType::Symlink => {
                 if here.is_writable {
+                    let (of, remedy) = match here.is_of_clients {
+                        false => ("that plugins can write to", "use the path of its target"),
+                        true => (
+                            "of clients",
+                            "mount the intended folder in its place, or pass its path in a narrowing",
+                        ),
+                    };
                     return Err(io::Error::other(format!(
-                        "{} is a link in a folder that plugins may write, which is not followed: \
-                         name what it leads to",
+                        "{} is a symlink in a folder {of}, so it is not followed: {remedy}",
                         here.path.join(&name).display()
                     )));
                 }
@@ -87,10 +95,10 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
                 if links > MAX_LINKS {
                     return Err(Errno::LOOP.into());
                 }
-                // The text of these is no path: what a shell gives for `<(…)` is such a link.
+                // The target text of these links is not a path: a shell's `<(…)` is such a link.
                 if is_last && is_of_processes(&here.folder) && !is_folder(&here.folder, &name) {
                     let file = open_last(&here.folder, &name, want, OFlags::empty())?;
-                    let end = End::File(name, file);
+                    let end = WalkEnd::File(name, file);
                     return Ok(Walk { steps, end });
                 }
                 let target = readlinkat(&here.folder, &name, Vec::new())?;
@@ -113,7 +121,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
                     return Err(not_a_file());
                 }
                 let file = open_last(&here.folder, &name, want, OFlags::NOFOLLOW)?;
-                let end = End::File(name, file);
+                let end = WalkEnd::File(name, file);
                 return Ok(Walk { steps, end });
             }
         }
@@ -123,7 +131,7 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         Want::Append => Err(Errno::ISDIR.into()),
         Want::Folder | Want::Anything | Want::MayBeMissing => Ok(Walk {
             steps,
-            end: End::Folder,
+            end: WalkEnd::Folder,
         }),
     }
 }
@@ -142,45 +150,52 @@ fn names(path: &Path) -> VecDeque<OsString> {
 }
 
 fn step(
-    (paths, known): (&Paths, &[Arc<Granted>]),
+    (paths, known): (&Paths, &[Arc<GrantedFolder>]),
     folder: OwnedFd,
     path: PathBuf,
-    above: Option<&Step>,
-) -> io::Result<Step> {
+    above: Option<&WalkStep>,
+) -> io::Result<WalkStep> {
     let stat = fstat(&folder)?;
     let id = id_of(&stat);
-    let (mut granted, mut is_writable) = match above {
-        Some(above) => (above.granted.clone(), above.is_writable),
-        None => (Vec::new(), false),
+    let (mut granted, mut is_writable, mut is_of_clients) = match above {
+        Some(above) => (
+            above.granted.clone(),
+            above.is_writable,
+            above.is_of_clients,
+        ),
+        None => (Vec::new(), false, false),
     };
-    // Where something is mounted, the folders above say nothing of where it lies.
-    let mounted = paths.mounts.is_point(&path);
-    let area = mounted.then(|| paths.mounts.area(&path)).flatten();
+    // Above a mount point, the ancestors say nothing of where the folder lies.
+    let mounts = paths.mounts();
+    let mounted = mounts.is_point(&path);
+    let area = mounted.then(|| mounts.area(&path)).flatten();
     for known in known {
         if known.id.own == id || area.as_ref().is_some_and(|area| known.id.covers(area)) {
-            if known.holder != Holder::Nobody {
+            if known.holder != FolderHolder::Nobody {
                 granted.push(known.id.own);
             }
             is_writable |= known.is_writable;
+            is_of_clients |= known.holder == FolderHolder::Nobody;
         }
     }
-    Ok(Step {
+    Ok(WalkStep {
         folder: Arc::new(folder.into()),
         id,
         path,
         granted,
         is_writable,
+        is_of_clients,
     })
 }
 
-/// A name at which nothing is.
+/// A name at which nothing exists.
 pub(super) struct Missing {
     folder: Arc<File>,
     name: OsString,
 }
 
 impl Missing {
-    /// Makes a folder there, for this user alone.
+    /// Creates a folder there, private to this user.
     pub(super) fn make(&self) -> io::Result<()> {
         Ok(rustix::fs::mkdirat(&self.folder, &self.name, Mode::RWXU)?)
     }
@@ -190,7 +205,7 @@ fn open_last(folder: &File, name: &OsStr, want: Want, how: OFlags) -> io::Result
     let read = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | how;
     let append = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | how;
     let flags = match want {
-        // It may be a pipe by now.
+        // It may have become a pipe.
         Want::Read => read | OFlags::NONBLOCK,
         Want::Append => append | OFlags::NOCTTY,
         Want::Folder | Want::Anything | Want::MayBeMissing => return Ok(None),
@@ -199,7 +214,7 @@ fn open_last(folder: &File, name: &OsStr, want: Want, how: OFlags) -> io::Result
     Ok(Some(file.into()))
 }
 
-/// Whether the folder is the kernel's view of processes.
+/// Whether the folder is in the kernel's view of processes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_of_processes(folder: &File) -> bool {
     let stat = rustix::fs::fstatfs(folder);
@@ -218,23 +233,23 @@ fn is_folder(folder: &File, name: &OsStr) -> bool {
 }
 
 impl Walk {
-    fn last(&self) -> &Step {
+    fn last(&self) -> &WalkStep {
         self.steps.last().expect("the root is never left")
     }
 
-    /// Without links.
+    /// The path without links.
     pub(super) fn path(&self) -> PathBuf {
         let folder = &self.last().path;
         match &self.end {
-            End::Folder => folder.clone(),
-            End::File(name, _) => folder.join(name),
-            End::Missing(names) => folder.join(names),
+            WalkEnd::Folder => folder.clone(),
+            WalkEnd::File(name, _) => folder.join(name),
+            WalkEnd::Missing(names) => folder.join(names),
         }
     }
 
-    /// The first folder that is not there, where one is not.
+    /// The first missing folder, if one is missing.
     pub(super) fn missing(self) -> Option<Missing> {
-        let End::Missing(names) = &self.end else {
+        let WalkEnd::Missing(names) = &self.end else {
             return None;
         };
         let Some(Component::Normal(name)) = names.components().next() else {
@@ -246,47 +261,48 @@ impl Walk {
         })
     }
 
-    /// Whether its end lies in a folder that guests may write, below that.
+    /// Whether its end lies below a folder that guests may write.
     pub(super) fn is_among_guests(&self) -> bool {
         let parent = match self.end {
-            End::Folder => self.steps.iter().nth_back(1),
-            End::File(..) | End::Missing(_) => self.steps.last(),
+            WalkEnd::Folder => self.steps.iter().nth_back(1),
+            WalkEnd::File(..) | WalkEnd::Missing(_) => self.steps.last(),
         };
         parent.is_some_and(|parent| parent.is_writable)
     }
 
-    /// What was wanted.
+    /// The file that was requested.
     pub(super) fn into_file(mut self) -> io::Result<File> {
         let last = self.steps.pop().expect("the root is never left");
         match self.end {
-            End::Folder => Ok(Arc::into_inner(last.folder).expect("it was not given away")),
-            End::File(_, Some(file)) => Ok(file),
-            End::File(_, None) | End::Missing(_) => Err(io::ErrorKind::NotFound.into()),
+            WalkEnd::Folder => Ok(Arc::into_inner(last.folder).expect("it was not given away")),
+            WalkEnd::File(_, Some(file)) => Ok(file),
+            WalkEnd::File(_, None) | WalkEnd::Missing(_) => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
     /// Whether it ends at that file.
     pub(super) fn is_file(&self, file: &File) -> io::Result<bool> {
         Ok(match &self.end {
-            End::Folder => self.last().id == id_of(&fstat(file)?),
-            // What a link of the kernel's leads to is another at each look.
-            End::File(..) if is_of_processes(&self.last().folder) => true,
-            End::File(name, _) => {
+            WalkEnd::Folder => self.last().id == id_of(&fstat(file)?),
+            // A kernel link may lead somewhere else each time.
+            WalkEnd::File(..) if is_of_processes(&self.last().folder) => true,
+            WalkEnd::File(name, _) => {
                 let stat = statat(&self.last().folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 id_of(&stat) == id_of(&fstat(file)?)
             }
-            End::Missing(_) => false,
+            WalkEnd::Missing(_) => false,
         })
     }
 
-    /// What the folder at the end is.
+    /// The identity of the folder at the end.
     pub(super) fn folder_id(&self, mounts: &Mounts) -> io::Result<FolderId> {
         let above = self.steps.iter().rev().skip(1).map(|step| step.id);
         let last = self.last();
         Ok(FolderId::new(last.id, above.collect(), &last.path, mounts))
     }
 
-    /// What is to be protected of it: itself, and the folders on the way that a guest could replace.
+    /// What of it has to be protected: itself, and the folders on the path that a guest could
+    /// replace.
     pub(super) fn protected(&self, file: &HostFile) -> Vec<Protected> {
         let in_guests = self.steps.iter().position(|step| !step.granted.is_empty());
         let Some(root) = in_guests else {
@@ -298,7 +314,7 @@ impl Walk {
             let rest = path.strip_prefix(&from.path);
             rest.map(Path::to_owned).unwrap_or_default()
         };
-        let protected = |purpose, path: &Path, within: Vec<Id>| Protected {
+        let protected = |purpose, path: &Path, within: Vec<InodeId>| Protected {
             purpose,
             root: (from.id, from.folder.clone()),
             rest: relative(path),
@@ -307,15 +323,15 @@ impl Walk {
         let mut found = Vec::new();
         let last = self.steps.len() - 1;
         for number in root + 1..=last {
-            // Only who may write the folder above can replace it.
-            let is_end = number == last && matches!(self.end, End::Folder);
+            // Replacing it takes write access to the folder above.
+            let is_end = number == last && matches!(self.end, WalkEnd::Folder);
             if self.steps[number - 1].is_writable && !is_end {
                 let path = &self.steps[number].path;
                 found.push(protected(Purpose::Way, path, within(number - 1)));
             }
         }
-        // Of these a guest could make one as soon as the one before it is there.
-        if let End::Missing(names) = &self.end {
+        // A guest could create one of these as soon as the one before exists.
+        if let WalkEnd::Missing(names) = &self.end {
             let ways = names.ancestors().skip(1);
             for way in ways.filter(|way| !way.as_os_str().is_empty()) {
                 let path = self.steps[last].path.join(way);
@@ -323,19 +339,19 @@ impl Walk {
             }
         }
         let of_end = match self.end {
-            // What is in it is protected, or it was granted for itself.
-            End::Folder if file.purpose.is_tree() => within(last),
-            End::Folder if last > root => within(last - 1),
-            End::Folder => return found,
-            End::File(..) | End::Missing(_) => within(last),
+            // What is in it is protected, or it was granted by itself.
+            WalkEnd::Folder if file.purpose.is_tree() => within(last),
+            WalkEnd::Folder if last > root => within(last - 1),
+            WalkEnd::Folder => return found,
+            WalkEnd::File(..) | WalkEnd::Missing(_) => within(last),
         };
         found.push(protected(file.purpose, &self.path(), of_end));
         found
     }
 
-    /// A file that has further names may have one in a granted folder.
+    /// A file with several hard links may have one in a granted folder.
     fn linked_elsewhere(&self, file: &HostFile) -> Option<Protected> {
-        let End::File(name, _) = &self.end else {
+        let WalkEnd::File(name, _) = &self.end else {
             return None;
         };
         let folder = self.last();

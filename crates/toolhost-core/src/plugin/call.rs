@@ -1,4 +1,10 @@
-//! One call: a fresh instance, run until it answers, fails or meets its deadline.
+//! One call: a fresh instance that runs until it answers, fails, or meets its deadline or a limit.
+//!
+//! How an instance ended is decided in this order: a deadline, limit or cancellation seen by
+//! [`until`] comes first, even if the guest answered in the same poll; then the guest's answer;
+//! then the error it stopped with, which [`classify`] maps to a [`CallError`]: limits before
+//! denials, and a trap only if neither explains it. wasmtime reports some limits only as error
+//! texts; tests pin those.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,16 +21,16 @@ use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::mask::Mask;
 use crate::printable;
-use crate::provider::{End, Meter, Payload, RunOutcome, bounded, output_limit, stopped, until};
-use crate::sandbox::{Grants, Journal, Sandbox, Stop};
+use crate::provider::{Meter, Payload, RunEnd, RunOutcome, bounded, output_limit, stopped, until};
+use crate::sandbox::{Grants, Journal, Sandbox, StopReason};
 use crate::tool::{LogLine, LogSource};
 
-/// Of what a guest printed before it trapped, so many lines and characters are in the error.
+/// How many lines and characters of a trapped guest's output are in the error.
 const MAX_LAST_LINES: usize = 12;
 const MAX_LAST_WORDS: usize = 1500;
 
-/// What an instance left when it ended.
-pub(super) struct Ended<R> {
+/// What remains of an instance that has ended.
+pub(super) struct InstanceEnd<R> {
     pub(super) outcome: Result<R, CallError>,
     cpu: Duration,
     peak_memory: u64,
@@ -32,8 +38,9 @@ pub(super) struct Ended<R> {
     denied: Option<String>,
 }
 
-impl<R> Ended<Result<R, wit::Error>> {
-    /// What it answered, as the library has it; `convert` says what is wrong with it.
+impl<R> InstanceEnd<Result<R, wit::Error>> {
+    /// The outcome in the library's types; `convert` converts the answer, or says what is wrong
+    /// with it.
     pub(super) fn into_served<T: Payload>(
         self,
         limits: &Limits,
@@ -73,7 +80,7 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
         }
         wit::Error::InvalidArguments(message) => CallError::invalid_arguments("", message),
         wit::Error::Denied(what) => CallError::Denied { what },
-        // A tool that failed after it was refused something failed, for all one can tell, of that.
+        // A tool that failed after a denial most likely failed because of it.
         wit::Error::Failed(message) => match denied {
             Some(denied) => CallError::Denied {
                 what: format!("{denied} ({message})"),
@@ -83,27 +90,27 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
     }
 }
 
-/// What a call may take.
-pub(super) struct Time {
+/// The time limits of a call.
+pub(super) struct CallTime {
     pub(super) deadline: Instant,
-    /// What it was given until then.
+    /// The timeout.
     pub(super) timeout: Duration,
-    /// What it has computed so far.
+    /// The CPU time used so far.
     pub(super) spent: Duration,
 }
 
-/// Has `run` make an instance in a fresh sandbox and call an export of it, until its deadline at the
-/// latest or until `cancel`.
+/// Makes an instance in a fresh sandbox and calls an export of it, until the deadline or until
+/// `cancel`.
 pub(super) async fn in_sandbox<R>(
     engine: &Engine,
     grants: &Arc<Grants>,
     journal: Journal,
-    time: Time,
+    time: CallTime,
     cancel: &CancellationToken,
     run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
-) -> Ended<R> {
+) -> InstanceEnd<R> {
     let limits = &grants.limits;
-    let Time {
+    let CallTime {
         deadline,
         timeout,
         spent,
@@ -111,7 +118,7 @@ pub(super) async fn in_sandbox<R>(
     let sandbox = match Sandbox::new(grants, journal.clone()) {
         Ok(sandbox) => sandbox,
         Err(message) => {
-            return Ended {
+            return InstanceEnd {
                 outcome: Err(CallError::internal(message)),
                 cpu: spent,
                 peak_memory: 0,
@@ -128,13 +135,13 @@ pub(super) async fn in_sandbox<R>(
     let memory = limits.memory;
     store.epoch_deadline_callback(move |mut store| {
         if Instant::now() >= deadline {
-            return Err(Stop::Deadline.into());
+            return Err(StopReason::Deadline.into());
         }
         if !store.data_mut().weigh(0) {
-            return Err(Stop::Limit(Limit::Memory, memory.into()).into());
+            return Err(StopReason::Limit(Limit::Memory, memory.into()).into());
         }
-        // tokio's own yield: it lets the timers and sockets of the runtime be looked at before this
-        // guest runs on, which waking ourselves would not.
+        // tokio's own yield lets the runtime look at timers and sockets before this guest
+        // continues, which waking ourselves would not.
         let give_way = Box::pin(tokio::task::yield_now());
         Ok(UpdateDeadline::YieldCustom(1, give_way))
     });
@@ -142,13 +149,13 @@ pub(super) async fn in_sandbox<R>(
     let ended = until(deadline, cancel, &journal, &mut meter, run(&mut store)).await;
     let sandbox = store.data();
     let outcome = match ended {
-        End::Itself(Ok(answer)) => Ok(answer),
-        End::Itself(Err(error)) => Err(classify(&error, sandbox, limits, timeout)),
-        End::Stopped(stop) => Err(stopped(stop, timeout)),
-        End::Cancelled => Err(CallError::Cancelled),
+        RunEnd::Itself(Ok(answer)) => Ok(answer),
+        RunEnd::Itself(Err(error)) => Err(classify(&error, sandbox, limits, timeout)),
+        RunEnd::Stopped(stop) => Err(stopped(stop, timeout)),
+        RunEnd::Cancelled => Err(CallError::Cancelled),
     };
     let log = journal.take_lines();
-    Ended {
+    InstanceEnd {
         outcome: outcome.map_err(|error| with_last_words(error, &log, journal.mask())),
         cpu: meter.spent,
         peak_memory: sandbox.limiter.peak(),
@@ -157,14 +164,14 @@ pub(super) async fn in_sandbox<R>(
     }
 }
 
-/// A trap with what the guest printed at its end: a panic's message, or an exception with its trace.
+/// Adds a guest's last output to a trap: a panic's message, or an exception with its trace.
 fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError {
     let CallError::Trap { mut message } = error else {
         return error;
     };
     let stderr = log.iter().filter(|line| line.source == LogSource::Stderr);
     let stderr: Vec<&str> = stderr.map(|line| &*line.text).collect();
-    // As a whole, as a secret that is cut in two is not found.
+    // Masked as a whole, since a secret cut in two would not be found.
     let mut text = stderr.join("\n");
     mask.text(&mut text);
     let lines = text.lines().filter(|line| {
@@ -187,7 +194,7 @@ fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError 
     CallError::Trap { message }
 }
 
-/// What ended an instance that did not answer.
+/// Maps the error of an instance that did not answer to a [`CallError`].
 fn classify(
     error: &wasmtime::Error,
     sandbox: &Sandbox,
@@ -199,7 +206,7 @@ fn classify(
         sandbox.journal.mask().text(&mut text);
         tracing::debug!("the guest ended: {text}");
     }
-    if let Some(stop) = error.downcast_ref::<Stop>() {
+    if let Some(stop) = error.downcast_ref::<StopReason>() {
         return stopped(*stop, timeout);
     }
     let trap = error.downcast_ref::<Trap>();
@@ -221,7 +228,7 @@ fn classify(
         return CallError::internal(format!("{error:#}"));
     }
     if is_transfer_bound(error) {
-        // Only what is handed over in a call of the host has been through the guest's code.
+        // Only a host call passes through the guest's code, and has a backtrace of it.
         return match error.is::<WasmBacktrace>() || limits.max_transfer.is_some() {
             true => CallError::over(Limit::Transfer, limits.transfer()),
             false => output_limit(limits),
@@ -238,7 +245,7 @@ fn classify(
     CallError::Trap { message }
 }
 
-/// Either the host's table of resources is full or wasmtime's tables of handles are.
+/// Either the host's resource table or wasmtime's handle tables are full.
 fn is_out_of_resources(error: &wasmtime::Error) -> bool {
     let of_host = error.downcast_ref::<ResourceTableError>();
     matches!(of_host, Some(ResourceTableError::Full))

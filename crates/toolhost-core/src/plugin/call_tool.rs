@@ -1,4 +1,4 @@
-//! The function of a plugin that is called most.
+//! `call-tool`, the export that is called most.
 
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 use wasmtime::{Engine, Store};
@@ -8,8 +8,8 @@ use crate::bindings::PluginPre;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::sandbox::Sandbox;
 
-/// A plugin's `call-tool`, found once. The generated bindings look at every function of the interface,
-/// and check its type, in every instance.
+/// A plugin's `call-tool`, looked up once. The generated bindings look up and type-check every
+/// function of the interface in every instance.
 pub(crate) struct CallTool {
     pre: InstancePre<Sandbox>,
     index: ComponentExportIndex,

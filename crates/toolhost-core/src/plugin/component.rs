@@ -1,4 +1,4 @@
-//! From a file to a component that can be instantiated, or a sentence that says why not.
+//! Turns a file into a linked component, or a message that says why not.
 
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,20 +11,20 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
-use crate::bounded;
+use crate::bounded_read;
 use crate::engine::Engine;
 use crate::error::said_by;
 use crate::limits::{seconds, size};
 use crate::paths::Paths;
 use crate::sandbox::Sandbox;
 
-use super::unfolded;
+use super::component_size;
 
-/// What a plugin exports, and the package of it.
+/// The package of the plugin interface.
 pub(super) const PLUGIN_PACKAGE: &str = "toolhost:plugin";
 pub(super) const PLUGIN_VERSION: &str = "0.1.0";
 
-/// The packages of which a host offers everything, in the versions that are compatible with these.
+/// The packages that a host offers completely, in versions compatible with these.
 const OFFERED: [(&str, &str); 8] = [
     (PLUGIN_PACKAGE, "0.1"),
     ("wasi:cli", "0.2"),
@@ -36,12 +36,12 @@ const OFFERED: [(&str, &str); 8] = [
     ("wasi:sockets", "0.2"),
 ];
 
-/// The bytes of a component's file.
+/// Reads a component's file.
 pub(crate) fn read(path: &Path, bound: ByteSize, paths: &Paths) -> Result<Vec<u8>, String> {
     let error = |error: std::io::Error| format!("cannot be read: {error}");
     let file = paths.open_regular(path).map_err(error)?;
     let length = file.metadata().map_err(error)?.len();
-    bounded::read(&file, bound.as_u64()).map_err(|it| match it.kind() {
+    bounded_read::read(&file, bound.as_u64()).map_err(|it| match it.kind() {
         ErrorKind::FileTooLarge => {
             let found = size(ByteSize::b(length.max(bound.as_u64() + 1)));
             let bound = size(bound);
@@ -51,8 +51,9 @@ pub(crate) fn read(path: &Path, bound: ByteSize, paths: &Paths) -> Result<Vec<u8
     })
 }
 
-/// Compiles on a thread of its own, for so long: it computes for seconds, so not on the threads that
-/// serve others, and nothing ends it, so on none that anybody waits for.
+/// Compiles on a thread of its own, waiting for up to `timeout`. Compiling takes seconds of CPU and
+/// cannot be interrupted, so it must not run on threads that serve others, nor on one that anyone
+/// joins.
 pub(crate) async fn compiling<T: Send + 'static>(
     bound: Duration,
     compile: impl FnOnce() -> T + Send + 'static,
@@ -60,7 +61,7 @@ pub(crate) async fn compiling<T: Send + 'static>(
     let (sender, compiled) = oneshot::channel();
     let thread = std::thread::Builder::new().name("toolhost-compile".to_owned());
     thread
-        // Nobody may be waiting any more.
+        // The receiver may be gone.
         .spawn(move || {
             let compiled = catch_unwind(AssertUnwindSafe(compile));
             drop(sender.send(compiled));
@@ -93,8 +94,8 @@ pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Compone
         }
         Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
     }
-    unfolded::check(bytes)?;
-    // Not `Component::new`: it would take the text format too, if some crate enables it.
+    component_size::check(bytes)?;
+    // Not `Component::new`, which also accepts the text format if some crate enables it.
     Component::from_binary(engine, bytes)
         .map_err(|error| format!("is not a valid component: {error:#}"))
 }
@@ -110,7 +111,7 @@ pub(crate) fn link(component: &Component, engine: &Engine) -> Result<PluginPre<S
         .map_err(|error| format!("does not fit this host: {error:#}"))
 }
 
-/// The names of what it imports, such as `wasi:cli/environment@0.2.6`.
+/// The names of its imports, such as `wasi:cli/environment@0.2.6`.
 pub(crate) fn imports(component: &Component) -> Vec<String> {
     let engine = component.engine();
     let ty = component.component_type();
@@ -119,7 +120,7 @@ pub(crate) fn imports(component: &Component) -> Vec<String> {
         .collect()
 }
 
-/// The names of what it exports.
+/// The names of its exports.
 pub(crate) fn exports(component: &Component) -> Vec<String> {
     let engine = component.engine();
     let ty = component.component_type();
@@ -128,7 +129,7 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
-/// The permission that an interface can make use of.
+/// The permission that an interface uses.
 const PERMISSIONS: [(&str, &str); 7] = [
     ("wasi:filesystem/", "files"),
     ("wasi:http/outgoing-handler@", "http"),
@@ -139,7 +140,7 @@ const PERMISSIONS: [(&str, &str); 7] = [
     ("wasi:random/", "random"),
 ];
 
-/// The permissions that it can make use of, as the manifest has them.
+/// The permissions it can use, by their names in the manifest.
 pub(crate) fn usable_permissions(component: &Component, imports: &[String]) -> Vec<&'static str> {
     let imported = |prefix: &str| imports.iter().any(|import| import.starts_with(prefix));
     let mut permissions: Vec<&str> = PERMISSIONS
@@ -154,7 +155,7 @@ pub(crate) fn usable_permissions(component: &Component, imports: &[String]) -> V
     permissions
 }
 
-/// Whether it imports the function that hands out secrets.
+/// Whether it imports the function that returns secrets.
 fn asks_for_secrets(component: &Component) -> bool {
     let engine = component.engine();
     let ty = component.component_type();
@@ -183,7 +184,7 @@ fn check_exports(exports: &[String]) -> Result<(), String> {
         )),
         versions if versions.contains(&PLUGIN_VERSION) => Ok(()),
         versions => Err(format!(
-            "is a plugin for {PLUGIN_PACKAGE}@{}, and this host serves {PLUGIN_VERSION}",
+            "is a plugin for {PLUGIN_PACKAGE}@{}, but this host supports {PLUGIN_VERSION}",
             versions.join(", ")
         )),
     }
@@ -199,7 +200,7 @@ fn check_imports(imports: &[String]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "imports what this host does not offer: {}",
+        "imports interfaces that this host does not provide: {}",
         strange.join(", ")
     ))
 }

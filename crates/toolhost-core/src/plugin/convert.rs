@@ -1,4 +1,4 @@
-//! Between the plugin interface's types and the library's own.
+//! Converts between the plugin interface's types and the library's own.
 
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::provider::{self, ProvidedTool};

@@ -1,13 +1,14 @@
-//! What a plugin asks and is told, between the plugin interface's types and the library's own.
+//! Questions of plugins and their replies: converts between the plugin interface's types and the
+//! library's.
 
 use serde_json::Value;
 
 use super::convert;
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::input::{Conversation, InputRequired, Message, Question, Reply, Resumption, Role};
+use crate::input::{InputRequired, Message, Question, Reply, Resumption, Role, SamplingRequest};
 use crate::tool::{Content, ResourceBody};
 
-/// A plugin may ask so much at once: somebody has to answer it.
+/// The most questions that a plugin may ask at once: somebody has to answer them.
 const MAX_QUESTIONS: usize = 32;
 
 /// # Errors
@@ -17,7 +18,7 @@ pub(super) fn input_required(input: wit::InputRequired) -> Result<InputRequired,
     if input.questions.len() > MAX_QUESTIONS {
         let count = input.questions.len();
         return Err(format!(
-            "it asks {count} questions, of at most {MAX_QUESTIONS}"
+            "it asks {count} questions at once, but at most {MAX_QUESTIONS} are allowed"
         ));
     }
     if input.questions.is_empty() && input.state.is_empty() {
@@ -40,7 +41,7 @@ fn question(question: wit::Question) -> Result<Question, String> {
         wit::Question::Form(form) => {
             match serde_json::from_str::<Value>(&form.schema) {
                 Ok(Value::Object(_)) => {}
-                Ok(_) => return Err("has a schema that is no object".to_owned()),
+                Ok(_) => return Err("has a schema that is not an object".to_owned()),
                 Err(error) => return Err(format!("has a schema that is not JSON: {error}")),
             }
             Question::Form {
@@ -48,18 +49,18 @@ fn question(question: wit::Question) -> Result<Question, String> {
                 schema: form.schema,
             }
         }
-        wit::Question::Page(page) => Question::Page {
+        wit::Question::Page(page) => Question::Url {
             message: page.message,
             url: page.url,
             id: page.id,
         },
         wit::Question::Prompt(prompt) => {
             let messages = prompt.messages.into_iter().map(message).collect();
-            let conversation = Conversation::new(messages, prompt.max_tokens)
+            let conversation = SamplingRequest::new(messages, prompt.max_tokens)
                 .with_system_prompt(prompt.system_prompt)
                 .with_temperature(prompt.temperature)
                 .with_stop_sequences(prompt.stop_sequences);
-            Question::Prompt(conversation)
+            Question::Sampling(conversation)
         }
         wit::Question::Roots => Question::Roots,
     })

@@ -1,4 +1,4 @@
-//! Names that are not what they look like: with letters of another script that look as Latin ones do.
+//! Homoglyphs: names with letters of another script that look like Latin ones.
 
 use std::ops::RangeInclusive;
 
@@ -42,12 +42,12 @@ const ALPHABETS: [&[RangeInclusive<char>]; 9] = [
     &['\u{590}'..='\u{6ff}'],
 ];
 
-/// What looks like a Latin letter or a sign that parts names, whatever is around it.
+/// Characters that look like a Latin letter, or like punctuation in names, whatever is around them.
 const IN_DISGUISE: [RangeInclusive<char>; 16] = [
-    // Without their dots.
+    // Without dots.
     '\u{131}'..='\u{131}',
     '\u{237}'..='\u{237}',
-    // Of phonetic writing.
+    // Phonetic letters.
     '\u{1c0}'..='\u{1c3}',
     '\u{250}'..='\u{2d0}',
     '\u{1d00}'..='\u{1d7f}',
@@ -59,17 +59,18 @@ const IN_DISGUISE: [RangeInclusive<char>; 16] = [
     '\u{29f5}'..='\u{29f9}',
     '\u{3002}'..='\u{3002}',
     '\u{a789}'..='\u{a78a}',
-    // Letters as symbols: of double and other width, mathematical, in circles.
+    // Letters as symbols: double-struck, full-width, mathematical, circled.
     '\u{2100}'..='\u{214f}',
     '\u{24b6}'..='\u{24e9}',
     '\u{ff01}'..='\u{ff61}',
     '\u{1d400}'..='\u{1d7ff}',
 ];
 
-/// Letters that a whole word can be written with and be taken for a Latin one.
+/// Letters of other scripts with which a whole word can look Latin.
 const TAKEN_FOR_LATIN: &str = "асеһіјӏорԛѕԝхуԁьӀАВЕНІЈКМОРЅТХУԌԜαινορυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧօսոհցզ";
 
-/// The words of a text that are not what they look like, each with its odd characters spelled as escapes.
+/// Finds the words of a text that are not what they look like, each with its odd characters
+/// escaped.
 ///
 /// ```
 /// # extern crate toolhost_core as toolhost;

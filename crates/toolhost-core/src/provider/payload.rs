@@ -1,4 +1,4 @@
-//! What providers answer, as the limits and the mask of secrets take it.
+//! [`Payload`]: sizes and masking of what providers answer.
 
 use super::Payload;
 use crate::input::{InputRequired, Message, Question};
@@ -12,7 +12,7 @@ impl Payload for Output {
         Output::len(self)
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         self.content.iter_mut().for_each(|part| content(part, mask));
         self.structured = self.structured.take().map(|json| mask.json(json));
         self.meta = self.meta.take().map(|meta| mask.members(meta));
@@ -28,14 +28,14 @@ impl Payload for Vec<Resource> {
             let optional = [&resource.title, &resource.description, &resource.mime_type];
             let optional = optional.into_iter().flatten().map(String::len);
             let icons = resource.icons.iter().map(|icon| icon.src.len());
-            // No listing is free for having no text.
+            // Entries count even without text.
             let entry = size_of::<Resource>() + resource.uri.len() + resource.name.len();
             entry + optional.sum::<usize>() + icons.sum::<usize>()
         });
         lens.sum::<usize>() as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         for resource in self {
             mask.text(&mut resource.uri);
             mask.text(&mut resource.name);
@@ -50,7 +50,7 @@ impl Payload for Vec<Resource> {
                 .flatten()
                 .for_each(|text| mask.text(text));
             for icon in &mut resource.icons {
-                hide_icon(icon, mask);
+                mask_icon(icon, mask);
             }
         }
     }
@@ -61,7 +61,7 @@ impl Payload for Vec<ResourceContents> {
         self.iter().map(EmbeddedResource::size).sum::<usize>() as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         self.iter_mut()
             .for_each(|contents| embedded(contents, mask));
     }
@@ -74,7 +74,7 @@ impl Payload for RenderedPrompt {
         (description + messages.sum::<usize>()) as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         if let Some(description) = &mut self.description {
             mask.text(description);
         }
@@ -87,28 +87,28 @@ impl Payload for Suggestions {
         self.values.iter().map(String::len).sum::<usize>() as u64
     }
 
-    fn hide(&mut self, mask: &Mask) {
+    fn mask(&mut self, mask: &Mask) {
         self.values.iter_mut().for_each(|value| mask.text(value));
         self.total = self.total.take_if(|total| !mask.is_in_number(*total));
     }
 }
 
-/// The version of a resource: nobody is shown it.
+/// The version of a resource, which nobody is shown.
 impl Payload for String {
     fn len(&self) -> u64 {
         String::len(self) as u64
     }
 
-    fn hide(&mut self, _: &Mask) {}
+    fn mask(&mut self, _: &Mask) {}
 }
 
-/// Puts `***` where secrets are. What is to come back stays as it is: a plugin that keeps a secret
-/// there shows it to whoever it asks, and one that does not must find it again.
-pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
+/// Masks secrets. The state stays as it is: a plugin that puts a secret there discloses it to its
+/// client, and one that does not must get its state back unchanged.
+pub(super) fn mask_input(input: &mut InputRequired, mask: &Mask) {
     for (key, question) in &mut input.questions {
         mask.text(key);
         question.texts().for_each(|text| mask.text(text));
-        if let Question::Prompt(conversation) = question {
+        if let Question::Sampling(conversation) = question {
             messages(&mut conversation.messages, mask);
             let temperature = conversation.temperature;
             conversation.temperature = temperature.filter(|it| !mask.is_in_number(*it));
@@ -119,8 +119,8 @@ pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
     }
 }
 
-/// Puts `***` where secrets are.
-pub fn hide_icon(icon: &mut Icon, mask: &Mask) {
+/// Masks secrets.
+pub fn mask_icon(icon: &mut Icon, mask: &Mask) {
     mask.text(&mut icon.src);
     let texts = icon.mime_type.iter_mut().chain(&mut icon.sizes);
     texts.for_each(|text| mask.text(text));

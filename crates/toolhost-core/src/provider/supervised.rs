@@ -1,4 +1,5 @@
-//! Calls of providers that do not end them by themselves: functions of the program that the host is part of.
+//! Supervises calls of providers that do not end them by themselves, such as functions of the
+//! embedding program.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -6,13 +7,14 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 
 use super::{
-    CallContext, End, Meter, ProvidedTool, RunOutcome, ToolProvider, bounded, held, stopped, until,
+    CallContext, Meter, ProvidedTool, RunEnd, RunOutcome, ToolProvider, bounded, bounded_error,
+    stopped, until, validated,
 };
 use crate::error::{CallError, said_by};
-use crate::schema::checking::Allowed;
+use crate::schema::check_scheduling::Allowed;
 use crate::tool::{Output, ToolCall};
 
-/// Has a provider serve a call until its deadline at the latest, and holds what it answers to its limits and to the
+/// Runs a call of a provider until its deadline, and checks its answer against the limits and the
 /// tool's schema.
 pub(crate) async fn run(
     provider: &dyn ToolProvider,
@@ -33,20 +35,21 @@ pub(crate) async fn run(
     let called = AssertUnwindSafe(called).catch_unwind();
     let ended = until(deadline, cancel, &journal, &mut meter, called).await;
     let mut served = match ended {
-        End::Itself(Ok(served)) => served,
-        End::Itself(Err(panic)) => RunOutcome::refused(panicked(&*panic)),
-        End::Stopped(stop) => RunOutcome::refused(stopped(stop, limits.timeout)),
-        End::Cancelled => RunOutcome::refused(CallError::Cancelled),
+        RunEnd::Itself(Ok(served)) => served,
+        RunEnd::Itself(Err(panic)) => RunOutcome::refused(panicked(&*panic)),
+        RunEnd::Stopped(stop) => RunOutcome::refused(stopped(stop, limits.timeout)),
+        RunEnd::Cancelled => RunOutcome::refused(CallError::Cancelled),
     };
     served.cpu = meter.spent.max(served.cpu);
     served.log.extend(journal.take_lines());
-    served.outcome = served
-        .outcome
-        .and_then(|output: Output| bounded(output, limits));
-    Box::pin(held(served, tool.output.as_ref(), allowed)).await
+    served.outcome = match served.outcome {
+        Ok(output) => bounded::<Output>(output, limits),
+        Err(error) => Err(bounded_error(error, limits)),
+    };
+    Box::pin(validated(served, tool.output.as_ref(), allowed)).await
 }
 
-/// It is the tool's own fault, and no other call's.
+/// A panic is the error of this call only.
 fn panicked(panic: &(dyn Any + Send)) -> CallError {
     CallError::Trap {
         message: format!("the tool panicked: {}", said_by(panic)),

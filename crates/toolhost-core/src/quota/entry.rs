@@ -1,17 +1,17 @@
-//! A file in a folder with a quota, and what it takes of it.
+//! A file in a folder with a quota, and its cost.
 
-/// What a file takes is counted in these: a name without anything takes one, as its inode and its name do on a disk.
+/// The unit of file sizes: an empty file costs one, as its inode and its name do on a disk.
 pub(super) const BLOCK: u64 = 4096;
 
 /// A file, folder or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct FileEntry {
     pub(super) names: u32,
     pub(super) length: u64,
 }
 
-impl Entry {
-    /// One without a name is still there.
+impl FileEntry {
+    /// A file without a name still exists while it is open.
     pub(super) fn files(self) -> u64 {
         self.names.max(1).into()
     }
@@ -22,7 +22,7 @@ impl Entry {
     }
 }
 
-/// What a file of that length takes.
+/// The blocks of a file of that length.
 pub(super) fn blocks(length: u64) -> u64 {
     length.div_ceil(BLOCK).max(1).saturating_mul(BLOCK)
 }

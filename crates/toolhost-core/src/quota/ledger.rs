@@ -1,28 +1,29 @@
-//! What is in a folder, by inodes: so that what other programs have put there is never taken for what guests give back.
+//! The contents of a folder by inodes, so that files of other programs are never mistaken for room
+//! that guests have freed.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::entry::Entry;
-use super::{Id, open, walk};
+use super::entry::FileEntry;
+use super::{FileId, open_files, walk};
 
-/// The most that is counted. Each takes some 50 bytes.
+/// The most files counted. Each takes about 50 bytes.
 pub(super) const MOST_FILES: u64 = 1_000_000;
 
-/// At most so much of the time goes into counting again: one part in as many.
+/// Recounting takes at most one part in this many of the time.
 const PARTS: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
     folder: File,
     kernel: Vec<u64>,
-    entries: HashMap<Id, Entry>,
-    /// Without any name, but open: they take their place until they are closed.
-    nameless: Vec<Id>,
+    entries: HashMap<FileId, FileEntry>,
+    /// Files without a name but still open: they count until they are closed.
+    nameless: Vec<FileId>,
     files: u64,
-    /// Lengths are what files say, and can be absurd.
+    /// File lengths can be absurd, so their sum needs 128 bits.
     bytes: u128,
     /// When it was last counted, and how long that took.
     counted: Option<(Instant, Duration)>,
@@ -30,7 +31,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Not counted yet.
+    /// A ledger that has not been counted yet.
     pub(super) fn new(folder: File, kernel: Vec<u64>) -> Ledger {
         Ledger {
             folder,
@@ -48,12 +49,12 @@ impl Ledger {
         self.counted.is_some_and(|(counted, _)| counted >= then)
     }
 
-    /// Files, and the bytes that they take.
+    /// The number of files, and the bytes they take.
     pub(super) fn total(&self) -> (u64, u64) {
         (self.files, u64::try_from(self.bytes).unwrap_or(u64::MAX))
     }
 
-    /// Counts what is there now.
+    /// Counts the present contents.
     ///
     /// # Errors
     ///
@@ -66,10 +67,10 @@ impl Ledger {
         self.nameless.clear();
         for id in self.entries.keys() {
             if !found.contains_key(id)
-                && let Some(file) = open::file(*id)
+                && let Some(file) = open_files::file(*id)
             {
                 let length = file.metadata()?.len();
-                found.insert(*id, Entry { names: 0, length });
+                found.insert(*id, FileEntry { names: 0, length });
                 self.nameless.push(*id);
             }
         }
@@ -80,13 +81,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Something may have been done that was not noted.
+    /// Notes that there may have been changes that were not recorded.
     pub(super) fn doubt(&mut self) {
         self.is_doubtful = true;
     }
 
-    /// Whether so many files and bytes more are no more than the most. What takes no more always fits. Before
-    /// the answer is no, what is there is counted again.
+    /// Whether `more` files and bytes stay within `most`. An operation that adds nothing always
+    /// fits. Before a refusal, doubtful contents are counted again.
     pub(super) fn has_room(&mut self, most: (u64, u64), more: (u64, u64)) -> bool {
         if more == (0, 0) || !self.is_doubtful && self.fits(most, more) {
             return true;
@@ -99,7 +100,7 @@ impl Ledger {
         if self.counted.is_none_or(is_time)
             && let Err(error) = self.count()
         {
-            tracing::warn!("a folder with a quota cannot be counted: {error}");
+            tracing::warn!("cannot measure a folder with a quota: {error}");
         }
         self.fits(most, more)
     }
@@ -109,63 +110,65 @@ impl Ledger {
             && (more_bytes == 0 || self.bytes + u128::from(more_bytes) <= u128::from(bytes))
     }
 
-    /// It has that length, and is in the folder, or was until it lost its last name.
-    pub(super) fn set(&mut self, id: Id, length: u64, has_name: bool) {
+    /// Records a file of that length in the folder, or one that was there until it lost its last
+    /// name.
+    pub(super) fn set(&mut self, id: FileId, length: u64, has_name: bool) {
         let known = self.entries.get(&id);
         if known.is_none() && !has_name {
             self.nameless.push(id);
         }
         let names = known.map_or(has_name.into(), |entry| entry.names);
-        self.put(id, Some(Entry { names, length }));
+        self.put(id, Some(FileEntry { names, length }));
     }
 
-    /// It has that length, if it is known.
-    pub(super) fn resized(&mut self, id: Id, length: u64) {
+    /// Records a new length of a known file.
+    pub(super) fn resized(&mut self, id: FileId, length: u64) {
         if self.entries.contains_key(&id) {
             self.set(id, length, true);
         }
     }
 
-    /// It has one name more, and that length. It has no more than `links`: what is known of it may be of one that
-    /// another program has removed.
-    pub(super) fn named(&mut self, id: Id, length: u64, links: u32) {
+    /// Records a new name, and the length, of a file. It has at most `links`: the recorded one may
+    /// have been of a file that another program removed.
+    pub(super) fn named(&mut self, id: FileId, length: u64, links: u32) {
         let known = self.entries.get(&id);
         let names = known.map_or(0, |entry| entry.names).saturating_add(1);
         let names = names.min(links.max(1));
-        self.put(id, Some(Entry { names, length }));
+        self.put(id, Some(FileEntry { names, length }));
     }
 
-    /// It has one name less, if it is known. With its last one it is gone, unless a guest has it open.
-    pub(super) fn unnamed(&mut self, id: Id) {
+    /// Records the removal of a name of a known file. With its last name the file is gone, unless a
+    /// guest has it open.
+    pub(super) fn unnamed(&mut self, id: FileId) {
         let Some(&entry) = self.entries.get(&id) else {
             return;
         };
         let names = entry.names.saturating_sub(1);
         if names > 0 {
-            self.put(id, Some(Entry { names, ..entry }));
-        } else if open::file(id).is_some() {
-            self.put(id, Some(Entry { names, ..entry }));
+            self.put(id, Some(FileEntry { names, ..entry }));
+        } else if open_files::file(id).is_some() {
+            self.put(id, Some(FileEntry { names, ..entry }));
             self.nameless.push(id);
         } else {
             self.put(id, None);
         }
     }
 
-    /// Gives back what had no name any more, and is closed.
+    /// Frees the room of nameless files that are closed.
     fn forget_closed(&mut self) {
         for id in std::mem::take(&mut self.nameless) {
-            // Its number may be another's by now.
+            // The inode number may have been reused.
             if self.entries.get(&id).is_none_or(|it| it.names > 0) {
                 continue;
             }
-            match open::file(id) {
+            match open_files::file(id) {
                 Some(_) => self.nameless.push(id),
                 None => self.put(id, None),
             }
         }
     }
 
-    fn put(&mut self, id: Id, entry: Option<Entry>) {
+    fn put(&mut self, id: FileId, entry: Option<FileEntry>) {
         let before = match entry {
             Some(entry) => self.entries.insert(id, entry),
             None => self.entries.remove(&id),

@@ -1,4 +1,4 @@
-//! Where files have no numbers, nothing tells one from another, and there are no quotas.
+//! Without inode numbers files cannot be told apart, and there are no quotas.
 
 use std::fs::File;
 use std::io;
@@ -18,27 +18,27 @@ impl Quota {
         _: &File,
         _: &[u64],
     ) -> io::Result<Quota> {
-        Err(io::Error::other("there are no quotas on this system"))
+        Err(io::Error::other("quotas are not supported on this system"))
     }
 
     pub(crate) fn shares(&self, _: &Quota) -> bool {
         match *self {}
     }
 
-    pub(crate) async fn hold(self: &Arc<Self>) -> Held {
+    pub(crate) async fn hold(self: &Arc<Self>) -> HeldQuota {
         match **self {}
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum At {
+pub(crate) enum WriteAt {
     Offset(u64),
     End,
 }
 
-pub(crate) enum Held {}
+pub(crate) enum HeldQuota {}
 
-impl Held {
+impl HeldQuota {
     pub(crate) fn begin(&mut self, _: Vec<(Arc<File>, String)>, _: bool) -> io::Result<()> {
         match *self {}
     }
@@ -51,7 +51,7 @@ impl Held {
         match *self {}
     }
 
-    pub(crate) fn write(&mut self, _: &File, _: At, _: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, _: &File, _: WriteAt, _: &[u8]) -> io::Result<usize> {
         match *self {}
     }
 

@@ -1,4 +1,4 @@
-//! Everything in a folder, with no link followed and however deep it is.
+//! Walks everything in a folder, at any depth, without following links.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -9,28 +9,32 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::entry::Entry;
-use super::{Id, length, stat_id};
+use super::entry::FileEntry;
+use super::{FileId, length, stat_id};
 
-/// Folders on the way that are held open; the others are climbed back to.
+/// The folders on the path that are held open; others are reached again by `..`.
 const HELD: usize = 64;
 
-/// A folder that is looked through.
+/// A folder being walked.
 struct Level {
-    id: Id,
+    id: FileId,
     held: Option<OwnedFd>,
-    /// The folders in it that are still to be looked through.
+    /// Its subfolders that are still to be walked.
     folders: Vec<CString>,
 }
 
-/// What is in the folder. What is on the devices of `kernel` is no part of it.
+/// Lists what is in the folder, except on the devices of `kernel`.
 ///
 /// # Errors
 ///
-/// The folder cannot be read, or there is more in it than `most`; or it was moved about meanwhile.
-pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashMap<Id, Entry>> {
+/// The folder cannot be read, contains more than `most`, or was moved meanwhile.
+pub(super) fn walk(
+    folder: &File,
+    kernel: &[u64],
+    most: u64,
+) -> io::Result<HashMap<FileId, FileEntry>> {
     let root = stat_id(&fstat(folder)?);
-    let mut found = Found {
+    let mut found = FolderWalk {
         kernel,
         most,
         root,
@@ -47,7 +51,7 @@ pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashM
         let here = level.held.as_ref().expect("it was opened or climbed to");
         if let Some(name) = level.folders.pop() {
             let held = match open(here, &name) {
-                // It is gone, or another program's alone; then it is no guest's, either.
+                // It is gone or inaccessible: then no guest can use it either.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM) => {
                     continue;
                 }
@@ -72,7 +76,7 @@ pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashM
             let above = open(&left, c"..")?;
             if stat_id(&fstat(&above)?) != level.id {
                 return Err(io::Error::other(
-                    "folders in it were moved as it was counted",
+                    "folders in it were moved while it was measured",
                 ));
             }
             level.held = Some(above);
@@ -81,15 +85,15 @@ pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashM
     Ok(found.entries)
 }
 
-struct Found<'k> {
+struct FolderWalk<'k> {
     kernel: &'k [u64],
     most: u64,
-    root: Id,
-    entries: HashMap<Id, Entry>,
+    root: FileId,
+    entries: HashMap<FileId, FileEntry>,
 }
 
-impl Found<'_> {
-    /// Adds what is in a folder; the folders in it that are new.
+impl FolderWalk<'_> {
+    /// Adds the contents of a folder. Returns its new subfolders.
     fn read(&mut self, folder: &OwnedFd) -> io::Result<Vec<CString>> {
         let mut folders = Vec::new();
         for entry in Dir::read_from(folder)? {
@@ -108,11 +112,11 @@ impl Found<'_> {
             }
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             let is_new = !self.entries.contains_key(&id);
-            // One that is mounted twice is looked through once.
+            // A folder that is mounted twice is walked once.
             if is_folder && is_new {
                 folders.push(name.to_owned());
             }
-            let known = self.entries.entry(id).or_insert(Entry {
+            let known = self.entries.entry(id).or_insert(FileEntry {
                 names: 0,
                 length: 0,
             });

@@ -42,7 +42,7 @@ pub(super) fn configure(wasi: &mut WasiCtxBuilder, permissions: &Permissions) {
         wasi.wall_clock(Still).monotonic_clock(Still);
     }
     if permissions.random == Ambient::None {
-        // Runtimes seed their hash tables at the start: a refusal would keep them from starting.
+        // Runtimes seed their hash tables at start-up: a denial would keep them from starting.
         let bytes = || Deterministic::new((0..=u8::MAX).collect());
         wasi.secure_random(bytes())
             .insecure_random(bytes())
@@ -71,8 +71,8 @@ fn waits(
     subscribe: impl FnOnce(&mut dyn Host) -> wasmtime::Result<Resource<DynPollable>>,
 ) -> wasmtime::Result<(Resource<DynPollable>,)> {
     if sandbox.grants.permissions.clock == Ambient::None {
-        sandbox.journal.deny("clock: to wait for a time".to_owned());
-        return Err(wasmtime::Error::msg("the plugin has no clock to wait for"));
+        sandbox.journal.deny("clock: waiting for a time".to_owned());
+        return Err(wasmtime::Error::msg("the plugin has no clock"));
     }
     Ok((subscribe(&mut sandbox.clocks())?,))
 }

@@ -1,4 +1,4 @@
-//! Connections of guests: to the addresses that were checked, and to no others.
+//! Connections of guests, to the addresses that were checked and no others.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,28 +9,28 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
-use crate::lookup::may_be;
-use crate::permissions::address::special;
+use crate::name_resolution::may_be;
+use crate::permissions::special_addresses::special;
 
-/// Why there is no connection.
+/// Why a connection failed.
 #[derive(Debug)]
 pub(super) enum NoConnection {
-    /// An address is of that kind: none of the public internet, or none of this machine.
+    /// An address of this kind: not public, or not of this machine.
     Special(SocketAddr, &'static str),
-    /// The name has no address.
+    /// The name does not resolve.
     Name(io::Error),
-    /// None of the addresses answered.
+    /// No address accepts connections.
     Connect(io::Error),
-    /// Whoever answered is not who it should be, or no TLS was agreed on.
+    /// The TLS handshake failed, or the certificate is not valid.
     Tls(io::Error),
 }
 
-/// Both halves of a connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+/// A bidirectional connection.
+pub(super) trait GuestConnection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> GuestConnection for T {}
 
-/// Connects to the first address of `host` that answers. Unless `any_address`, all must be public:
-/// a name that also stands for others is up to no good, or not ours to reach. Those of `localhost` are on loopback.
+/// Connects to the first address of `host` that accepts. Unless `any_address`, all addresses must
+/// be public: a name with a mix of both is suspicious. Those of `localhost` must be loopback.
 pub(super) async fn connect(
     host: &Host<String>,
     port: u16,
@@ -54,11 +54,11 @@ pub(super) async fn connect(
             return Err(NoConnection::Special(*address, kind));
         }
     }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name resolves to no address");
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
-                // A request is written whole; waiting for more of it only costs time.
+                // Requests are written whole, so delaying segments only costs time.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
@@ -68,18 +68,18 @@ pub(super) async fn connect(
     Err(NoConnection::Connect(last))
 }
 
-/// Speaks TLS to `host`, whose certificate is verified.
+/// Does a TLS handshake with `host`, whose certificate is verified.
 pub(super) async fn encrypt(
     stream: TcpStream,
     host: &Host<String>,
-) -> Result<impl Stream + use<>, NoConnection> {
+) -> Result<impl GuestConnection + use<>, NoConnection> {
     let name = match host {
         Host::Ipv4(address) => ServerName::from(std::net::IpAddr::V4(*address)),
         Host::Ipv6(address) => ServerName::from(std::net::IpAddr::V6(*address)),
         Host::Domain(name) => ServerName::try_from(name.clone())
             .map_err(|error| NoConnection::Tls(io::Error::other(error)))?,
     };
-    // The first time it reads files.
+    // The first call reads files.
     let config = tokio::task::spawn_blocking(crate::tls::config).await;
     let config = config.map_err(|error| NoConnection::Tls(error.into()))?;
     let config = config.map_err(|error| NoConnection::Tls(io::Error::other(error)))?;

@@ -1,4 +1,4 @@
-//! The guest's descriptors of files and folders, and what is done with all of them.
+//! Helpers for a guest's descriptors of files and folders.
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub(super) fn borrowed(fd: &Fd) -> Fd {
     Resource::new_borrow(fd.rep())
 }
 
-/// Runs what may wait for a disk, where the host's other calls do not wait for it.
+/// Runs what may block on a disk, on a thread for that.
 pub(super) async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> FsResult<T> {
@@ -28,7 +28,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Has the call's operations on a file or folder counted.
+/// Has the call's operations on a file or folder tracked.
 pub(super) fn watch(sandbox: &mut Sandbox, fd: &Fd) -> Result<(), ResourceTableError> {
     let file = match sandbox.table.get(fd)? {
         Descriptor::File(file) => &file.file,

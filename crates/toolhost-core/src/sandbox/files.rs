@@ -1,4 +1,4 @@
-//! Names the file accesses that are refused, and has those counted that a quota bounds.
+//! Wraps WASI's file functions: names denied accesses, and meters folders with a quota.
 
 use std::io;
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 
 use super::descriptor::{Fd, blocking, watch};
-use super::guarded::{self, Spot};
-use super::metered::{self, Change};
+use super::guarded_operations::{self, Spot};
+use super::quota_metering::{self, NameChange};
 use super::temporary::{self, Temporary};
-use super::{Sandbox, listing, names, opening};
+use super::{Sandbox, folder_listing, opening, rename_and_unlink};
 use crate::quota::Quota;
 
-/// Has `$name` call a function of ours, and notes what it refuses; `$what` says, of the arguments, what it was.
+/// Links `$name` to a function of ours, and records its denials; `$what` describes the access from
+/// the arguments.
 macro_rules! ours {
     ($instance:ident, $name:literal, $run:path, ($($argument:ident: $type:ty),*), $($what:tt)*) => {
         $instance.func_wrap_async(
@@ -53,12 +54,17 @@ macro_rules! ours_now {
 
 pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
-    ours!(types, "set-size", metered::set_size, (size: u64), "")?;
-    ours!(types, "write", metered::write, (bytes: Vec<u8>, offset: u64), "")?;
-    ours_now!(types, "write-via-stream", metered::write_via_stream, (offset: u64))?;
-    ours_now!(types, "append-via-stream", metered::append_via_stream, ())?;
+    ours!(types, "set-size", quota_metering::set_size, (size: u64), "")?;
+    ours!(types, "write", quota_metering::write, (bytes: Vec<u8>, offset: u64), "")?;
+    ours_now!(types, "write-via-stream", quota_metering::write_via_stream, (offset: u64))?;
+    ours_now!(
+        types,
+        "append-via-stream",
+        quota_metering::append_via_stream,
+        ()
+    )?;
     ours!(types, "set-times", set_times, (access: NewTimestamp, modification: NewTimestamp), "")?;
-    ours!(types, "create-directory-at", names::create_directory, (path: String), "{path}")?;
+    ours!(types, "create-directory-at", rename_and_unlink::create_directory, (path: String), "{path}")?;
     ours!(types, "stat-at", stat, (flags: PathFlags, path: String), "{path}")?;
     ours!(
         types,
@@ -75,20 +81,20 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         "{path}"
     )?;
     ours!(types, "readlink-at", readlink, (path: String), "{path}")?;
-    ours!(types, "remove-directory-at", names::remove_directory, (path: String), "{path}")?;
-    ours!(types, "symlink-at", names::symlink, (old: String, new: String), "{new} -> {old}")?;
-    ours!(types, "unlink-file-at", names::unlink, (path: String), "{path}")?;
+    ours!(types, "remove-directory-at", rename_and_unlink::remove_directory, (path: String), "{path}")?;
+    ours!(types, "symlink-at", rename_and_unlink::symlink, (old: String, new: String), "{new} -> {old}")?;
+    ours!(types, "unlink-file-at", rename_and_unlink::unlink, (path: String), "{path}")?;
     ours!(
         types,
         "link-at",
-        names::link,
+        rename_and_unlink::link,
         (flags: PathFlags, old: String, to: Fd, new: String),
         "{old} -> {new}"
     )?;
     ours!(
         types,
         "rename-at",
-        names::rename,
+        rename_and_unlink::rename,
         (old: String, to: Fd, new: String),
         "{old} -> {new}"
     )?;
@@ -99,7 +105,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         (at: PathFlags, path: String, how: OpenFlags, flags: DescriptorFlags),
         "{path}"
     )?;
-    // A stream says by it what a write failed with; WASI's knows nothing of quotas.
+    // Streams report a failed write through it; WASI's own knows nothing of quotas.
     types.func_wrap(
         "filesystem-error-code",
         |mut store: StoreContextMut<Sandbox>, (error,): (Resource<wasmtime::Error>,)| {
@@ -116,17 +122,17 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<Sandbox>, (fd,): (Fd,)| {
             Box::new(async move {
                 let sandbox = store.data_mut();
-                let listed = listing::open(sandbox, fd).await?;
+                let listed = folder_listing::open(sandbox, fd).await?;
                 Ok((note(sandbox, "read-directory", "", listed)?,))
             })
         },
     )?;
     types.func_wrap_async(
         "[method]directory-entry-stream.read-directory-entry",
-        |mut store: StoreContextMut<Sandbox>, (stream,): (listing::Stream,)| {
+        |mut store: StoreContextMut<Sandbox>, (stream,): (folder_listing::ListingStream,)| {
             Box::new(async move {
                 let sandbox = store.data_mut();
-                let next = listing::next(sandbox, stream).await;
+                let next = folder_listing::next(sandbox, stream).await;
                 Ok((note(sandbox, "read-directory-entry", "", next)?,))
             })
         },
@@ -140,7 +146,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
                 let folders = sandbox.filesystem().get_directories()?;
                 for (number, (folder, _)) in folders.iter().enumerate() {
                     watch(sandbox, folder)?;
-                    // They are in the order in which they were granted.
+                    // They are numbered in the order in which they were granted.
                     let granted = sandbox.grants.folders.get(number);
                     let quota = granted.and_then(|it| it.quota());
                     sandbox.set_quota(folder, quota);
@@ -156,7 +162,7 @@ async fn set_times(
     access: NewTimestamp,
     modification: NewTimestamp,
 ) -> FsResult<()> {
-    guarded::check_open(sandbox, &fd).await?;
+    guarded_operations::check_open(sandbox, &fd).await?;
     let mut files = sandbox.filesystem();
     files.set_times(fd, access, modification).await
 }
@@ -169,7 +175,7 @@ async fn set_times_at(
     access: NewTimestamp,
     modification: NewTimestamp,
 ) -> FsResult<()> {
-    let spot = guarded::to_change_at(sandbox, &fd, &mut at, path).await?;
+    let spot = guarded_operations::to_change_at(sandbox, &fd, &mut at, path).await?;
     let (folder, name) = (spot.fd(), spot.name.clone());
     let mut files = sandbox.filesystem();
     let done = files.set_times_at(folder, at, name, access, modification);
@@ -184,7 +190,7 @@ async fn stat(
     at: PathFlags,
     path: String,
 ) -> FsResult<DescriptorStat> {
-    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let spot = guarded_operations::to_look(sandbox, &fd, path).await?;
     let mut files = sandbox.filesystem();
     let found = files.stat_at(spot.fd(), at, spot.name.clone()).await;
     spot.leave(sandbox);
@@ -197,24 +203,25 @@ async fn metadata_hash(
     at: PathFlags,
     path: String,
 ) -> FsResult<MetadataHashValue> {
-    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let spot = guarded_operations::to_look(sandbox, &fd, path).await?;
     let mut files = sandbox.filesystem();
     let found = files.metadata_hash_at(spot.fd(), at, spot.name.clone());
     let found = found.await;
-    let found = listing::hash(sandbox, &spot.name, found);
+    let found = folder_listing::hash(sandbox, &spot.name, found);
     spot.leave(sandbox);
     found
 }
 
 async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<String> {
-    let spot = guarded::to_look(sandbox, &fd, path).await?;
+    let spot = guarded_operations::to_look(sandbox, &fd, path).await?;
     let mut files = sandbox.filesystem();
     let target = files.readlink_at(spot.fd(), spot.name.clone()).await;
     spot.leave(sandbox);
     target
 }
 
-/// Opens a file or a folder; what is looked at here is what is opened, for all that guests can do.
+/// Opens a file or a folder. No guest can change what is at the path between the check and the
+/// opening.
 async fn open(
     sandbox: &mut Sandbox,
     fd: Fd,
@@ -227,8 +234,8 @@ async fn open(
         || how.intersects(OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE);
     let quota = sandbox.quota(&fd);
     let spot = match is_write {
-        true => guarded::to_change_at(sandbox, &fd, &mut at, path).await?,
-        false => guarded::to_look(sandbox, &fd, path).await?,
+        true => guarded_operations::to_change_at(sandbox, &fd, &mut at, path).await?,
+        false => guarded_operations::to_look(sandbox, &fd, path).await?,
     };
     let opened = open_counted(sandbox, quota, &spot, at, how, flags).await;
     spot.leave(sandbox);
@@ -248,9 +255,9 @@ async fn open_counted(
         true => &[spot],
         false => &[],
     };
-    let change = Change::begin(sandbox, quota.as_ref(), changes, makes).await?;
+    let change = NameChange::begin(sandbox, quota.as_ref(), changes, makes).await?;
     let opened = open_there(sandbox, spot, at, how, flags).await;
-    metered::opened(sandbox, change, quota, opened).await
+    quota_metering::opened(sandbox, change, quota, opened).await
 }
 
 async fn open_there(
@@ -267,7 +274,7 @@ async fn open_there(
         return Err(ErrorCode::Quota.into());
     }
     let opened = opening::open(sandbox, spot.fd(), at, path.clone(), how, flags).await?;
-    let opened = guarded::check_opened(sandbox, &spot.folder, opened).await?;
+    let opened = guarded_operations::check_opened(sandbox, &spot.folder, opened).await?;
     watch(sandbox, &opened)?;
     if makes_temporary && let Descriptor::File(file) = sandbox.table.get(&opened)? {
         let file = file.file.clone();
@@ -282,7 +289,7 @@ async fn open_there(
     Ok(opened)
 }
 
-/// What the guest is told of a result; a refusal is noted.
+/// Returns a result to the guest; a denial is recorded.
 fn note<T>(
     sandbox: &mut Sandbox,
     name: &str,

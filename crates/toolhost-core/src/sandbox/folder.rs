@@ -1,12 +1,12 @@
-//! A granted folder, held from load to the last call: what takes its place under its name later is
-//! not granted.
+//! A granted folder, held open from load to the last call: whatever takes its name later is not
+//! granted.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::paths::{FolderId, Found, Granted, Holder, Paths, vcs};
+use crate::paths::{FolderHolder, FolderId, FoundFolder, GrantedFolder, Paths, vcs};
 use crate::permissions::{Access, DiskLimits, FileGrant};
 use crate::quota::Quota;
 
@@ -14,54 +14,53 @@ use crate::quota::Quota;
 pub(crate) struct Folder {
     pub(crate) guest: String,
     pub(crate) access: Access,
-    /// Whether what is version control's in it may be changed where it may be written.
+    /// Whether version control's files in it may be changed, if it is writable.
     pub(super) allows_vcs: bool,
-    /// What it is, to be compared with other folders.
+    /// Whether the folder lay inside version control's files when it was opened.
+    pub(super) is_vcs: bool,
+    /// Its identity, to be compared with other folders.
     pub(crate) id: FolderId,
-    /// The devices below it that are the kernel's, and not part of it.
+    /// The devices of kernel file systems below it, which are not part of it.
     pub(super) kernel: Vec<u64>,
     path: PathBuf,
     held: File,
     limits: Option<DiskLimits>,
     quota: OnceLock<Arc<Quota>>,
-    /// Where calls of one user have it in place of another.
-    granted: Option<Arc<Granted>>,
+    /// Set if calls of one user have it in place of another.
+    granted: Option<Arc<GrantedFolder>>,
 }
 
 impl Folder {
     pub(crate) fn open(grant: &FileGrant, paths: &Paths) -> io::Result<Folder> {
         check_system()?;
         let found = paths.open_folder(&grant.host)?;
-        // Who grants a repository by its name means it.
-        let allows_vcs = grant.allow_vcs || vcs::holds(&found.path);
-        Ok(Folder::new(grant, found, allows_vcs, None))
+        let mut folder = Folder::new(grant, found, None);
+        // Granting a repository by its name means its contents, too.
+        folder.allows_vcs |= folder.is_vcs;
+        Ok(folder)
     }
 
-    /// What some calls have in place of a granted folder, `host`, with what the grant says of access, quota and version
-    /// control; or a client's own, of a grant with `${client}`.
+    /// Opens the folder `host` in place of a granted one, with the grant's access, quota and
+    /// version control setting; or a client's own folder of a grant with `${client}`.
     pub(crate) fn open_for(
         grant: &FileGrant,
         host: &Path,
-        holder: Holder,
+        holder: FolderHolder,
         paths: &Paths,
     ) -> io::Result<Folder> {
         check_system()?;
         let is_writable = grant.access == Access::ReadWrite;
         let (found, granted) = paths.grant(host, is_writable, holder)?;
-        // The grant names no repository there, whatever its folder is or becomes.
-        Ok(Folder::new(grant, found, grant.allow_vcs, Some(granted)))
+        // The grant does not name a repository, whatever its folder is or becomes.
+        Ok(Folder::new(grant, found, Some(granted)))
     }
 
-    fn new(
-        grant: &FileGrant,
-        found: Found,
-        allows_vcs: bool,
-        granted: Option<Arc<Granted>>,
-    ) -> Folder {
+    fn new(grant: &FileGrant, found: FoundFolder, granted: Option<Arc<GrantedFolder>>) -> Folder {
         Folder {
             guest: grant.guest.clone(),
             access: grant.access,
-            allows_vcs,
+            allows_vcs: grant.allow_vcs,
+            is_vcs: vcs::holds(&found.path),
             id: found.id,
             kernel: found.kernel,
             path: found.path,
@@ -72,12 +71,13 @@ impl Folder {
         }
     }
 
-    /// The same folder, to be read only.
+    /// The same folder, read-only.
     pub(crate) fn read_only(&self) -> io::Result<Folder> {
         Ok(Folder {
             guest: self.guest.clone(),
             access: Access::ReadOnly,
             allows_vcs: self.allows_vcs,
+            is_vcs: self.is_vcs,
             id: self.id.clone(),
             kernel: self.kernel.clone(),
             path: self.path.clone(),
@@ -88,22 +88,22 @@ impl Folder {
         })
     }
 
-    /// Where it was when it was opened, without links.
+    /// Its path when it was opened, without links.
     pub(crate) fn host(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it is still where it was: it may have been removed or replaced.
+    /// Whether it is still at its path: it may have been removed or replaced.
     pub(crate) fn is_there(&self) -> bool {
         let found = std::fs::symlink_metadata(&self.path);
         matches!((found, self.held.metadata()), (Ok(found), Ok(held)) if is_same(&found, &held))
     }
 
-    /// Counts what is in it, if that has a limit: calls are served only after that. It may wait for a disk.
+    /// Counts its contents if it has a quota, before calls are served. May block on a disk.
     ///
     /// # Errors
     ///
-    /// As of [`Quota::count`].
+    /// As for [`Quota::count`].
     pub(crate) fn count(&self) -> io::Result<()> {
         if let Some(limits) = self.limits {
             let quota = Quota::count(&self.guest, limits, &self.id, &self.held, &self.kernel)?;
@@ -112,7 +112,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether there is nothing to count, or it was.
+    /// Whether it has been counted, or has no quota.
     pub(crate) fn is_counted(&self) -> bool {
         self.limits.is_none() || self.quota.get().is_some()
     }
@@ -130,7 +130,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// Another folder has taken its place, or none.
+    /// It has been removed or replaced.
     pub(super) fn path(&self) -> io::Result<PathBuf> {
         #[cfg(target_os = "linux")]
         {
@@ -139,7 +139,7 @@ impl Folder {
             if self.held.metadata()?.nlink() == 0 {
                 return Err(io::Error::other("it was removed"));
             }
-            // The folder itself, under any name.
+            // Leads to the folder itself, whatever its name.
             let path = PathBuf::from(format!("/proc/self/fd/{}", self.held.as_raw_fd()));
             if path.exists() {
                 return Ok(path);
@@ -148,7 +148,7 @@ impl Folder {
         if is_same(&std::fs::metadata(&self.path)?, &self.held.metadata()?) {
             Ok(self.path.clone())
         } else {
-            Err(io::Error::other("another folder has taken its place"))
+            Err(io::Error::other("it was replaced by another folder"))
         }
     }
 }
@@ -157,7 +157,8 @@ impl Folder {
 fn check_system() -> io::Result<()> {
     if cfg!(not(unix)) {
         return Err(io::Error::other(
-            "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them out (GHSA-f2pq-268w-886c)",
+            "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them escape \
+             (GHSA-f2pq-268w-886c)",
         ));
     }
     Ok(())
@@ -169,7 +170,7 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// There the folder is found by its name alone.
+/// Elsewhere the folder is found by its name only.
 #[cfg(not(unix))]
 fn is_same(a: &Metadata, b: &Metadata) -> bool {
     a.is_dir() == b.is_dir()

@@ -1,4 +1,4 @@
-//! Holds the requests of a guest to its `http` permission and its limits.
+//! The HTTP gate: checks a guest's requests against its `http` permission and its limits.
 
 use std::io;
 use std::sync::Arc;
@@ -10,28 +10,29 @@ use url::Url;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::http_bounds::{Bounds, Open, size};
-use super::send::{Destination, send};
+use super::http_bounds::{HttpBounds, OpenRequest, size};
+use super::http_send::{Destination, send};
 use super::{Grants, Journal};
 use crate::limits::Limit;
 use crate::permissions::HttpRule;
-use crate::permissions::header::is_reserved;
+use crate::permissions::http_header::is_reserved;
 
-/// What a guest may write to a request's body at once, and the host holds of it.
+/// How much of a request's body a guest may write at once; the host holds it.
 pub(super) const BODY_CHUNK: usize = 64 << 10;
 
 pub(super) struct HttpGate {
-    bounds: Arc<Bounds>,
-    /// Requests sent so far.
+    bounds: Arc<HttpBounds>,
+    /// The number of requests so far.
     sent: u32,
 }
 
-type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Done), Error>> + Send>;
+type ConnectionDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent =
+    Box<dyn Future<Output = Result<(http::Response<WasiBody>, ConnectionDriver), Error>> + Send>;
 
 impl HttpGate {
     pub(super) fn new(grants: Arc<Grants>, journal: Journal) -> Self {
-        let bounds = Bounds {
+        let bounds = HttpBounds {
             grants,
             journal,
             open: AtomicU32::new(0),
@@ -43,24 +44,25 @@ impl HttpGate {
         }
     }
 
-    /// Where the request goes, if it may.
+    /// Returns the destination of a request, if it is allowed.
     fn check(&self, method: &Method, uri: &Uri) -> Result<Destination, Error> {
         let url = Url::parse(&uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
-        // What is granted, and whether literally.
+        // `Some` if granted, and whether literally.
         let granted_by = |rules: &[HttpRule]| {
             let granting = rules.iter().filter(|it| it.allows(method.as_str(), &url));
             granting.map(HttpRule::is_literal).reduce(|a, b| a || b)
         };
         let grants = &self.bounds.grants;
         let mut granted = granted_by(&grants.permissions.http);
-        // Allowed is what both allow: a narrower rule takes no host to an address that the granted one does not.
+        // Both rules must allow it: a narrower one must not open a non-public address that the
+        // granted one does not.
         if let (Some(is_literal), Some(narrowed)) = (granted, &grants.narrowed_http) {
             granted = granted_by(narrowed).map(|narrowed| narrowed && is_literal);
         }
         if let Some(is_literal) = granted.filter(|_| is_sent_as_checked(uri, &url)) {
             return Destination::new(&url, is_literal);
         }
-        // The query may carry what is nobody's business.
+        // The query may be confidential.
         let origin = url.origin().ascii_serialization();
         let path = url.path();
         let what = format!("http request {method} {origin}{path}");
@@ -68,9 +70,9 @@ impl HttpGate {
         Err(Error::HttpRequestDenied)
     }
 
-    /// Counts a request; none beyond the limits is begun.
-    fn begin(&mut self, headers: &HeaderMap) -> Option<Open> {
-        let Bounds { journal, open, .. } = &*self.bounds;
+    /// Counts a request; `None` beyond the limits.
+    fn begin(&mut self, headers: &HeaderMap) -> Option<OpenRequest> {
+        let HttpBounds { journal, open, .. } = &*self.bounds;
         let limits = self.bounds.limits();
         self.sent += 1;
         if self.sent > limits.max_requests {
@@ -86,12 +88,12 @@ impl HttpGate {
             return None;
         }
         open.fetch_add(1, Ordering::Relaxed);
-        Some(Open(self.bounds.clone()))
+        Some(OpenRequest(self.bounds.clone()))
     }
 }
 
-/// What is checked must be what is sent: a path that parsing changes (`..`, `%2e`) is not, nor is a
-/// host in a spelling of its own (`0x7f.1`) or one with a user name before it.
+/// Whether what is checked is what will be sent: not if parsing changes the path (`..`, `%2e`), nor
+/// for unusual spellings of the host (`0x7f.1`) or a user name before it.
 fn is_sent_as_checked(uri: &Uri, url: &Url) -> bool {
     let same_path = url.path() == uri.path() || (url.path() == "/" && uri.path().is_empty());
     let has_user = uri
@@ -113,7 +115,7 @@ impl WasiHttpHooks for HttpGate {
         BODY_CHUNK
     }
 
-    // wasmtime's own versions of these warn: but a server that is down is the tool's to tell.
+    // wasmtime's own versions log warnings, but an unreachable server is for the tool to report.
 
     fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
         debug!("no connection: {error}");
@@ -140,7 +142,7 @@ impl WasiHttpHooks for HttpGate {
         &mut self,
         mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
-        _: Done,
+        _: ConnectionDriver,
     ) -> Sent {
         let checked = self.check(request.method(), request.uri());
         let begun = match checked {

@@ -1,4 +1,4 @@
-//! What the HTTP requests of one call may use together.
+//! Bounds on all HTTP requests of one call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,21 +9,21 @@ use super::{Grants, Journal};
 use crate::limits::{Limit, Limits};
 
 /// What a call's requests may use, and have used.
-pub(super) struct Bounds {
+pub(super) struct HttpBounds {
     pub(super) grants: Arc<Grants>,
     pub(super) journal: Journal,
-    /// Requests whose response is not yet read to its end.
+    /// Requests whose responses have not been read to the end.
     pub(super) open: AtomicU32,
     /// Bytes of response bodies so far.
     pub(super) received: AtomicU64,
 }
 
-impl Bounds {
+impl HttpBounds {
     pub(super) fn limits(&self) -> &Limits {
         &self.grants.limits
     }
 
-    /// Counts bytes of a response's body; whether they are still within the limit.
+    /// Counts bytes of a response's body. Returns whether they are within the limit.
     pub(super) fn receive(&self, bytes: u64) -> bool {
         let before = self.received.fetch_add(bytes, Ordering::Relaxed);
         let bound = self.limits().max_response;
@@ -35,26 +35,26 @@ impl Bounds {
     }
 }
 
-/// A request that is under way; one less when it is dropped.
-pub(super) struct Open(pub(super) Arc<Bounds>);
+/// An open request, counted until it is dropped.
+pub(super) struct OpenRequest(pub(super) Arc<HttpBounds>);
 
-impl Drop for Open {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Open {
-    pub(super) fn bounds(&self) -> &Bounds {
+impl OpenRequest {
+    pub(super) fn bounds(&self) -> &HttpBounds {
         &self.0
     }
 
-    pub(super) fn shared(&self) -> Arc<Bounds> {
+    pub(super) fn shared(&self) -> Arc<HttpBounds> {
         self.0.clone()
     }
 }
 
-/// Bytes of headers as they are sent, with `: ` and the ends of lines.
+/// Bytes of headers as sent, with `: ` and line ends.
 pub(super) fn size(headers: &HeaderMap) -> u64 {
     let sizes = headers
         .iter()

@@ -1,9 +1,9 @@
-//! What a call leaves behind besides its result: its log, what it was refused, the limit that it
-//! went over where the guest could not be told, and operations that may still run.
+//! The journal of one call: its log, what it was denied, a limit that it exceeded where the guest
+//! could not be told, and file operations that may still run.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use bytesize::ByteSize;
@@ -12,36 +12,37 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-use super::{Operations, Stop};
+use super::{Operations, StopReason};
 use crate::audit::CallAudit;
 use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::{Bound, Limit};
+use crate::locks;
 use crate::mask::Mask;
 use crate::tool::{LogLine, LogSource};
 use crate::watch::{Progress, RunContext, Watcher};
 
-/// What a line costs beside its text, so that empty lines are not free.
+/// The cost of a line beside its text, so that empty lines count.
 const LINE_COST: usize = size_of::<LogLine>();
 
 /// The most that a guest may write at once: wasmtime allocates it before it is counted here.
 const WRITE_SIZE: usize = 64 << 10;
 
-/// The longest name of what was denied, in bytes.
+/// The longest description of a denial, in bytes.
 const MAX_DENIED: usize = 500;
 
-/// The longest message or URI that is passed on while a call runs, in bytes.
+/// The longest progress message or URI passed on while a call runs, in bytes.
 const MAX_MESSAGE: usize = 4 << 10;
 
-/// Denials of a call that are kept and audited one by one; more are counted.
+/// The denials of a call that are kept and audited one by one; further ones are only counted.
 const KEPT_DENIALS: u64 = 100;
 
-/// Shared between the sandbox and what it hands to WASI.
+/// Shared between the sandbox and what it passes to WASI.
 #[derive(Clone)]
-pub struct Journal(Arc<Shared>);
+pub struct Journal(Arc<JournalShared>);
 
-struct Shared {
+struct JournalShared {
     entries: Mutex<Entries>,
-    /// Whoever polls the call.
+    /// Wakes the task that polls the call.
     call: AtomicWaker,
     mask: Arc<Mask>,
     audit: Option<Arc<CallAudit>>,
@@ -52,14 +53,14 @@ struct Shared {
 
 struct Entries {
     lines: Vec<LogLine>,
-    /// Lines of stdout and stderr whose end has not come yet.
+    /// Unfinished lines of stdout and stderr.
     open: [Vec<u8>; 2],
     bytes: usize,
     bound: ByteSize,
-    /// What was first denied.
+    /// The first denial.
     denied: Option<String>,
     denials: u64,
-    stop: Option<Stop>,
+    stop: Option<StopReason>,
 }
 
 impl Journal {
@@ -78,7 +79,7 @@ impl Journal {
             denials: 0,
             stop: None,
         };
-        Journal(Arc::new(Shared {
+        Journal(Arc::new(JournalShared {
             entries: Mutex::new(entries),
             call: AtomicWaker::new(),
             mask,
@@ -90,37 +91,34 @@ impl Journal {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0
-            .entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0.entries)
     }
 
-    /// The secrets that must not be seen.
+    /// The mask for secrets.
     pub fn mask(&self) -> &Mask {
         &self.0.mask
     }
 
-    /// What the host does with files for the call.
+    /// The host's file operations for the call.
     pub(crate) fn operations(&self) -> &Operations {
         &self.0.operations
     }
 
     /// Adds a line; an error once the log is full.
-    pub(crate) fn line(&self, source: LogSource, text: String) -> Result<(), Stop> {
+    pub(crate) fn line(&self, source: LogSource, text: String) -> Result<(), StopReason> {
         self.entries().charge(text.len() + LINE_COST)?;
         self.keep(vec![LogLine::new(source, text)]);
         Ok(())
     }
 
-    /// As [`line`](Journal::line), from where no error reaches the call: a full log ends it.
+    /// As [`line`](Journal::line), where no error can reach the call: a full log ends it.
     pub fn log(&self, source: LogSource, text: String) {
-        if let Err(Stop::Limit(limit, bound)) = self.line(source, text) {
+        if let Err(StopReason::Limit(limit, bound)) = self.line(source, text) {
             self.over(limit, bound);
         }
     }
 
-    /// Adds lines that are paid for.
+    /// Adds lines that have been counted.
     fn keep(&self, lines: Vec<LogLine>) {
         if let Some(watcher) = &self.0.watcher {
             for line in &lines {
@@ -133,14 +131,14 @@ impl Journal {
     }
 
     /// Adds what the guest writes to a stream.
-    fn write(&self, source: LogSource, bytes: &[u8]) -> Result<(), Stop> {
+    fn write(&self, source: LogSource, bytes: &[u8]) -> Result<(), StopReason> {
         let mut lines = Vec::new();
         let written = self.entries().write(source, bytes, &mut lines);
         self.keep(lines);
         written
     }
 
-    /// Passes on how far the guest says it is.
+    /// Reports the guest's progress.
     pub fn progress(&self, mut progress: Progress) {
         let traced = tracing::enabled!(tracing::Level::DEBUG);
         if self.0.watcher.is_none() && !traced || self.mask().is_in_number(progress.done) {
@@ -156,7 +154,7 @@ impl Journal {
         }
     }
 
-    /// Passes on that a resource is not what it was.
+    /// Reports that a resource has changed.
     pub(crate) fn resource_updated(&self, mut uri: String) {
         if let Some(watcher) = &self.0.watcher
             && uri.len() <= MAX_MESSAGE
@@ -166,21 +164,21 @@ impl Journal {
         }
     }
 
-    /// Passes on that the plugin lists other resources than it did.
+    /// Reports that the plugin's list of resources has changed.
     pub(crate) fn resources_changed(&self) {
         if let Some(watcher) = &self.0.watcher {
             watcher.resources_changed();
         }
     }
 
-    /// What there is somebody to ask for.
+    /// Whether there is somebody to answer this kind of question.
     pub fn can_ask(&self, kind: QuestionKind) -> bool {
         self.0.can_ask.contains(kind)
     }
 
-    /// Notes that the guest asked for something it was not granted.
+    /// Records a denial.
     pub(crate) fn deny(&self, what: String) {
-        // A guest chooses what it asks for, and its name ends up in the error.
+        // The guest chooses the text, which ends up in an error.
         let what = self.mask().beginning(what, MAX_DENIED);
         let mut entries = self.entries();
         entries.denials += 1;
@@ -194,30 +192,30 @@ impl Journal {
         entries.denied.get_or_insert(what);
     }
 
-    /// What was first denied.
+    /// The first denial.
     pub(crate) fn denied(&self) -> Option<String> {
         self.entries().denied.clone()
     }
 
-    /// How often something was denied.
+    /// The number of denials.
     pub(crate) fn denials(&self) -> u64 {
         self.entries().denials
     }
 
-    /// Ends the call, from where no error reaches it.
+    /// Ends the call, where no error can reach it.
     pub(crate) fn over(&self, limit: Limit, bound: impl Into<Bound>) {
-        let stop = Stop::Limit(limit, bound.into());
+        let stop = StopReason::Limit(limit, bound.into());
         self.entries().stop.get_or_insert(stop);
         self.0.call.wake();
     }
 
-    /// Whether the call is to end; if it is not, `waker` is woken when it is.
-    pub(crate) fn stop(&self, waker: &Waker) -> Option<Stop> {
+    /// Whether the call must end; if not, `waker` is woken when it must.
+    pub(crate) fn stop(&self, waker: &Waker) -> Option<StopReason> {
         self.0.call.register(waker);
         self.entries().stop
     }
 
-    /// The lines so far, with what is left of unended ones.
+    /// Takes the lines so far, unfinished ones included.
     pub fn take_lines(&self) -> Vec<LogLine> {
         let mut entries = self.entries();
         for source in [LogSource::Stdout, LogSource::Stderr] {
@@ -231,10 +229,10 @@ impl Journal {
 }
 
 impl Entries {
-    fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
+    fn charge(&mut self, bytes: usize) -> Result<(), StopReason> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes as u64 > self.bound.as_u64() {
-            return Err(Stop::Limit(Limit::Log, self.bound.into()));
+            return Err(StopReason::Limit(Limit::Log, self.bound.into()));
         }
         Ok(())
     }
@@ -243,13 +241,13 @@ impl Entries {
         &mut self.open[usize::from(source == LogSource::Stderr)]
     }
 
-    /// Takes what is written; `lines` are those that end in it.
+    /// Takes written bytes; `lines` gets the lines that they finish.
     fn write(
         &mut self,
         source: LogSource,
         bytes: &[u8],
         lines: &mut Vec<LogLine>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), StopReason> {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (part, ended) = match part.strip_suffix(b"\n") {
                 Some(part) => (part, true),

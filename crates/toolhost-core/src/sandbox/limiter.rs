@@ -1,25 +1,25 @@
-//! Counts the memories and tables of one instance, with what the host holds for it, and stops them
-//! at their bound.
+//! The memory limiter: counts the memories and tables of one instance and what the host holds for
+//! it, and refuses growth beyond the limit.
 
 use bytesize::ByteSize;
 use wasmtime::ResourceLimiter;
 
-/// What one instance may consist of. Programs have one memory, one table and four core instances;
-/// those of interpreted languages one core instance for each library.
+/// The most parts of one instance. Programs have one memory, one table and four core instances;
+/// those of interpreted languages have one core instance for each library.
 pub(crate) const MEMORIES_PER_INSTANCE: u32 = 8;
 pub(crate) const TABLES_PER_INSTANCE: u32 = 16;
 pub(crate) const CORE_INSTANCES_PER_INSTANCE: u32 = 64;
 
-/// What wasmtime keeps for an entry of a table: a pointer.
+/// wasmtime's cost of a table entry: a pointer.
 const TABLE_ENTRY: usize = size_of::<usize>();
 
 #[derive(Debug)]
 pub(crate) struct Limiter {
     bound: usize,
     /// Memories and tables never shrink. A growth that was allowed and then fails stays counted:
-    /// wasmtime also reports failures of which it never asked.
+    /// wasmtime also reports failures of growths that it never asked about.
     used: usize,
-    /// What the host held for the guest when it was last weighed.
+    /// What the host held for the guest when last weighed.
     held: usize,
     peak: usize,
     refused: bool,
@@ -36,12 +36,12 @@ impl Limiter {
         }
     }
 
-    /// The most bytes that were in use.
+    /// The most bytes in use at any time.
     pub(crate) fn peak(&self) -> u64 {
         self.peak as u64
     }
 
-    /// Counts what the host holds for the guest now; whether it still fits.
+    /// Records what the host holds for the guest now. Returns whether it fits.
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         self.held = bytes;
         let total = self.used.saturating_add(bytes);
@@ -50,7 +50,7 @@ impl Limiter {
         total <= self.bound
     }
 
-    /// Whether a growth was refused: a guest that fails afterwards most likely fails of that.
+    /// Whether a growth was refused, which most likely explains a later failure of the guest.
     pub(crate) fn refused(&self) -> bool {
         self.refused
     }

@@ -1,10 +1,11 @@
-//! Opens what a guest names, if it is a file or a folder: opening a pipe or a device can wait for ever, or do
-//! things.
+//! Opens what a guest names if it is a file or a folder: opening a pipe or a device can block
+//! forever, or have effects.
 //!
-//! Guests cannot make pipes and devices, but they can move them to where one is looked at. On Linux nothing is
-//! opened by name that was not looked at: a path is resolved to what it leads to without opening it, and that is
-//! looked at and opened itself. Nobody waits for anybody there, however long a file system takes. Elsewhere
-//! nothing is moved while something is looked at and then opened, by no call of this process.
+//! Guests cannot create pipes and devices, but they can move them to a path that was just checked.
+//! On Linux nothing unchecked is opened by name: a path is resolved to a descriptor without opening
+//! the file (`O_PATH`), and that descriptor is checked and reopened, without any lock, however slow
+//! a file system is. Elsewhere, no call of this process moves anything between a check and the
+//! opening.
 
 use tokio::sync::{RwLock, RwLockWriteGuard};
 use wasmtime_wasi::filesystem::WasiFilesystemView;
@@ -18,7 +19,7 @@ use super::descriptor::{Fd, borrowed};
 
 static MOVES: RwLock<()> = RwLock::const_new(());
 
-/// Held while something is moved, where it could be moved in the way of what is opened.
+/// Locks out openings while something is moved, on systems that need it.
 pub(super) async fn moving() -> Option<RwLockWriteGuard<'static, ()>> {
     #[cfg(target_os = "linux")]
     if beneath::is_available() {
@@ -71,10 +72,10 @@ mod beneath {
     use super::super::Sandbox;
     use super::Fd;
 
-    /// How often it is tried anew when something was moved, made or removed on the way.
+    /// How often an opening is retried when something on the path was moved, created or removed.
     const TRIES: usize = 64;
 
-    /// As wasmtime-wasi has them.
+    /// The mode of new files in wasmtime-wasi.
     const NEW: Mode = Mode::from_raw_mode(0o666);
 
     /// Whether the kernel has `openat2`, nothing forbids it, and `/proc` is there.
@@ -87,7 +88,7 @@ mod beneath {
         *IS_AVAILABLE
     }
 
-    /// What a guest wants of what it opens.
+    /// The guest's flags for opening.
     struct Wanted {
         path: String,
         follows: bool,
@@ -95,7 +96,7 @@ mod beneath {
         access: OFlags,
     }
 
-    /// As wasmtime-wasi does it, but for what is no file and no folder.
+    /// As wasmtime-wasi, but for files and folders only.
     pub(super) async fn open(
         sandbox: &mut Sandbox,
         fd: Fd,
@@ -138,7 +139,7 @@ mod beneath {
         };
         let opened = wasmtime_wasi::runtime::spawn_blocking(move || wanted.open(&folder)).await;
         let (file, is_folder) = opened.map_err(|error| match error {
-            // Out of the folder.
+            // The path leads out of the folder.
             Errno::XDEV | Errno::PERM => ErrorCode::NotPermitted.into(),
             error => wasmtime_wasi::p2::FsError::from(io::Error::from(error)),
         })?;
@@ -150,7 +151,7 @@ mod beneath {
     }
 
     impl Wanted {
-        /// What it leads to, and whether that is a folder.
+        /// What the path leads to, and whether that is a folder.
         fn open(&self, folder: &File) -> Result<(File, bool), Errno> {
             let creates = self.how.contains(OpenFlags::CREATE);
             let is_new = creates && self.how.contains(OpenFlags::EXCLUSIVE);
@@ -166,7 +167,7 @@ mod beneath {
                         Err(error) => return Err(error),
                     }
                 }
-                // What is made now was not there before.
+                // It must be new.
                 let flags = OFlags::CREATE | OFlags::EXCL | self.access;
                 match try_open(folder, &self.path, flags, NEW) {
                     Ok(made) => return Ok((made, false)),
@@ -174,7 +175,7 @@ mod beneath {
                     Err(error) => return Err(error),
                 }
             }
-            // There is always something, and it leads nowhere.
+            // There is always something there, so it is a dangling link.
             Err(Errno::NOENT)
         }
 
@@ -198,7 +199,7 @@ mod beneath {
         }
     }
 
-    /// What a path in a folder leads to, without opening it.
+    /// Resolves a path in a folder without opening what it leads to.
     fn resolve(folder: &File, path: &str, follow: OFlags) -> Result<File, Errno> {
         try_open(folder, path, OFlags::PATH | follow, Mode::empty())
     }
@@ -207,7 +208,7 @@ mod beneath {
         let resolved = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..TRIES {
             match openat2(folder, path, flags | OFlags::CLOEXEC, mode, resolved) {
-                // Something was moved anywhere while `..` was followed.
+                // Something was moved while `..` was followed.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 opened => return opened.map(File::from),
             }
@@ -215,7 +216,7 @@ mod beneath {
         Err(Errno::BUSY)
     }
 
-    /// Opens what was found.
+    /// Opens what was resolved.
     fn reopen(found: &File, flags: OFlags) -> io::Result<File> {
         let path = format!("/proc/self/fd/{}", found.as_raw_fd());
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;

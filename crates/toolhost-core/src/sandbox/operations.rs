@@ -1,22 +1,24 @@
-//! Operations on files that the host began for a guest.
+//! File operations that the host began for a guest.
 //!
-//! Each runs on a thread for blocking work, where nothing stops it: a call that is dropped at its deadline leaves one
-//! running. An operation holds its file or folder open until it has returned, as the instance's table does; so nothing is
-//! outstanding once the last of them is closed.
+//! Each runs on a blocking thread, where nothing stops it: a call dropped at its deadline may leave
+//! one running. An operation holds its file or folder open until it returns, as the instance's
+//! table does; so none is outstanding once the last of them is closed.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-/// How often an outstanding operation is looked at: wasmtime notifies nobody of its end.
-const INTERVAL: Duration = Duration::from_millis(1);
+use crate::locks;
+
+/// The polling interval for outstanding operations: wasmtime sends no notification when one ends.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The files and folders that one instance has opened.
 #[derive(Clone, Default)]
 pub(crate) struct Operations(Arc<Mutex<Vec<Weak<File>>>>);
 
 impl Operations {
-    /// Counts what is done with `file` from now on.
+    /// Tracks operations on `file` from now on.
     pub(super) fn watch(&self, file: &Arc<File>) {
         let mut files = self.files();
         // A guest may open and close files without end.
@@ -31,7 +33,7 @@ impl Operations {
         }
     }
 
-    /// Whether the instance is gone, and each operation it began has returned.
+    /// Whether the instance is gone and every operation that it began has returned.
     pub(crate) fn is_settled(&self) -> bool {
         let mut files = self.files();
         files.retain(|file| file.strong_count() > 0);
@@ -41,12 +43,12 @@ impl Operations {
     /// Waits until [`is_settled`](Operations::is_settled).
     pub(crate) async fn settled(&self) {
         while !self.is_settled() {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     fn files(&self) -> std::sync::MutexGuard<'_, Vec<Weak<File>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 

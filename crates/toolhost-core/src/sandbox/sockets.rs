@@ -1,9 +1,9 @@
-//! Holds the sockets of a guest to its `sockets` permission: TCP to granted hosts and ports, at the
-//! addresses that their names had when it asked.
+//! Checks a guest's sockets against its `sockets` permission: TCP to granted hosts and ports, at
+//! the addresses that their names had when the guest looked them up.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -14,23 +14,24 @@ use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
 
-use super::{Grants, Journal, Sandbox, Stop};
+use super::{Grants, Journal, Sandbox, StopReason};
 use crate::limits::Limit;
-use crate::lookup::may_be;
+use crate::locks;
+use crate::name_resolution::may_be;
 
-/// What a call has looked up.
+/// The names that a call has looked up.
 #[derive(Default)]
 pub(super) struct Lookups {
-    /// The name that each stream of addresses is of.
+    /// The name that each address stream belongs to.
     streams: HashMap<u32, String>,
     count: u32,
-    /// Where it may connect to by now.
+    /// Where it may connect to so far.
     reachable: Reachable,
 }
 
 type Reachable = Arc<Mutex<HashSet<SocketAddr>>>;
 
-/// Turns sockets on if some are granted.
+/// Enables sockets if any are granted.
 pub(super) fn configure(
     wasi: &mut WasiCtxBuilder,
     grants: &Grants,
@@ -43,7 +44,7 @@ pub(super) fn configure(
         .allow_ip_name_lookup(granted);
     let journal = journal.clone();
     let reachable = lookups.reachable.clone();
-    // Addresses that the grants name need no looking up.
+    // Literal addresses in grants need no lookup.
     for rule in &grants.permissions.sockets {
         let host = rule.host().to_string();
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -53,10 +54,10 @@ pub(super) fn configure(
     wasi.socket_addr_check(move |address, usage| {
         let allowed = match usage {
             SocketAddrUse::TcpConnect => {
-                let reachable = reachable.lock().unwrap_or_else(PoisonError::into_inner);
+                let reachable = locks::lock(&reachable);
                 reachable.contains(&plain(address))
             }
-            // What the system does by itself before it connects.
+            // The implicit bind before a connection.
             SocketAddrUse::TcpBind => {
                 granted && address.ip().is_unspecified() && address.port() == 0
             }
@@ -77,7 +78,7 @@ pub(super) fn configure(
 }
 
 fn reach(reachable: &Reachable, ip: IpAddr, port: u16) {
-    let mut reachable = reachable.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut reachable = locks::lock(&reachable);
     reachable.insert(plain(SocketAddr::new(ip, port)));
 }
 
@@ -100,7 +101,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
             Ok((next_address(store.data_mut(), stream)?,))
         },
     )?;
-    // Whoever may not connect may not have a socket either; say so by name.
+    // A guest without the permission gets no socket either; name the permission in the denial.
     let mut tcp = linker.instance("wasi:sockets/tcp-create-socket@0.2.12")?;
     tcp.func_wrap(
         "create-tcp-socket",
@@ -133,7 +134,7 @@ fn deny_unless_granted(sandbox: &Sandbox, what: &str) {
     }
 }
 
-/// What the guest is told of an error.
+/// Returns an error to the guest.
 fn code<T>(
     sandbox: &mut Sandbox,
     result: wasmtime_wasi::p2::SocketResult<T>,
@@ -160,11 +161,11 @@ fn resolve(
             .deny(format!("socket: the address of {name}"));
         return Ok(Err(ErrorCode::AccessDenied));
     }
-    // Each may keep a thread of the host for as long as the name server takes.
+    // Each lookup may occupy a thread of the host for as long as the name server takes.
     sandbox.lookups.count += 1;
     let most = sandbox.grants.limits.max_requests;
     if sandbox.lookups.count > most {
-        return Err(Stop::Limit(Limit::Requests, most.into()).into());
+        return Err(StopReason::Limit(Limit::Requests, most.into()).into());
     }
     let stream = sandbox.sockets().resolve_addresses(network, name);
     let stream = code(sandbox, stream)?;
@@ -174,7 +175,7 @@ fn resolve(
     Ok(stream)
 }
 
-/// Notes what the guest is told, so that it may connect there.
+/// Notes the addresses that the guest gets, so that it may connect there.
 fn next_address(
     sandbox: &mut Sandbox,
     stream: Resource<ResolveAddressStream>,

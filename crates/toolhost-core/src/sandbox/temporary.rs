@@ -1,21 +1,29 @@
-//! Temporary files of whole writes: a guest writes a new file beside the one it replaces, and renames it. See
-//! docs/adr/0014.
+//! Temporary files of atomic writes: a guest writes a new file beside the one it replaces, and
+//! renames it. See docs/adr/0014.
 //!
-//! WASI has no modes, owners or locks. So the host gives a file that is created exclusively under a name of
-//! [`is_name`] what it needs: nobody else may read it, it is locked while the call lives, and at the end it takes mode,
-//! ACL and owner of the file it replaces. All of that is done to files that the call itself made, and to no others.
+//! WASI has no modes, owners or locks. So for a file created exclusively under a name of
+//! [`is_name`] the host does the rest:
+//!
+//! | state | the file | next |
+//! | --- | --- | --- |
+//! | claimed ([`Temporary::claim`]) | private to its user (mode 600), locked while the call lives | renamed or removed by the guest, or the call ends |
+//! | renamed ([`Temporary::finish`]) | has mode, ACL and owner of the file it replaces, then its name | |
+//! | abandoned ([`is_abandoned`]) | not locked: its call has ended without renaming it | any call may remove it |
+//!
+//! All of that is done only to files that the call itself created. A clean-up that finds a file
+//! between its creation and its lock makes `claim` fail.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::sync::Arc;
 
-/// Names are this and 32 hexadecimal digits.
+/// The prefix of such names; 32 hexadecimal digits follow.
 const PREFIX: &str = ".toolhost-";
 
-/// A call writes one at a time. Each holds a descriptor of the host's.
+/// A call writes one file at a time. Each holds a descriptor of the host.
 const MAX_TEMPORARIES: usize = 16;
 
-/// What has the rights of a mode, without setuid, setgid and sticky: those are never given to what a guest wrote.
+/// The permission bits, without setuid, setgid and sticky, which a guest's file never gets.
 #[cfg(unix)]
 const RIGHTS: u32 = 0o777;
 
@@ -31,17 +39,17 @@ fn name(path: &str) -> Option<&str> {
     (digits.len() == 32 && digits.bytes().all(is_digit)).then_some(name)
 }
 
-/// The temporary files that a call has made and not yet renamed.
+/// The temporary files that a call has created and not yet renamed.
 #[derive(Default)]
 pub(super) struct Temporaries(Vec<Temporary>);
 
-/// It is locked for as long as this or the guest's descriptor lives, by whatever either ends.
+/// A temporary file. It stays locked while this or the guest's descriptor is open.
 #[derive(Clone)]
 pub(super) struct Temporary {
     name: String,
     #[cfg_attr(not(unix), expect(dead_code, reason = "it is held for its lock"))]
     file: Arc<File>,
-    /// What it would have been created with.
+    /// The mode it would have been created with.
     #[cfg(unix)]
     mode: u32,
 }
@@ -55,7 +63,7 @@ impl Temporaries {
         self.0.push(temporary);
     }
 
-    /// The one at the path, if this call made it.
+    /// The temporary file at the path, if this call created it.
     pub(super) fn find(&self, path: &str) -> Option<&Temporary> {
         let name = name(path)?;
         self.0.iter().find(|temporary| temporary.name == name)
@@ -69,14 +77,14 @@ impl Temporaries {
 }
 
 impl Temporary {
-    /// Locks a file that was just created, and takes it from everybody else.
+    /// Locks a file that was just created, and makes it private.
     ///
     /// # Errors
     ///
-    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy): someone who cleans up was faster than the lock.
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy): a clean-up came before the lock.
     pub(super) fn claim(path: &str, file: Arc<File>) -> io::Result<Temporary> {
         match file.try_lock() {
-            // Without locks nothing is cleaned up either.
+            // Without locks there is no clean-up either.
             Ok(()) | Err(TryLockError::Error(_)) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::ResourceBusy.into()),
         }
@@ -98,7 +106,7 @@ impl Temporary {
         })
     }
 
-    /// Makes it what takes the place of `replaced`, or a new file.
+    /// Gives it the mode, ACL and owner of the file it replaces, or those of a new file.
     #[cfg(unix)]
     pub(super) fn finish(&self, replaced: Option<&File>) -> io::Result<()> {
         use std::os::unix::fs::{MetadataExt, fchown};
@@ -107,13 +115,13 @@ impl Temporary {
         };
         let (theirs, ours) = (replaced.metadata()?, self.file.metadata()?);
         let mut mode = theirs.mode() & RIGHTS;
-        // Only root may give files away, and a member a file to the group.
+        // Only root may change the owner, and only members the group.
         let group = Some(theirs.gid());
         let is_same = (ours.uid(), ours.gid()) == (theirs.uid(), theirs.gid());
         let kept = is_same
             || fchown(&self.file, Some(theirs.uid()), group).is_ok()
             || fchown(&self.file, None, group).is_ok();
-        // Another group, or one without its ACL, gets no more than everybody.
+        // With another group, or without its ACL, the group gets no more than others.
         if !kept || !keep_acl(&self.file, replaced) {
             mode &= 0o707 | (mode & 0o007) << 3;
         }
@@ -126,7 +134,7 @@ impl Temporary {
     }
 }
 
-/// Whether the file belongs to no call that lives: it is locked then, until the file is closed.
+/// Whether no running call owns the file: it is locked until it is closed otherwise.
 pub(super) fn is_abandoned(file: &File) -> bool {
     file.try_lock().is_ok()
 }
@@ -137,24 +145,25 @@ fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
-/// Gives the file the access control list of another, or none if that has none. Whether they are the same now.
+/// Copies the access control list of another file, or removes it if that has none. Returns whether
+/// both are the same now.
 #[cfg(target_os = "linux")]
 fn keep_acl(file: &File, of: &File) -> bool {
     use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
     use rustix::io::Errno;
     const ACL: &str = "system.posix_acl_access";
-    // The most that Linux lets an attribute have.
+    // Linux's upper bound for an attribute.
     let mut acl = vec![0; 64 << 10];
     match fgetxattr(of, ACL, &mut acl[..]) {
         Ok(length) => fsetxattr(file, ACL, &acl[..length], XattrFlags::empty()).is_ok(),
-        // It may have inherited one of its folder.
+        // It may have inherited one from its folder.
         Err(Errno::NODATA) => matches!(fremovexattr(file, ACL), Ok(()) | Err(Errno::NODATA)),
         Err(Errno::OPNOTSUPP) => true,
         Err(_) => false,
     }
 }
 
-/// Elsewhere they are not modes, and not looked at.
+/// Elsewhere access control lists are not extended modes, and are ignored.
 #[cfg(all(unix, not(target_os = "linux")))]
 fn keep_acl(_file: &File, _of: &File) -> bool {
     true

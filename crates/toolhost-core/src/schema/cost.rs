@@ -1,10 +1,11 @@
-//! What checking against a schema can cost, found before it is first used.
+//! Estimates what checking against a schema can cost, before it is first used.
 //!
-//! Schemas come from plugins, and validation is host code that no deadline ends: a few hundred bytes
-//! of `$ref`s can ask for more steps than a machine makes in a year. So a schema is unfolded on paper, every
-//! `$ref` replaced by what it refers to, and refused if that grows out of hand. Recursion ends the
-//! unfolding; what it costs depends on the arguments, which [`Cost::allows`] bounds. It is an estimate, for a
-//! clear answer: what a check takes in fact is counted while it runs, and ends with the call's time.
+//! Schemas come from plugins, and validation is host code: a few hundred bytes of `$ref`s can ask
+//! for more steps than a machine makes in a year. So the size of the unfolded schema, with every
+//! `$ref` replaced by its target, is computed, and the schema refused if that is out of hand.
+//! Recursion ends the unfolding; its cost depends on the arguments, which [`Cost::allows`] bounds.
+//! The estimate serves clear errors: the real cost of a check is counted while it runs, and bounded
+//! by the call's time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,36 +14,35 @@ use serde_json::Value;
 
 use super::refs::{anchors, resolve};
 
-/// Subschemas of an unfolded schema.
+/// The most subschemas of an unfolded schema.
 const MAX_SIZE: u64 = 50_000;
 
-/// Subschemas and `$ref`s inside of one another, which validation recurses through.
+/// The most nested subschemas and `$ref`s, through which validation recurses.
 const MAX_NESTING: usize = 128;
 
-/// How deep arguments may be for a schema that refers to itself: each level recurses through the
-/// schema once more.
+/// The deepest arguments for a recursive schema: each level recurses through the schema once more.
 pub(super) const MAX_RECURSION: usize = 32;
 
-/// Bytes of a compiled schema.
+/// The most bytes of a compiled schema.
 const MAX_COMPILED: u64 = 32 << 20;
 
-/// What a keyword takes, beside the path to it.
+/// The cost of a keyword, beside the path to it.
 const KEYWORD: u64 = 512;
 
-/// What a value takes, beside its text.
+/// The cost of a value, beside its text.
 const VALUE: usize = 32;
 
 /// The bytes of an index in a path.
 const NUMBER: u64 = 4;
 
-/// Steps, of some 10 ns, that one check may take: subschemas times values.
+/// The most steps, of about 10 ns, of one check: subschemas times values.
 const MAX_STEPS: u64 = 20_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cost {
     /// Subschemas, unfolded.
     pub(super) size: u64,
-    /// What it takes when it is compiled, about.
+    /// Its approximate compiled size.
     pub(super) bytes: u64,
     pub(super) recursive: bool,
 }
@@ -50,14 +50,14 @@ pub(super) struct Cost {
 impl Cost {
     /// # Errors
     ///
-    /// The schema is too costly to use, or refers to what is not in it.
+    /// The schema is too costly, or refers to something outside it.
     pub(super) fn of(schema: &Value) -> Result<Cost, String> {
         let bytes = compiled(schema, 0);
         if bytes > MAX_COMPILED {
             let (bytes, most) = (ByteSize::b(bytes), ByteSize::b(MAX_COMPILED));
             return Err(format!(
-                "would take {bytes} when it is compiled, of at most {most}: long names are around many subschemas, or \
-                 negations around large ones"
+                "would take {bytes} when compiled, but at most {most} are allowed: it has long names around \
+                 many subschemas, or negations around large ones"
             ));
         }
         check_ids(schema, true)?;
@@ -81,7 +81,7 @@ impl Cost {
         })
     }
 
-    /// Whether arguments of so many values can be checked in a moment.
+    /// Whether arguments of this extent can be checked in a moment.
     pub(super) fn allows(&self, extent: Extent) -> bool {
         self.size.saturating_mul(extent.values) <= MAX_STEPS
     }
@@ -90,9 +90,9 @@ impl Cost {
 struct Unfolding<'s> {
     root: &'s Value,
     anchors: HashMap<&'s str, &'s Value>,
-    /// By address: what was already unfolded.
+    /// By address: what has been unfolded already.
     sizes: HashMap<*const Value, u64>,
-    /// What is being unfolded right now.
+    /// What is being unfolded at present.
     open: HashSet<*const Value>,
     recursive: bool,
 }
@@ -130,7 +130,8 @@ impl<'s> Unfolding<'s> {
 
     fn resolve(&self, reference: &str) -> Result<&'s Value, String> {
         resolve(self.root, &self.anchors, reference).ok_or_else(|| {
-            format!("has a `$ref` to {reference:?}, which is not in it; nothing is fetched from elsewhere")
+            format!("has a `$ref` to {reference:?}, which is not in the schema; nothing is fetched from \
+                     elsewhere")
         })
     }
 }
@@ -138,20 +139,20 @@ impl<'s> Unfolding<'s> {
 /// An identifier would change what the references below it are relative to.
 fn check_ids(schema: &Value, is_root: bool) -> Result<(), String> {
     if !is_root && schema.get("$id").is_some_and(Value::is_string) {
-        return Err("has an `$id` inside of it; only the whole schema may have one".to_owned());
+        return Err("has a nested `$id`; only the root of a schema may have one".to_owned());
     }
     parts(schema).try_for_each(|part| check_ids(part, false))
 }
 
-/// The bytes that a schema takes when it is compiled: each keyword keeps the path to it, and some keep
-/// what they are about as well.
+/// The compiled size of a schema in bytes: each keyword stores the path to it, and some store their
+/// value as well.
 fn compiled(schema: &Value, path: u64) -> u64 {
     match schema {
         Value::Array(items) => items
             .iter()
             .map(|item| {
                 let path = path + NUMBER;
-                // A subschema keeps the path to it, even if nothing is in it.
+                // A subschema stores the path to it, even if it is empty.
                 let own = match item {
                     Value::Bool(_) | Value::Object(_) => KEYWORD + path,
                     _ => 0,
@@ -174,7 +175,7 @@ fn compiled(schema: &Value, path: u64) -> u64 {
     }
 }
 
-/// The bytes of a value in memory.
+/// The size of a value in memory, in bytes.
 fn kept(value: &Value) -> u64 {
     const VALUE: u64 = self::VALUE as u64;
     VALUE
@@ -189,8 +190,8 @@ fn kept(value: &Value) -> u64 {
         }
 }
 
-/// The values inside of a schema. Not all are subschemas, and taking them for some only makes the
-/// estimate larger; what is in a `default` or an `enum` can be the target of a `$ref` like the rest.
+/// The values inside a schema. Not all are subschemas, and counting them as such only makes the
+/// estimate larger; a `default` or an `enum` can contain the target of a `$ref` like anything else.
 fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
     let members = schema
         .as_object()
@@ -202,20 +203,20 @@ fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
         .filter(|value| value.is_object() || value.is_array())
 }
 
-/// How large a value is.
+/// The size of a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
-    /// Arrays and objects inside of one another: 0 for a value that is neither.
+    /// The nesting of arrays and objects: 0 for a scalar.
     pub(super) depth: usize,
-    /// Itself and all that is inside of it.
+    /// The number of values, itself included.
     pub(super) values: u64,
-    /// The bytes that it takes in memory.
+    /// Its size in memory, in bytes.
     pub(super) bytes: usize,
-    /// The bytes of the longest path into it.
+    /// The length of the longest path into it, in bytes.
     pub(super) path: usize,
-    /// The bytes of the longest name in it.
+    /// The length of the longest name in it, in bytes.
     pub(super) name: usize,
-    /// Whether some number of it is whole and written with a fraction or an exponent, such as `10.0`.
+    /// Whether it contains a whole number written with a fraction or an exponent, such as `10.0`.
     pub(super) has_whole_fraction: bool,
 }
 

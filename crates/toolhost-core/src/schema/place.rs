@@ -1,15 +1,16 @@
-//! Which subschemas hold at a place of a document, and which types of values they take there.
+//! Which subschemas apply at a place of a document, and which types they allow there.
 //!
-//! It is never narrower than the schema: what no value at a place may be, whatever else the document
-//! holds, is not in [`Place::types`]; keywords that are not looked at only leave more in.
+//! The result is never narrower than the schema: a type that is missing from [`SchemaPlace::types`] is
+//! never valid there, whatever else the document contains; keywords that are not examined only
+//! leave more types in.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 use toolhost_schema::{Patterns, Watch};
 
+use super::json_tree::{JsonKind, JsonNode};
 use super::refs::resolve;
-use super::text::{Kind, Node};
 
 /// A set of types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,32 +68,32 @@ impl Types {
         Types(self.0 & other.0)
     }
 
-    /// Whether one of `other` is among them.
+    /// Whether one of `other` is in the set.
     pub(super) fn take(self, other: Types) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Whether none but those of `other` are among them.
+    /// Whether the set contains only types of `other`.
     pub(super) fn only(self, other: Types) -> bool {
         self.0 & !other.0 == 0
     }
 }
 
-/// What holds at one place.
+/// The subschemas that apply at one place.
 #[derive(Debug, Default)]
-pub(super) struct Place<'s> {
-    /// Each of these.
+pub(super) struct SchemaPlace<'s> {
+    /// All of these apply.
     all: Vec<&'s Map<String, Value>>,
-    /// Of each of these groups one at least.
-    groups: Vec<Vec<Place<'s>>>,
-    /// Nothing may be there.
+    /// At least one of each group applies.
+    groups: Vec<Vec<SchemaPlace<'s>>>,
+    /// Nothing is valid there.
     is_closed: bool,
-    /// The steps that it takes to look at all of it.
+    /// The number of steps for examining all of it.
     pub(super) weight: u64,
 }
 
-impl<'s> Place<'s> {
-    /// Whether anything may be there, for all that is known.
+impl<'s> SchemaPlace<'s> {
+    /// Whether anything may be valid there, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         self.all.is_empty() && self.groups.is_empty() && !self.is_closed
     }
@@ -103,14 +104,14 @@ impl<'s> Place<'s> {
         }
         let own = self.all.iter().map(|schema| own_types(schema));
         let groups = self.groups.iter().map(|group| {
-            let each = group.iter().map(Place::types);
+            let each = group.iter().map(SchemaPlace::types);
             each.fold(Types::NONE, Types::or)
         });
         own.chain(groups).fold(Types::ALL, Types::and)
     }
 
-    /// Drops the alternatives that an object cannot fit, whatever is repaired in it.
-    pub(super) fn narrow(&mut self, object: &Node) {
+    /// Drops alternatives that an object cannot match, whatever is repaired in it.
+    pub(super) fn narrow(&mut self, object: &JsonNode) {
         for group in &mut self.groups {
             group.retain_mut(|alternative| {
                 alternative.narrow(object);
@@ -119,13 +120,13 @@ impl<'s> Place<'s> {
         }
     }
 
-    fn may_hold(&self, object: &Node) -> bool {
+    fn may_hold(&self, object: &JsonNode) -> bool {
         self.types().take(Types::OBJECT)
             && self.groups.iter().all(|group| !group.is_empty())
             && self.all.iter().all(|schema| may_hold(schema, object))
     }
 
-    /// Whether a member may be left out, and is one that the schema knows.
+    /// Whether a member is known to the schema and may be left out.
     pub(super) fn is_optional(&self, name: &str) -> bool {
         self.knows(name) && !self.requires(name)
     }
@@ -169,9 +170,10 @@ fn required(schema: &Map<String, Value>) -> impl Iterator<Item = &str> {
     names.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// What tells the variants of a tagged union apart: their names, and texts that are given.
-fn may_hold(schema: &Map<String, Value>, object: &Node) -> bool {
-    let Kind::Object(members) = &object.kind else {
+/// Whether an object may match by what distinguishes the variants of a tagged union: property
+/// names, and constant texts.
+fn may_hold(schema: &Map<String, Value>, object: &JsonNode) -> bool {
+    let JsonKind::Object(members) = &object.kind else {
         return true;
     };
     let has = |name: &str| members.iter().any(|member| member.name == name);
@@ -187,25 +189,25 @@ fn may_hold(schema: &Map<String, Value>, object: &Node) -> bool {
         )
 }
 
-/// Whether a text is none of the texts that a property may be.
-fn is_another_text(property: &Value, value: &Node) -> bool {
+/// Whether a text is none of those that a property allows.
+fn is_another_text(property: &Value, value: &JsonNode) -> bool {
     let one = property.get("const").map(std::slice::from_ref);
     let choices = property.get("enum").and_then(Value::as_array);
     let Some(choices) = one.or(choices.map(Vec::as_slice)) else {
         return false;
     };
-    matches!(value.kind, Kind::String)
+    matches!(value.kind, JsonKind::String)
         && choices.iter().all(Value::is_string)
         && serde_json::from_str::<Value>(value.text).is_ok_and(|text| !choices.contains(&text))
 }
 
-/// Steps of a watch for one of our own.
+/// Steps of the watch for one step here.
 const STEP: u64 = 8;
 
-/// Finds what holds where, in a bounded number of steps.
-pub(super) struct Places<'s> {
+/// Finds which subschemas apply where, in a bounded number of steps.
+pub(super) struct PlaceFinder<'s> {
     root: &'s Value,
-    draft: Draft,
+    draft: DraftVersion,
     anchors: HashMap<&'s str, &'s Value>,
     patterns: &'s Patterns,
     watch: &'s Watch<'s>,
@@ -213,7 +215,7 @@ pub(super) struct Places<'s> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Draft {
+enum DraftVersion {
     V4,
     V6,
     V7,
@@ -221,34 +223,34 @@ enum Draft {
     V2020,
 }
 
-impl Draft {
-    fn of(root: &Value) -> Draft {
+impl DraftVersion {
+    fn of(root: &Value) -> DraftVersion {
         let named = root
             .get("$schema")
             .and_then(Value::as_str)
             .unwrap_or_default();
         let drafts = [
-            ("draft-04", Draft::V4),
-            ("draft-06", Draft::V6),
-            ("draft-07", Draft::V7),
-            ("2019-09", Draft::V2019),
+            ("draft-04", DraftVersion::V4),
+            ("draft-06", DraftVersion::V6),
+            ("draft-07", DraftVersion::V7),
+            ("2019-09", DraftVersion::V2019),
         ];
         let mut drafts = drafts.into_iter();
         let found = drafts.find(|(name, _)| named.contains(name));
-        found.map_or(Draft::V2020, |(_, draft)| draft)
+        found.map_or(DraftVersion::V2020, |(_, draft)| draft)
     }
 }
 
-impl<'s> Places<'s> {
+impl<'s> PlaceFinder<'s> {
     pub(super) fn new(
         root: &'s Value,
         patterns: &'s Patterns,
         steps: usize,
         watch: &'s Watch<'s>,
     ) -> Self {
-        Places {
+        PlaceFinder {
             root,
-            draft: Draft::of(root),
+            draft: DraftVersion::of(root),
             anchors: HashMap::new(),
             patterns,
             watch,
@@ -256,14 +258,14 @@ impl<'s> Places<'s> {
         }
     }
 
-    /// Takes a step; whether there was one left.
+    /// Takes a step. Returns whether there was one left.
     pub(super) fn step(&mut self) -> bool {
         let is_left = self.steps > 0 && self.watch.go(STEP);
         self.steps = self.steps.saturating_sub(1);
         is_left
     }
 
-    /// Takes steps of the watch; whether there may be more.
+    /// Takes steps of the watch. Returns whether there may be more.
     pub(super) fn pay(&self, steps: u64) -> bool {
         self.watch.go(steps)
     }
@@ -272,18 +274,23 @@ impl<'s> Places<'s> {
         self.steps == 0 || self.watch.has_stopped()
     }
 
-    pub(super) fn root(&mut self) -> Place<'s> {
+    pub(super) fn root(&mut self) -> SchemaPlace<'s> {
         self.of(self.root)
     }
 
-    fn of(&mut self, schema: &'s Value) -> Place<'s> {
-        let mut place = Place::default();
+    fn of(&mut self, schema: &'s Value) -> SchemaPlace<'s> {
+        let mut place = SchemaPlace::default();
         self.add(&mut place, schema, &mut Vec::new());
         place
     }
 
-    /// Adds a schema to those that hold at a place; `open` are those that led to it.
-    fn add(&mut self, place: &mut Place<'s>, schema: &'s Value, open: &mut Vec<*const Value>) {
+    /// Adds a schema that applies at a place; `open` are those that led to it.
+    fn add(
+        &mut self,
+        place: &mut SchemaPlace<'s>,
+        schema: &'s Value,
+        open: &mut Vec<*const Value>,
+    ) {
         if !self.step() || open.contains(&std::ptr::from_ref(schema)) {
             return;
         }
@@ -300,10 +307,10 @@ impl<'s> Places<'s> {
         if let Some(target) = reference.and_then(|name| resolve(self.root, &self.anchors, name)) {
             self.add(place, target, open);
         }
-        // Up to draft 7 nothing beside a `$ref` counts.
-        if reference.is_none() || self.draft >= Draft::V2019 {
-            // Draft 4 knows no `const`.
-            if self.draft > Draft::V4 || !members.contains_key("const") {
+        // Up to draft 7 a `$ref` overrides everything beside it.
+        if reference.is_none() || self.draft >= DraftVersion::V2019 {
+            // Draft 4 has no `const`.
+            if self.draft > DraftVersion::V4 || !members.contains_key("const") {
                 place.all.push(members);
                 let lists = ["enum", "required"].map(|key| list(members, key).count());
                 place.weight += 1 + lists.iter().sum::<usize>() as u64;
@@ -317,7 +324,7 @@ impl<'s> Places<'s> {
                     self.add_group(place, alternatives.map(Some), open);
                 }
             }
-            if self.draft >= Draft::V7 && members.contains_key("if") {
+            if self.draft >= DraftVersion::V7 && members.contains_key("if") {
                 let branches = ["then", "else"].map(|branch| members.get(branch));
                 self.add_group(place, branches.into_iter(), open);
             }
@@ -325,29 +332,29 @@ impl<'s> Places<'s> {
         open.pop();
     }
 
-    /// Adds schemas of which one holds; `None` is one that takes everything.
+    /// Adds schemas of which one applies; `None` is one that accepts everything.
     fn add_group(
         &mut self,
-        place: &mut Place<'s>,
+        place: &mut SchemaPlace<'s>,
         schemas: impl Iterator<Item = Option<&'s Value>>,
         open: &mut Vec<*const Value>,
     ) {
         let mut group = Vec::new();
         for schema in schemas {
-            let mut alternative = Place::default();
+            let mut alternative = SchemaPlace::default();
             if let Some(schema) = schema {
                 self.add(&mut alternative, schema, open);
             }
             group.push(alternative);
         }
-        if !group.iter().any(Place::is_open) {
+        if !group.iter().any(SchemaPlace::is_open) {
             place.weight += group.iter().map(|it| it.weight).sum::<u64>();
             place.groups.push(group);
         }
     }
 
-    /// What holds for a member of an object.
-    pub(super) fn member(&mut self, place: &Place<'s>, name: &str) -> Place<'s> {
+    /// The subschemas that apply to a member of an object.
+    pub(super) fn member(&mut self, place: &SchemaPlace<'s>, name: &str) -> SchemaPlace<'s> {
         self.inside(place, &mut |places, schema, within| {
             let property = properties(schema).and_then(|known| known.get(name));
             let patterns = schema.get("patternProperties").and_then(Value::as_object);
@@ -362,7 +369,7 @@ impl<'s> Places<'s> {
                 {
                     Some(true) => parts.push(part),
                     Some(false) => continue,
-                    // It may be one of those.
+                    // It may match one of those.
                     None => {}
                 }
                 is_known = true;
@@ -376,14 +383,14 @@ impl<'s> Places<'s> {
         })
     }
 
-    /// What holds for an item of an array.
-    pub(super) fn item(&mut self, place: &Place<'s>, number: usize) -> Place<'s> {
+    /// The subschemas that apply to an item of an array.
+    pub(super) fn item(&mut self, place: &SchemaPlace<'s>, number: usize) -> SchemaPlace<'s> {
         self.inside(place, &mut |places, schema, within| {
             let (first, others) = match schema.get("items") {
                 Some(Value::Array(first)) => (Some(first), schema.get("additionalItems")),
                 items => {
                     let first = schema.get("prefixItems").and_then(Value::as_array);
-                    (first.filter(|_| places.draft == Draft::V2020), items)
+                    (first.filter(|_| places.draft == DraftVersion::V2020), items)
                 }
             };
             let part = match first.and_then(|first| first.get(number)) {
@@ -398,10 +405,10 @@ impl<'s> Places<'s> {
 
     fn inside(
         &mut self,
-        place: &Place<'s>,
-        add: &mut impl FnMut(&mut Self, &'s Map<String, Value>, &mut Place<'s>),
-    ) -> Place<'s> {
-        let mut within = Place::default();
+        place: &SchemaPlace<'s>,
+        add: &mut impl FnMut(&mut Self, &'s Map<String, Value>, &mut SchemaPlace<'s>),
+    ) -> SchemaPlace<'s> {
+        let mut within = SchemaPlace::default();
         for schema in &place.all {
             if !self.pay(1) {
                 break;
@@ -412,8 +419,8 @@ impl<'s> Places<'s> {
             if !self.step() {
                 break;
             }
-            let group: Vec<Place> = group.iter().map(|one| self.inside(one, add)).collect();
-            if !group.iter().any(Place::is_open) {
+            let group: Vec<SchemaPlace> = group.iter().map(|one| self.inside(one, add)).collect();
+            if !group.iter().any(SchemaPlace::is_open) {
                 within.weight += group.iter().map(|it| it.weight).sum::<u64>();
                 within.groups.push(group);
             }

@@ -1,4 +1,4 @@
-//! Names as JSON Pointers have them (RFC 6901).
+//! Escaping of names in JSON Pointers (RFC 6901).
 
 /// Without slashes.
 pub(super) fn escaped(name: &str) -> String {

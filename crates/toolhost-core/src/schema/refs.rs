@@ -1,4 +1,4 @@
-//! What a `$ref` refers to, within its own schema.
+//! Resolves a `$ref` within its schema.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub(super) fn resolve<'s>(
     }
 }
 
-/// The parts of a schema that have names to be referred to by.
+/// The parts of a schema that anchors name.
 pub(super) fn anchors(schema: &Value) -> HashMap<&str, &Value> {
     let mut found = HashMap::new();
     find_anchors(schema, &mut found);

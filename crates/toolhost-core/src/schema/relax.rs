@@ -1,12 +1,14 @@
-//! Patterns that cannot be matched in one pass over a text (look-around, backreferences) are not enforced. A schema
-//! that has some is held against values as one that takes all that it takes, and as little more as is simple to say:
+//! Relaxes a schema: patterns that cannot be matched in linear time (look-around, backreferences)
+//! are not enforced. Values are checked against a schema that accepts everything the original does,
+//! and as little more as is simple to express:
 //!
-//! - such a pattern is left out of its schema, and a `patternProperties` that has one takes every property;
-//! - where taking more of a part would take less of the whole (`not`), or something else of it (`oneOf`, `if`,
-//!   `maxContains`), the whole takes what it would in any case.
+//! - such a pattern is left out of its schema, and a `patternProperties` with one accepts every
+//!   property;
+//! - where accepting more of a part would accept less of the whole (`not`), or something else
+//!   (`oneOf`, `if`, `maxContains`), the whole accepts what it would in either case.
 //!
-//! Whatever a relaxed schema takes it also marks as evaluated, wherever the whole one does: what is around
-//! it takes no less. A property test holds both against each other.
+//! Whatever a relaxed schema accepts it also marks as evaluated, wherever the original does, so
+//! that the schemas around it accept no less. A property test compares both.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,13 +20,13 @@ use super::refs::{anchors, resolve};
 use super::{Unenforced, pointer, shorten};
 use crate::wire::subschemas::{Holds, holds};
 
-/// What a relaxed schema may have, in values: parts that are referred to are there once more.
+/// The most values of a relaxed schema: parts that are referred to are copied.
 const MAX_VALUES: usize = 500_000;
 
-/// Places that are named.
+/// The most places reported.
 const MAX_NAMED: usize = 100;
 
-/// Compiles the patterns of a schema, and relaxes it if some cannot be; `None` if all can.
+/// Compiles the patterns of a schema, and relaxes it if some cannot be compiled; `None` if all can.
 ///
 /// # Errors
 ///
@@ -55,7 +57,7 @@ pub(super) fn relaxed(
         defs.insert(name, part);
     }
     if relaxer.left == 0 {
-        return Err("is too intricate for the patterns that it has".to_owned());
+        return Err("is too complex for the patterns in it".to_owned());
     }
     if let Value::Object(root) = &mut root {
         for key in ["$schema", "$id"] {
@@ -71,10 +73,11 @@ pub(super) fn relaxed(
     Ok(Some((root, unenforced)))
 }
 
-/// Whether each pattern can be compiled, of all that are in a value that is or holds schemas.
+/// Compiles all patterns in a value that is or contains schemas. Returns whether all could be
+/// compiled.
 fn compile(schema: &Value, patterns: &mut Patterns) -> bool {
     match schema {
-        // Each of them is looked at, whatever became of those before.
+        // Visit all of them, whatever the result of those before.
         Value::Array(items) => {
             let mut all = true;
             items.iter().for_each(|item| all &= compile(item, patterns));
@@ -106,14 +109,14 @@ struct Relaxer<'s, 'p> {
     root: &'s Value,
     anchors: HashMap<&'s str, &'s Value>,
     patterns: &'p mut Patterns,
-    /// The schemas that have such a pattern, in them or in what they refer to, by address.
+    /// The schemas with such a pattern, in them or in what they refer to, by address.
     loose: HashSet<*const Value>,
-    /// What is referred to, by address: the name it has among the definitions.
+    /// Referenced schemas, by address: the names they have among the definitions.
     defs: HashMap<*const Value, String>,
-    /// Definitions that are yet to be made: name, schema, place.
+    /// Definitions still to be made: name, schema, place.
     queue: Vec<(String, &'s Value, String)>,
     unenforced: Vec<Unenforced>,
-    /// Values that may still be written.
+    /// How many values may still be written.
     left: usize,
 }
 
@@ -122,7 +125,7 @@ impl<'s> Relaxer<'s, '_> {
         resolve(self.root, &self.anchors, reference)
     }
 
-    /// The schemas that one applies: those in it, and those it refers to.
+    /// The schemas that a schema applies: those in it, and those it refers to.
     fn applied(&self, schema: &'s Value) -> Vec<&'s Value> {
         let mut applied = Vec::new();
         for (key, value) in schema.as_object().into_iter().flatten() {
@@ -142,7 +145,7 @@ impl<'s> Relaxer<'s, '_> {
         applied
     }
 
-    /// Finds the schemas that are loose: from those that have such a pattern back to those that apply them.
+    /// Finds the loose schemas: from those with such a pattern back to those that apply them.
     fn find_loose(&mut self) {
         let mut applied_by: HashMap<*const Value, Vec<*const Value>> = HashMap::new();
         let mut seen = HashSet::new();
@@ -186,7 +189,7 @@ impl<'s> Relaxer<'s, '_> {
         }
     }
 
-    /// The reference to what another leads to.
+    /// The reference to a relaxed schema's target.
     fn refer(&mut self, reference: &str) -> Option<Value> {
         let target = self.resolve(reference)?;
         if std::ptr::eq(target, self.root) {
@@ -203,7 +206,7 @@ impl<'s> Relaxer<'s, '_> {
         Some(json!({ "$ref": format!("#/$defs/{name}") }))
     }
 
-    /// A schema that takes what `schema` takes, and marks as evaluated what that does.
+    /// A schema that accepts what `schema` does, and marks as evaluated what that does.
     fn upper(&mut self, schema: &'s Value, place: &str) -> Value {
         self.left = self.left.saturating_sub(1);
         let Value::Object(members) = schema else {
@@ -213,7 +216,7 @@ impl<'s> Relaxer<'s, '_> {
             return Value::Bool(true);
         }
         let mut out = Map::new();
-        // What cannot stand beside the rest.
+        // Keywords that cannot stand beside the rest.
         let mut more = Vec::new();
         let is_open = self.names(members, place, &mut out);
         for (key, value) in members {
@@ -228,11 +231,11 @@ impl<'s> Relaxer<'s, '_> {
                     continue;
                 }
                 ("not", part) if self.is_loose(part) => {
-                    self.note(at(), "`not`, as a pattern in it cannot be told".to_owned());
+                    self.note(at(), "`not`, as it contains such a pattern".to_owned());
                     continue;
                 }
                 ("if", part) if self.is_loose(part) => {
-                    self.note(at(), "`if`, as a pattern in it cannot be told".to_owned());
+                    self.note(at(), "`if`, as it contains such a pattern".to_owned());
                     let mut branch = |key: &str| match members.get(key) {
                         Some(part) => self.upper(part, &format!("{place}/{key}")),
                         None => Value::Bool(true),
@@ -246,7 +249,7 @@ impl<'s> Relaxer<'s, '_> {
                     continue;
                 }
                 ("oneOf", Value::Array(parts)) if parts.iter().any(|it| self.is_loose(it)) => {
-                    let what = "`oneOf`, but as `anyOf`, as a pattern in it cannot be told";
+                    let what = "`oneOf` (checked as `anyOf`), as it contains such a pattern";
                     self.note(at(), what.to_owned());
                     more.push(json!({ "anyOf": self.all(parts, &at()) }));
                     continue;
@@ -254,7 +257,7 @@ impl<'s> Relaxer<'s, '_> {
                 ("maxContains", _)
                     if members.get("contains").is_some_and(|it| self.is_loose(it)) =>
                 {
-                    let what = "`maxContains`, as a pattern in `contains` cannot be told";
+                    let what = "`maxContains`, as `contains` contains such a pattern";
                     self.note(at(), what.to_owned());
                     continue;
                 }
@@ -287,12 +290,13 @@ impl<'s> Relaxer<'s, '_> {
         Value::Object(out)
     }
 
-    /// What is no schema, such as an `enum`: a definition is written again for each way to refer to it.
+    /// A value that is not a schema, such as an `enum`; a definition is copied for each reference
+    /// to it.
     fn copied(&mut self, value: &Value) -> Value {
         let values = usize::try_from(Extent::of(value).values).unwrap_or(usize::MAX);
         self.left = self.left.saturating_sub(values);
         match self.left {
-            // It is refused for that.
+            // The schema is then refused.
             0 => Value::Null,
             _ => value.clone(),
         }
@@ -305,8 +309,8 @@ impl<'s> Relaxer<'s, '_> {
             .collect()
     }
 
-    /// Whether it cannot be told which names some of the `patternProperties` are for: then any property may
-    /// be anything that the others do not forbid.
+    /// Whether it cannot be told which names some of the `patternProperties` match: any property
+    /// may then be anything that the others allow.
     fn names(
         &mut self,
         members: &'s Map<String, Value>,
@@ -325,7 +329,10 @@ impl<'s> Relaxer<'s, '_> {
                     let part = self.upper(part, &place);
                     kept.insert(pattern.clone(), part);
                 }
-                false => self.note(place, format!("the pattern {} of names", quoted(pattern))),
+                false => self.note(
+                    place,
+                    format!("the property name pattern {}", quoted(pattern)),
+                ),
             }
         }
         if kept.len() == parts.len() {
@@ -341,12 +348,12 @@ fn is_reference(key: &str) -> bool {
     matches!(key, "$ref" | "$dynamicRef" | "$recursiveRef")
 }
 
-/// What is only there to be referred to.
+/// Whether a keyword only contains definitions.
 fn is_definitions(key: &str) -> bool {
     matches!(key, "$defs" | "definitions" | "dependencies")
 }
 
-/// What says nothing of values, or what to call a schema that is elsewhere now.
+/// Whether a keyword says nothing about values, or names a schema that is elsewhere now.
 fn says_nothing(key: &str) -> bool {
     let notes = ["title", "description", "default", "examples", "$comment"];
     let names = ["$id", "$schema", "$anchor", "$dynamicAnchor"];

@@ -1,46 +1,46 @@
-//! Arguments that are not what a schema asks for, mended where only one reading is possible: text
-//! where no text can be, a number where only text can be, `10.0` for an integer, null for what may
-//! be left out, and what is around the whole.
+//! Repairs arguments that violate a schema, where only one reading is possible: text where no text
+//! is allowed, a number where only text is, `10.0` for an integer, null for an optional value, and
+//! wrapping around the whole.
 //!
-//! Nothing is decided here: what comes out is held against the schema like any arguments.
+//! Nothing is decided here: the result is validated like any arguments.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 use toolhost_schema::{Patterns, Watch};
 
-use super::place::{Place, Places, Types};
+use super::json_tree::{Edit, JsonKind, JsonNode, edited, without};
+use super::place::{PlaceFinder, SchemaPlace, Types};
 use super::pointer;
-use super::text::{Edit, Kind, Node, edited, without};
-use super::unique::Unique;
+use super::unique_keys::Unique;
 use crate::tool::Repair;
 
-/// Subschemas and values that are looked at for one call, of a tenth of a microsecond each.
+/// The most subschemas and values examined for one call, at a tenth of a microsecond each.
 const MAX_STEPS: usize = 200_000;
 
-/// Values inside of one another, those in texts included.
+/// The most nested values, those inside texts included.
 const MAX_DEPTH: usize = 128;
 
-/// Bytes that name the repairs of one call.
+/// The most bytes of the repairs' names of one call.
 const MAX_NAMED: usize = 256 << 10;
 
-/// Layers around the arguments.
+/// The most layers of wrapping around the arguments.
 const MAX_LAYERS: usize = 4;
 
 const IN_STRING: &str = "the arguments written as a JSON string";
 const IN_FENCE: &str = "a code fence around the arguments";
 const BYTE_ORDER_MARK: &str = "a byte order mark before the arguments";
-const NUMBER_FOR_TEXT: &str = "a number where a string is asked for";
+const NUMBER_FOR_TEXT: &str = "a number where a string is expected";
 const WHOLE_FRACTION: &str = "a whole number written with a fraction";
 const NULL: &str = "null for an optional argument";
 
-/// Text and what was repaired in it.
+/// Text, and the repairs made in it.
 pub(super) struct Mended {
     pub(super) text: String,
     pub(super) repairs: Vec<Repair>,
 }
 
-/// An object out of what is around it: a JSON string, a code fence, a byte order mark.
+/// Unwraps an object: from a JSON string, a code fence, a byte order mark.
 pub(super) fn unwrapped(text: &str) -> Option<Mended> {
     let mut text = Cow::Borrowed(text);
     let mut repairs = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn unwrapped(text: &str) -> Option<Mended> {
     })
 }
 
-/// What a fence of Markdown is around.
+/// The content of a Markdown code fence.
 fn fenced(text: &str) -> Option<&str> {
     let fence = &text[..text.len() - text.trim_start_matches('`').len()];
     if fence.len() < 3 {
@@ -77,7 +77,7 @@ fn fenced(text: &str) -> Option<&str> {
     Some(inner.trim_start_matches(is_of_tag))
 }
 
-/// What a repair goes by.
+/// The basis of a repair.
 #[derive(Clone, Copy)]
 pub(super) struct By<'s> {
     pub(super) schema: &'s Value,
@@ -85,19 +85,20 @@ pub(super) struct By<'s> {
     pub(super) watch: &'s Watch<'s>,
 }
 
-/// Mends the values of an object; `None` if there is nothing to mend or it would take too long.
+/// Repairs the values of an object; `None` if there is nothing to repair, or it would take too
+/// long.
 pub(super) fn mended(by: By, text: &str) -> Option<Mended> {
     Mender::new(by, false).mend(text)
 }
 
-/// Writes whole numbers without a fraction, where only an integer can be.
+/// Writes whole numbers without a fraction, where only an integer is allowed.
 pub(super) fn whole_numbers(by: By, text: &str) -> Option<Mended> {
     Mender::new(by, true).mend(text)
 }
 
 struct Mender<'s> {
-    places: Places<'s>,
-    /// Whether the arguments fit, and only the spelling of numbers is looked at.
+    places: PlaceFinder<'s>,
+    /// Whether the arguments are valid, and only the spelling of numbers is normalized.
     is_fit: bool,
     path: String,
     repairs: Vec<Repair>,
@@ -108,7 +109,7 @@ struct Mender<'s> {
 impl<'s> Mender<'s> {
     fn new(by: By<'s>, is_fit: bool) -> Self {
         Mender {
-            places: Places::new(by.schema, by.patterns, MAX_STEPS, by.watch),
+            places: PlaceFinder::new(by.schema, by.patterns, MAX_STEPS, by.watch),
             is_fit,
             path: String::new(),
             repairs: Vec::new(),
@@ -117,7 +118,7 @@ impl<'s> Mender<'s> {
     }
 
     fn mend(mut self, text: &str) -> Option<Mended> {
-        let node = Node::read(text)?;
+        let node = JsonNode::read(text)?;
         let mut root = self.places.root();
         let text = self.text(text, &node, &mut root, 0);
         let is_whole = !self.places.is_over() && self.named <= MAX_NAMED;
@@ -128,25 +129,37 @@ impl<'s> Mender<'s> {
     }
 
     /// The text of a document with its repairs made.
-    fn text(&mut self, text: &str, node: &Node, place: &mut Place<'s>, depth: usize) -> String {
+    fn text(
+        &mut self,
+        text: &str,
+        node: &JsonNode,
+        place: &mut SchemaPlace<'s>,
+        depth: usize,
+    ) -> String {
         let mut edits = Vec::new();
         self.value(node, place, depth, &mut edits);
         edits.sort_by_key(|edit| edit.span.start);
         edited(text, &edits)
     }
 
-    fn value(&mut self, node: &Node, place: &mut Place<'s>, depth: usize, edits: &mut Vec<Edit>) {
+    fn value(
+        &mut self,
+        node: &JsonNode,
+        place: &mut SchemaPlace<'s>,
+        depth: usize,
+        edits: &mut Vec<Edit>,
+    ) {
         if depth > MAX_DEPTH || place.is_open() || !self.places.step() {
             return;
         }
-        // Its types are put together of all that holds there.
+        // Its types are combined from all subschemas that apply there.
         if !self.places.pay(1 + place.weight) {
             return;
         }
         let types = place.types();
         let with = match &node.kind {
-            Kind::Object(members) if types.take(Types::OBJECT) => {
-                // Each alternative looks for its names among the members, and for theirs among its own.
+            JsonKind::Object(members) if types.take(Types::OBJECT) => {
+                // Each alternative looks up its names among the members, and theirs among its own.
                 let members_of_each = 1 + members.len() as u64;
                 if !self
                     .places
@@ -157,7 +170,7 @@ impl<'s> Mender<'s> {
                 place.narrow(node);
                 return self.members(members, place, depth, edits);
             }
-            Kind::Array(items) => {
+            JsonKind::Array(items) => {
                 for (number, item) in items.iter().enumerate() {
                     let mut within = self.places.item(place, number);
                     let length = self.enter(&number.to_string());
@@ -166,14 +179,14 @@ impl<'s> Mender<'s> {
                 }
                 return;
             }
-            Kind::Number if types.take(Types::INTEGER) && !types.take(Types::FRACTION) => {
+            JsonKind::Number if types.take(Types::INTEGER) && !types.take(Types::FRACTION) => {
                 whole(node.text).inspect(|_| self.note(WHOLE_FRACTION))
             }
-            Kind::Number if types.take(Types::STRING) && !self.is_fit => types
+            JsonKind::Number if types.take(Types::STRING) && !self.is_fit => types
                 .only(Types::STRING.or(Types::NULL))
                 .then(|| format!("\"{}\"", node.text))
                 .inspect(|_| self.note(NUMBER_FOR_TEXT)),
-            Kind::String if !types.take(Types::STRING) && !self.is_fit => {
+            JsonKind::String if !types.take(Types::STRING) && !self.is_fit => {
                 self.written(node, types, place, depth)
             }
             _ => None,
@@ -186,8 +199,8 @@ impl<'s> Mender<'s> {
 
     fn members(
         &mut self,
-        members: &[super::text::Member],
-        place: &Place<'s>,
+        members: &[super::json_tree::JsonMember],
+        place: &SchemaPlace<'s>,
         depth: usize,
         edits: &mut Vec<Edit>,
     ) {
@@ -195,7 +208,7 @@ impl<'s> Mender<'s> {
         for (number, member) in members.iter().enumerate() {
             let mut within = self.places.member(place, &member.name);
             let length = self.enter(&member.name);
-            if matches!(member.value.kind, Kind::Null) {
+            if matches!(member.value.kind, JsonKind::Null) {
                 if !self.places.pay(1 + within.weight + place.weight) {
                     return;
                 }
@@ -215,12 +228,12 @@ impl<'s> Mender<'s> {
         without(members, &is_dropped, edits);
     }
 
-    /// The value that is written as a string, mended in its turn.
+    /// The value that is written as a string, itself repaired.
     fn written(
         &mut self,
-        node: &Node,
+        node: &JsonNode,
         types: Types,
-        place: &mut Place<'s>,
+        place: &mut SchemaPlace<'s>,
         depth: usize,
     ) -> Option<String> {
         if !self.places.pay(node.text.len() as u64 / 8) {
@@ -240,11 +253,11 @@ impl<'s> Mender<'s> {
             return None;
         }
         self.note(what);
-        let node = Node::read(text)?;
+        let node = JsonNode::read(text)?;
         Some(self.text(text, &node, place, depth + 1))
     }
 
-    /// Goes to a part of the value at hand; the length of the path to go back to.
+    /// Descends to a part of the present value. Returns the length of the path to return to.
     fn enter(&mut self, part: &str) -> usize {
         let length = self.path.len();
         self.path.push('/');
@@ -254,15 +267,15 @@ impl<'s> Mender<'s> {
 
     fn note(&mut self, what: &'static str) {
         self.named += self.path.len() + what.len();
-        // The arguments are given up with their repairs.
+        // Beyond that the arguments are given up, with their repairs.
         if self.named <= MAX_NAMED {
             self.repairs.push(Repair::new(&self.path, what));
         }
     }
 }
 
-/// The digits of a whole number that is written with a fraction or an exponent, if they are those of
-/// a 64-bit integer.
+/// The digits of a whole number written with a fraction or an exponent, if they fit a 64-bit
+/// integer.
 fn whole(number: &str) -> Option<String> {
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
@@ -280,7 +293,7 @@ fn whole(number: &str) -> Option<String> {
     let point = i32::try_from(units.len()).ok()?.checked_add(exponent)?;
     let (units, rest) = match usize::try_from(point) {
         Ok(point) if point > digits.len() => {
-            // 20 digits at most are those of a 64-bit integer.
+            // A 64-bit integer has at most 20 digits.
             let zeros = point - digits.len();
             if zeros > 20 && digits.contains(|digit| digit != '0') {
                 return None;

@@ -198,7 +198,7 @@ fn a_number_becomes_text_by_its_own_digits() {
                 &format!(r#"{{"a":{number}}}"#),
                 &format!(r#"{{"a":"{number}"}}"#),
             );
-            assert_eq!(repairs, ["/a a number where a string is asked for"]);
+            assert_eq!(repairs, ["/a a number where a string is expected"]);
         }
     }
 }
@@ -224,9 +224,9 @@ fn digits_are_never_lost() {
         r#"{"a":"9007199254740993.0"}"#,
         r#"{"a":9007199254740993}"#,
     );
-    // Nobody can read so many.
+    // Too large for a guest's integers.
     stays(schema, r#"{"a":1e300}"#);
-    // What is repaired leaves the rest as it is written.
+    // A repair leaves the rest unchanged.
     let schema = r#"{"properties":{"a":{"type":"integer"},"b":{"type":"number"}}}"#;
     let rest = r#""b" : 1.10000000000000000001, "\u0063":[ 1e2,"\u00e9" ] }"#;
     becomes(
@@ -287,7 +287,7 @@ fn null_is_dropped_for_what_is_optional_and_not_nullable() {
     becomes(&of(r#"{"type":"string"}"#), r#"{ "a":null }"#, "{  }");
     stays(schema, r#"{"r":1,"n":null}"#);
     refused(schema, r#"{"r":null}"#);
-    // A member that the schema does not name is nobody's option.
+    // A member that the schema does not name is not optional.
     refused(schema, r#"{"r":1,"other":null}"#);
     refused(r#"{"additionalProperties":false}"#, r#"{"a":null}"#);
     refused(&of(r#"{"items":{"type":"string"}}"#), r#"{"a":["x",null]}"#);
@@ -446,7 +446,7 @@ fn what_may_be_one_thing_or_another_is_left() {
     ] {
         refused(schema, arguments);
     }
-    // Up to draft 7 what is beside a `$ref` does not count: this is any text, and stays.
+    // Up to draft 7 a `$ref` overrides everything beside it: this is any text, and stays.
     let beside = r##"{"$schema":"http://json-schema.org/draft-07/schema#","definitions":{"any":{}},
         "properties":{"a":{"$ref":"#/definitions/any","type":"integer"},"b":{"type":"integer"}}}"##;
     becomes(beside, r#"{"a":"1","b":"2"}"#, r#"{"a":"1","b":2}"#);
@@ -454,7 +454,7 @@ fn what_may_be_one_thing_or_another_is_left() {
 
 #[test]
 fn repairs_take_bounded_work() {
-    // What is exponential would not come to its end. Each level may be walked in many ways.
+    // An exponential algorithm would not finish: each level can be walked in many ways.
     let ways: Vec<String> = (0..40)
         .map(|n| format!(r##"{{"properties":{{"a":{{"$ref":"#"}},"v":{{"type":"integer"}},"k":{{"const":{n}}}}}}}"##))
         .collect();

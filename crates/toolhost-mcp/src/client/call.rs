@@ -1,5 +1,5 @@
-//! A call of a server's tool, from its request to its result, over all turns that it takes: one more for each
-//! time that it asks.
+//! A call of a server's tool, from its request to its result, over all its turns: one more for each
+//! round of questions.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::answer::{self, failed};
+use super::call_result::{self, failed};
 use super::encode::Written;
 use super::handed_on;
-use super::kept::Kept;
 use super::questions::{self, Responses};
-use super::request::{Answered, Asking};
-use super::running::{Asked, Running};
+use super::request::{CallRequests, CallResponse};
+use super::running_call::{RunningCall, ServerQuestions};
+use super::supervisor::Supervisor;
 use super::task;
 use crate::error::CallError;
 use crate::input::{QuestionKind, Reply};
@@ -23,30 +23,30 @@ use crate::provider::ProvidedTool;
 use crate::sandbox::Journal;
 use crate::tool::{LogLine, LogSource, Output, ToolCall};
 
-/// A server may ask so often by its results for one call.
+/// The most rounds of questions that a call's results may ask.
 const MAX_ROUNDS: usize = 16;
 
-/// In `_meta`; the protocol has no name for it (SEP-3182 was not taken).
+/// In `_meta`; the protocol has no name for it (SEP-3182 was not accepted).
 const IDEMPOTENCY_KEY: &str = "toolhost/idempotency-key";
 
-/// A call that its server works on. If it is dropped, the server is told.
+/// A call that its server works on. Dropping it cancels the call on the server.
 pub(super) struct Flight {
     outcome: BoxFuture<'static, Result<Output, CallError>>,
-    asked: mpsc::Receiver<Asked>,
-    running: Running,
-    /// Of the turns before this one.
+    asked: mpsc::Receiver<ServerQuestions>,
+    running: RunningCall,
+    /// The log of earlier turns.
     log: Vec<LogLine>,
 }
 
-/// What ends a turn of a call.
-pub(super) enum Step {
+/// How a turn of a call ended.
+pub(super) enum TurnEnd {
     Done(Result<Output, CallError>),
-    Asks(Asked),
+    Asks(ServerQuestions),
 }
 
-/// What is asked of the server.
-struct Request {
-    /// As the server has it.
+/// The call as sent to the server.
+struct CallText {
+    /// The tool's name on the server.
     tool: String,
     arguments: String,
     meta: Option<Map<String, Value>>,
@@ -54,7 +54,7 @@ struct Request {
 
 impl Flight {
     pub(super) fn start(
-        kept: &Arc<Kept>,
+        kept: &Arc<Supervisor>,
         tool: &ProvidedTool,
         call: &ToolCall,
         key: Option<&str>,
@@ -65,12 +65,12 @@ impl Flight {
             let meta = meta.get_or_insert_default();
             meta.insert(IDEMPOTENCY_KEY.to_owned(), key.into());
         }
-        let request = Request {
+        let request = CallText {
             tool: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
             meta,
         };
-        let (running, asked) = Running::new(journal, &kept.settings.config);
+        let (running, asked) = RunningCall::new(journal, &kept.settings.config);
         Flight {
             outcome: Box::pin(outcome(kept.clone(), request, running.clone())),
             asked,
@@ -79,36 +79,40 @@ impl Flight {
         }
     }
 
-    /// Gives it another turn.
+    /// Begins another turn.
     pub(super) fn turn(&mut self, journal: Journal) {
-        // What the server said while nobody listened.
+        // What the server sent between turns.
         let before = self.running.turn(journal);
         self.log.extend(before.take_lines());
     }
 
-    pub(super) async fn step(&mut self) -> Step {
+    pub(super) async fn step(&mut self) -> TurnEnd {
         tokio::select! {
             biased;
-            outcome = &mut self.outcome => Step::Done(outcome),
-            Some(asked) = self.asked.recv() => Step::Asks(asked),
+            outcome = &mut self.outcome => TurnEnd::Done(outcome),
+            Some(asked) = self.asked.recv() => TurnEnd::Asks(asked),
         }
     }
 
-    /// Its log so far, with the lines of this turn.
+    /// The log so far, with the lines of this turn.
     pub(super) fn log(&mut self, journal: &Journal) -> Vec<LogLine> {
         self.log.extend(journal.take_lines());
         self.log.clone()
     }
 }
 
-async fn outcome(kept: Arc<Kept>, request: Request, running: Running) -> Result<Output, CallError> {
+async fn outcome(
+    kept: Arc<Supervisor>,
+    request: CallText,
+    running: RunningCall,
+) -> Result<Output, CallError> {
     let Some(idle) = kept.settings.config.idle_timeout else {
         return answered(&kept, request, &running).await;
     };
     tokio::select! {
         outcome = answered(&kept, request, &running) => outcome,
         () = running.silent_for(idle) => {
-            let line = format!("said nothing for {}, its `idle-timeout`", seconds(idle));
+            let line = format!("no message for {} (`idle-timeout`)", seconds(idle));
             running.log(LogSource::Warning, line);
             Err(CallError::Timeout { after: idle })
         }
@@ -116,21 +120,21 @@ async fn outcome(kept: Arc<Kept>, request: Request, running: Running) -> Result<
 }
 
 async fn answered(
-    kept: &Arc<Kept>,
-    request: Request,
-    running: &Running,
+    kept: &Arc<Supervisor>,
+    request: CallText,
+    running: &RunningCall,
 ) -> Result<Output, CallError> {
     let connection = kept.connection().await.map_err(failed)?;
     let as_task = kept.offers(&request.tool)?;
     let settings = kept.settings.clone();
     let limits = settings.config.limits.clone();
-    let asking = Asking {
+    let asking = CallRequests {
         settings,
         connection,
     };
     let arguments = RawValue::from_string(request.arguments).map_err(CallError::internal)?;
     let mut params = json!({ "name": request.tool });
-    // Some arguments have to be repeated in HTTP headers, which rmcp sees to.
+    // If arguments have to be repeated in HTTP headers, rmcp must see them.
     if asking.connection.has_headers_of_arguments()
         && let Ok(value) = serde_json::from_str::<Value>(arguments.get())
     {
@@ -146,15 +150,15 @@ async fn answered(
     for _ in 0..MAX_ROUNDS {
         let members = Written(Arc::new(written.clone()));
         let result = match asking.call(params.clone(), members, running).await? {
-            Answered::Result(result) => result,
-            Answered::Pages { message, pages } => {
+            CallResponse::Result(result) => result,
+            CallResponse::Pages { message, pages } => {
                 visit(pages, message, running).await?;
                 continue;
             }
         };
         let Some(asked) = questions::asking(&result).map_err(failed)? else {
             let result = task::result(result, &asking, running, &limits).await?;
-            return answer::output(&result, &limits);
+            return call_result::output(&result, &limits);
         };
         written.remove("inputResponses");
         if !asked.questions.is_empty() {
@@ -167,22 +171,22 @@ async fn answered(
         written.extend(asked.state.map(|state| ("requestState".to_owned(), state)));
     }
     Err(failed(format!(
-        "its server asked {MAX_ROUNDS} times for input and still has no answer"
+        "its server asked for input {MAX_ROUNDS} times and still has no result"
     )))
 }
 
-/// Has pages visited that have to be before the call can be made.
+/// Has the user visit the pages that the call requires.
 ///
 /// # Errors
 ///
-/// They were not: the server's own words.
+/// They were not visited: the server's own message.
 async fn visit(
     pages: questions::Questions,
     message: String,
-    running: &Running,
+    running: &RunningCall,
 ) -> Result<(), CallError> {
     let count = pages.len();
-    let accepted = match running.can_ask().contains(QuestionKind::Page) {
+    let accepted = match running.can_ask().contains(QuestionKind::Url) {
         true => running.replies(pages).await.map_err(failed)?,
         false => Vec::new(),
     };

@@ -1,4 +1,10 @@
-//! One connection to an MCP server: made, asked for its tools, and closed.
+//! A connection to an MCP server: version negotiation, listing, closing.
+//!
+//! [`Connection::open`] tries one protocol version after the other, each on a connection (for a
+//! command, a process) of its own, since a server that is asked in a version it does not know may
+//! exit or fall silent. The first attempt is the version in the manifest, the cached one, or
+//! `initialize`; what a server refuses it with tells which to try next ([`instead`]). A configured
+//! version is the only attempt; a cached one that fails leaves time for the others.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,14 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use super::call_messages::{ConnectionCalls, Tap};
 use super::http::{Http, Trouble};
+use super::message_reader::raw_tool;
 use super::process::Process;
 use super::questions;
-use super::reading::written;
-use super::server_handler::{Client, listen};
+use super::server_handler::{ServerHandler, follow_changes};
 use super::settings::{MAX_PARKED, Settings};
-use super::stdio::Lines;
-use super::tap::{Calls, Tap};
+use super::stdio::StdioTransport;
 use crate::error::causes;
 use crate::http_client::http_client;
 use crate::input::QuestionKinds;
@@ -36,26 +42,26 @@ use crate::manifest::{MAX_CONCURRENCY, McpProtocol, McpTransport};
 use crate::mask::Mask;
 use crate::plugin::MAX_TOOLS;
 
-/// A server may list its tools in so many pages.
+/// The most pages of a server's list of tools.
 const MAX_PAGES: usize = 100;
 
-/// What a server says of its tools may be no longer, in bytes.
+/// The longest list of tools, in bytes.
 const MAX_LISTED: usize = 32 << 20;
 
-/// The longest text of an error that is shown, in bytes.
+/// The longest error text shown, in bytes.
 const MAX_ERROR: usize = 1000;
 
-/// What an HTTP error may say, in bytes.
+/// The longest text of an HTTP error, in bytes.
 const MAX_HTTP_ERROR: usize = 4 << 10;
 
-/// Redirects that are followed.
+/// The most redirects followed.
 const MAX_REDIRECTS: usize = 5;
 
-/// Versions of the protocol that are tried with one server.
+/// The most protocol versions tried with one server.
 const MAX_ATTEMPTS: usize = 3;
 
 pub(super) struct Connection {
-    service: RunningService<RoleClient, Client>,
+    service: RunningService<RoleClient, ServerHandler>,
     protocol: McpProtocol,
     is_http: bool,
     process: Option<Process>,
@@ -63,25 +69,25 @@ pub(super) struct Connection {
     _listening: Option<AbortOnDropHandle<()>>,
 }
 
-/// Why there is no connection.
-struct Refused {
-    /// As the end of a sentence that begins with the server's name.
+/// Why an attempt failed.
+struct FailedAttempt {
+    /// The end of a sentence that begins with the server's name.
     why: String,
-    /// What the server may speak instead.
+    /// The protocol versions to try instead.
     instead: Vec<McpProtocol>,
 }
 
 impl Connection {
-    /// Starts or reaches the server, and agrees with it on a version of the protocol. `changed` is told
-    /// when it has other tools.
+    /// Starts or reaches the server, and negotiates a protocol version. `changed` is notified when
+    /// its tools change.
     ///
-    /// `initialize` comes first: nearly all servers know it, and those that do not refuse it at once,
-    /// while old ones take anything before it for a reason to exit, or to be silent. Each attempt has a
+    /// `initialize` comes first: nearly all servers know it, and the others refuse it at once,
+    /// while old servers exit or fall silent if anything comes before it. Each attempt has a
     /// process of its own.
     ///
     /// # Errors
     ///
-    /// Why it cannot be had, as the end of a sentence that begins with its name.
+    /// Why it cannot be reached, as the end of a sentence that begins with its name.
     pub(super) async fn open(
         settings: &Arc<Settings>,
         changed: &Arc<Notify>,
@@ -96,7 +102,7 @@ impl Connection {
         while let Some(protocol) = next.pop() {
             tried.push(protocol);
             let is_guess = by_hand.is_none() && protocol != McpProtocol::FIRST;
-            // What was remembered must leave time for what is tried first otherwise.
+            // An attempt with the cached version must leave time for the usual one.
             let until = match is_guess && tried.len() == 1 {
                 true => Instant::now() + bound / 2,
                 false => deadline,
@@ -108,7 +114,7 @@ impl Connection {
                     }
                     return Ok(connection);
                 }
-                Err(Refused { why, instead }) => {
+                Err(FailedAttempt { why, instead }) => {
                     if by_hand.is_none() && tried.len() < MAX_ATTEMPTS {
                         let others = [McpProtocol::FIRST].into_iter().filter(|_| is_guess);
                         let others = others.chain(instead).filter(|it| !tried.contains(it));
@@ -127,28 +133,28 @@ impl Connection {
         changed: &Arc<Notify>,
         protocol: McpProtocol,
         until: Instant,
-    ) -> Result<Connection, Refused> {
-        let failed = |why| Refused {
+    ) -> Result<Connection, FailedAttempt> {
+        let failed = |why| FailedAttempt {
             why,
             instead: Vec::new(),
         };
-        let start = Start {
+        let start = ConnectAttempt {
             settings,
             protocol,
             until,
-            calls: Calls::default(),
+            calls: ConnectionCalls::default(),
             changed: changed.clone(),
         };
         match &settings.config.transport {
             McpTransport::Command { .. } => {
                 let (process, stdout) = Process::start(settings).map_err(failed)?;
                 let longest = longest_message(&settings.config.limits);
-                let lines = Lines::new(stdout, process.stdin(), longest);
+                let lines = StdioTransport::new(stdout, process.stdin(), longest);
                 start.serve(lines, Some(process), Trouble::default()).await
             }
             McpTransport::Url { url, .. } => {
                 let http = http_client(url, Policy::custom(same_origin));
-                let http = http.map_err(|error| failed(format!("cannot be asked: {error}")))?;
+                let http = http.map_err(|error| failed(format!("cannot be reached: {error}")))?;
                 let http = Http::new(http, settings.mask.clone());
                 let trouble = http.trouble();
                 let config = http_config(url, settings);
@@ -168,7 +174,7 @@ impl Connection {
         self.is_http && self.protocol == McpProtocol::V2026_07_28
     }
 
-    /// What a request says of who can be asked, where each says it.
+    /// The client capabilities to put in each request, in protocol versions that have them there.
     pub(super) fn capabilities(&self, kinds: QuestionKinds) -> Option<ClientCapabilities> {
         let says = self.protocol == McpProtocol::V2026_07_28;
         says.then(|| questions::capabilities(self.protocol, kinds))
@@ -178,7 +184,7 @@ impl Connection {
         !self.service.is_closed() && !self.service.peer().is_transport_closed()
     }
 
-    /// Why a call has no answer when the connection is closed.
+    /// Why a call has no answer after the connection closed.
     pub(super) async fn end(&self) -> String {
         let how = match &self.process {
             Some(process) => process.ended().await,
@@ -187,16 +193,16 @@ impl Connection {
         how.unwrap_or_else(|| "closed the connection".to_owned())
     }
 
-    /// What went wrong with its requests last.
+    /// The last error of its requests.
     pub(super) fn trouble(&self) -> Option<String> {
         self.trouble.take().map(|fault| fault.why)
     }
 
-    /// Everything that it lists.
+    /// Lists all tools.
     ///
     /// # Errors
     ///
-    /// As of [`open`](Connection::open).
+    /// As for [`open`](Connection::open).
     pub(super) async fn list_tools(&self, settings: &Settings) -> Result<Vec<Tool>, String> {
         let listed =
             tokio::time::timeout(settings.config.start_timeout, self.pages(&settings.mask));
@@ -218,46 +224,48 @@ impl Connection {
             let page = self.peer().list_tools(Some(page)).await;
             let page = page.map_err(|error| match self.trouble() {
                 Some(trouble) => trouble,
-                None => format!("does not list its tools: {}", shown(&error, mask)),
+                None => format!("failed to list its tools: {}", error_text(&error, mask)),
             })?;
-            listed += page.tools.iter().map(written).map(str::len).sum::<usize>();
+            listed += page.tools.iter().map(raw_tool).map(str::len).sum::<usize>();
             if listed > MAX_LISTED {
-                return Err(format!("describes its tools in over {MAX_LISTED} bytes"));
+                return Err(format!(
+                    "describes its tools in more than {MAX_LISTED} bytes"
+                ));
             }
             tools.extend(page.tools);
             if tools.len() > MAX_TOOLS {
-                return Err(format!("offers over {MAX_TOOLS} tools, which is too many"));
+                return Err(format!("offers too many tools: more than {MAX_TOOLS}"));
             }
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return Ok(tools);
             }
         }
-        Err(format!("lists its tools in over {MAX_PAGES} pages"))
+        Err(format!("lists its tools in more than {MAX_PAGES} pages"))
     }
 }
 
-/// A connection that is being made.
-struct Start<'s> {
+/// An attempt to connect.
+struct ConnectAttempt<'s> {
     settings: &'s Settings,
     protocol: McpProtocol,
     until: Instant,
-    calls: Calls,
+    calls: ConnectionCalls,
     changed: Arc<Notify>,
 }
 
-impl Start<'_> {
+impl ConnectAttempt<'_> {
     async fn serve<T: Transport<RoleClient> + 'static>(
         self,
         transport: T,
         process: Option<Process>,
         trouble: Trouble,
-    ) -> Result<Connection, Refused> {
+    ) -> Result<Connection, FailedAttempt> {
         let config = &self.settings.config;
         let end = CancellationToken::new();
         let cap = config.max_concurrency.unwrap_or(MAX_CONCURRENCY);
         let tap = Tap::new(transport, self.calls.clone(), 2 * cap + 64, end.clone());
-        let client = Client {
+        let client = ServerHandler {
             name: config.name.clone(),
             protocol: self.protocol,
             may_ask: config.may_ask,
@@ -276,10 +284,10 @@ impl Start<'_> {
             Ok(Ok(service)) => {
                 let uncached = ClientCacheConfig::disabled();
                 service.peer().set_response_cache_config(uncached).await;
-                // Before, a server tells of its own accord.
+                // In earlier versions a server notifies without a subscription.
                 let listens = self.protocol == McpProtocol::V2026_07_28;
                 let listening = listens.then(|| {
-                    let listening = listen(service.peer().clone(), self.changed);
+                    let listening = follow_changes(service.peer().clone(), self.changed);
                     AbortOnDropHandle::new(tokio::spawn(listening))
                 });
                 return Ok(Connection {
@@ -302,9 +310,9 @@ impl Start<'_> {
                     (None, Some(fault)) if fault.is_final => (fault.why, Vec::new()),
                     (None, Some(fault)) => (fault.why, instead),
                     (None, None) => {
-                        let why = shown(&error, &self.settings.mask);
+                        let why = error_text(&error, &self.settings.mask);
                         (
-                            format!("does not answer as an MCP server does: {why}"),
+                            format!("does not answer like an MCP server: {why}"),
                             instead,
                         )
                     }
@@ -325,11 +333,11 @@ impl Start<'_> {
                 words.join("\n    ")
             ),
         };
-        Err(Refused { why, instead })
+        Err(FailedAttempt { why, instead })
     }
 }
 
-/// What a server may speak that refused a version, the likeliest first.
+/// Which versions to try after a server refused one, the likeliest first.
 fn instead(error: &ClientInitializeError, refused: McpProtocol) -> Vec<McpProtocol> {
     let modern = vec![McpProtocol::V2026_07_28];
     match error {
@@ -346,7 +354,7 @@ fn instead(error: &ClientInitializeError, refused: McpProtocol) -> Vec<McpProtoc
             }
             match error.code {
                 ErrorCode::METHOD_NOT_FOUND | ErrorCode::UNSUPPORTED_PROTOCOL_VERSION => modern,
-                // Some know no version but their own, and do not say which.
+                // Some servers know a single version and do not say which.
                 _ => vec![McpProtocol::V2026_07_28, McpProtocol::V2024_11_05],
             }
         }
@@ -358,8 +366,8 @@ fn instead(error: &ClientInitializeError, refused: McpProtocol) -> Vec<McpProtoc
     }
 }
 
-/// The longest message that is taken from a server, in bytes: an answer as long as it may be, as JSON
-/// escapes it, and room for a page of tools.
+/// The longest message accepted from a server, in bytes: a maximal answer with JSON escapes, plus
+/// room for a page of tools.
 fn longest_message(limits: &Limits) -> usize {
     let output = usize::try_from(limits.max_output.as_u64()).unwrap_or(usize::MAX);
     output.saturating_mul(3).saturating_add(1 << 20)
@@ -370,7 +378,7 @@ fn http_config(url: &Url, settings: &Settings) -> StreamableHttpClientTransportC
     let cap = settings.config.max_concurrency.unwrap_or(MAX_CONCURRENCY);
     let headers: HashMap<_, _> = settings.headers.iter().cloned().collect();
     let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-        // Those that wait for an answer in the middle keep nobody else out.
+        // Calls that wait for replies must not block others.
         .max_concurrent_requests(cap + MAX_PARKED)
         .max_sse_event_size(longest)
         .max_json_response_size(longest)
@@ -383,8 +391,8 @@ fn http_config(url: &Url, settings: &Settings) -> StreamableHttpClientTransportC
     }
 }
 
-/// A secret must not follow wherever somebody points; a path that lacks its last slash is no such
-/// place.
+/// Secrets must not follow a redirect to another origin; adding a trailing slash stays on the same
+/// one.
 fn same_origin(attempt: Attempt) -> reqwest::redirect::Action {
     let first = attempt.previous().first().map(Url::origin);
     let stays = first.is_some_and(|origin| origin == attempt.url().origin());
@@ -394,7 +402,7 @@ fn same_origin(attempt: Attempt) -> reqwest::redirect::Action {
     }
 }
 
-/// An error and what caused it, of no great length.
-pub(super) fn shown(error: &dyn Error, mask: &Mask) -> String {
+/// An error and its causes, cut to a bounded length.
+pub(super) fn error_text(error: &dyn Error, mask: &Mask) -> String {
     mask.beginning(causes(error), MAX_ERROR)
 }

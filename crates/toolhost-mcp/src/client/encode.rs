@@ -1,5 +1,5 @@
-//! Messages as they are sent: arguments and replies in the very text that they came in. rmcp holds JSON as
-//! values, whose numbers have the digits of a double.
+//! Encodes outgoing messages with arguments and replies as the very text they came in. rmcp holds
+//! JSON as values, whose numbers have the precision of a double.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Members of a request's parameters, as text. It travels with the request, as an extension.
+/// Members of a request's parameters as text. They travel with the request as an extension.
 #[derive(Clone, Default)]
 pub(super) struct Written(pub(super) Arc<BTreeMap<String, Box<RawValue>>>);
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct TextResponse<'a> {
     jsonrpc: &'a str,
     id: &'a RequestId,
     result: Box<RawValue>,
@@ -24,17 +24,17 @@ struct Answer<'a> {
 
 /// # Errors
 ///
-/// What is to be sent is no JSON.
+/// A part is not JSON.
 pub(super) fn encode(message: &ClientJsonRpcMessage) -> serde_json::Result<Vec<u8>> {
     match message {
         JsonRpcMessage::Request(request) => match request.request.extensions().get::<Written>() {
             Some(Written(members)) => with_members(message, members),
             None => serde_json::to_vec(message),
         },
-        // All that we answer as text is what a server asked.
+        // The only responses sent as text are those to a server's questions.
         JsonRpcMessage::Response(response) => match &response.result {
             ClientResult::CustomResult(CustomResult(Value::String(text))) => {
-                serde_json::to_vec(&Answer {
+                serde_json::to_vec(&TextResponse {
                     jsonrpc: "2.0",
                     id: &response.id,
                     result: RawValue::from_string(text.clone())?,

@@ -1,8 +1,8 @@
-//! Messages over streamable HTTP, as servers speak it: bodies of a wrong content type, batches, sessions
-//! that were forgotten. What went wrong last is kept in plain words.
+//! Streamable HTTP as servers really speak it: wrong content types, batches, forgotten sessions.
+//! The last error is kept in plain words.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
@@ -16,46 +16,47 @@ use rmcp::transport::streamable_http_client::{
 };
 use rmcp_sse::{Sse, SseStream};
 
-use super::bodies::{
-    EVENT_STREAM, Failure, JSON, bounded, event, is_event_stream, mentions_session, plainly, read,
-    read_whole, too_long,
-};
 use super::encode::encode;
-use super::reading::Reader;
+use super::http_bodies::{
+    EVENT_STREAM, HttpFailure, JSON, bounded, event, is_event_stream, mentions_session, plainly,
+    read, read_whole, too_long,
+};
+use super::message_reader::MessageReader;
+use crate::locks;
 use crate::mask::Mask;
 
 const SESSION: &str = "mcp-session-id";
 
-/// The longest text of a body that is shown, in bytes.
+/// The longest part of a body shown, in bytes.
 const MAX_SHOWN: usize = 300;
 
 #[derive(Clone)]
 pub(super) struct Http {
     client: Client,
     mask: Mask,
-    reader: Reader,
+    reader: MessageReader,
     trouble: Trouble,
 }
 
-/// What went wrong last.
+/// The last error.
 #[derive(Clone, Default)]
 pub(super) struct Trouble(Arc<Mutex<Option<Fault>>>);
 
 pub(super) struct Fault {
-    /// As the end of a sentence that begins with the server's name.
+    /// The end of a sentence that begins with the server's name.
     pub(super) why: String,
-    /// It would be the same in any version of the protocol.
+    /// Whether it would be the same in every protocol version.
     pub(super) is_final: bool,
 }
 
 impl Trouble {
     pub(super) fn take(&self) -> Option<Fault> {
-        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = locks::lock(&self.0);
         trouble.take()
     }
 
     fn set(&self, fault: Option<Fault>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *locks::lock(&self.0) = fault;
     }
 }
 
@@ -64,7 +65,7 @@ impl Http {
         Http {
             client,
             mask,
-            reader: Reader::default(),
+            reader: MessageReader::default(),
             trouble: Trouble::default(),
         }
     }
@@ -73,11 +74,11 @@ impl Http {
         self.trouble.clone()
     }
 
-    async fn send(&self, request: RequestBuilder, uri: &str) -> Result<Response, Failure> {
+    async fn send(&self, request: RequestBuilder, uri: &str) -> Result<Response, HttpFailure> {
         let sent = request.send().await;
         self.trouble.set(sent.as_ref().err().map(|error| {
             let why = plainly(error);
-            let what_to_do = "is it running, and is its `url` right?";
+            let what_to_do = "check that it is running and that its `url` is right";
             Fault {
                 why: format!("cannot be reached at {uri}: {why}; {what_to_do}"),
                 is_final: true,
@@ -86,16 +87,16 @@ impl Http {
         Ok(sent?)
     }
 
-    /// The failure of a request with an HTTP status.
-    fn refused(&self, uri: &str, status: StatusCode, body: &[u8]) -> Failure {
+    /// The error of a request with an HTTP status.
+    fn refused(&self, uri: &str, status: StatusCode, body: &[u8]) -> HttpFailure {
         let mut said = String::from_utf8_lossy(body).into_owned();
-        // Before its blanks are changed.
+        // Before white space is changed.
         self.mask.text(&mut said);
         let said: Vec<&str> = said.split_whitespace().collect();
         let shown = self.mask.beginning(said.join(" "), MAX_SHOWN);
         let what_to_do = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "; give it a `token` or `http-headers` that it takes"
+                "; set a `token` or `http-headers` that it accepts"
             }
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 "; is its `url` that of streamable HTTP, such as https://example.com/mcp?"
@@ -117,7 +118,7 @@ impl Http {
         token: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
         limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
+    ) -> Result<StreamableHttpPostResponse, HttpFailure> {
         let id = match &message {
             JsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
@@ -146,8 +147,8 @@ impl Http {
         let given = response.headers().get(SESSION);
         let given = given.and_then(|it| it.to_str().ok()).map(str::to_owned);
         let Some(id) = id else {
-            // Nothing that could come back concerns us: not even that what we said is not taken, as some
-            // servers and proxies have it of a session that they serve all the same.
+            // No response to a notification matters, not even a refusal: some servers and proxies
+            // refuse notifications of sessions that they serve all the same.
             return match status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     Err(self.refused(&uri, status, b""))
@@ -171,7 +172,7 @@ impl Http {
             let body = read(response, most).await?;
             let is_forgotten = match status {
                 StatusCode::NOT_FOUND => true,
-                // What the SDK for TypeScript has in its examples, and many servers with it.
+                // As in the examples of the TypeScript SDK, and many servers after them.
                 StatusCode::BAD_REQUEST => mentions_session(&body),
                 _ => false,
             };
@@ -187,7 +188,7 @@ impl Http {
                 .into_iter()
                 .find(|it| matches!(it, JsonRpcMessage::Error(_)));
             return match error {
-                // Some name another id than that of the request, or none.
+                // Some responses have another id than the request's, or none.
                 Some(JsonRpcMessage::Error(error)) => {
                     let error = ServerJsonRpcMessage::error(error.error, Some(id));
                     Ok(StreamableHttpPostResponse::Json(error, given))
@@ -210,7 +211,7 @@ impl Http {
         if messages.len() == 1 {
             return Ok(StreamableHttpPostResponse::Json(messages.remove(0), given));
         }
-        // A batch, or events that are not declared as such.
+        // A batch, or events not declared as such.
         let events = match messages.is_empty() {
             false => {
                 let events = messages.iter().filter_map(event).map(Ok);
@@ -225,7 +226,7 @@ impl Http {
         Ok(StreamableHttpPostResponse::Sse(events, given))
     }
 
-    /// Events whose data is a message each, and one that rmcp reads.
+    /// Splits a stream into events with one message each, as rmcp expects.
     fn events(
         &self,
         bytes: impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
@@ -249,7 +250,7 @@ impl Http {
             let data = sse.data.take().unwrap_or_default();
             let messages = reader.read(data.as_bytes(), of.as_ref());
             let mut events: Vec<Sse> = messages.iter().filter_map(event).collect();
-            // Where to read on after them, and not in their midst.
+            // The id to resume from belongs after the last message of an event.
             match events.last_mut() {
                 Some(last) => {
                     last.id = sse.id;
@@ -273,7 +274,7 @@ impl StreamableHttpClient for Http {
         session_id: Option<Arc<str>>,
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
+    ) -> Result<StreamableHttpPostResponse, HttpFailure> {
         let limits = StreamableHttpResponseLimits::default();
         self.post(
             uri,
@@ -294,7 +295,7 @@ impl StreamableHttpClient for Http {
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
         limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
+    ) -> Result<StreamableHttpPostResponse, HttpFailure> {
         self.post(
             uri,
             message,
@@ -312,8 +313,8 @@ impl StreamableHttpClient for Http {
         session_id: Arc<str>,
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<(), Failure> {
-        // Whether the server can end a session or not, ours has ended.
+    ) -> Result<(), HttpFailure> {
+        // Our session has ended, whether the server supports ending it or not.
         let deleted = self
             .client
             .delete_session(uri, session_id, auth_header, custom_headers);
@@ -330,7 +331,7 @@ impl StreamableHttpClient for Http {
         last_event_id: Option<String>,
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failure> {
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpFailure> {
         let longest = StreamableHttpResponseLimits::default().max_sse_event_size;
         self.get_stream_with_max_sse_event_size(
             uri,
@@ -351,7 +352,7 @@ impl StreamableHttpClient for Http {
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
         max_sse_event_size: usize,
-    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failure> {
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpFailure> {
         let resumes = last_event_id.is_some();
         let got = self.client.get_stream_with_max_sse_event_size(
             uri,
@@ -363,7 +364,7 @@ impl StreamableHttpClient for Http {
         );
         match got.await {
             Ok(events) => Ok(self.messages(events, None)),
-            // A server that refuses in other words than 405 means the same: there is no such stream.
+            // A refusal with any status means the same as 405: there is no such stream.
             Err(error @ StreamableHttpError::Client(_)) if !resumes && is_refusal(&error) => {
                 Err(StreamableHttpError::ServerDoesNotSupportSse)
             }
@@ -375,7 +376,7 @@ impl StreamableHttpClient for Http {
     }
 }
 
-fn is_refusal(error: &Failure) -> bool {
+fn is_refusal(error: &HttpFailure) -> bool {
     let StreamableHttpError::Client(error) = error else {
         return false;
     };

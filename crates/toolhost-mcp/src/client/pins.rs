@@ -1,5 +1,5 @@
-//! Pinned tools: what a server's tools said of themselves when somebody looked at them. Their digests are in
-//! the manifest, which decides; the texts are in a lock file beside it, to show what changed.
+//! Pins: digests of what a server's tools said about themselves when a person reviewed them. The
+//! manifest's digests decide; a lock file beside it has the texts, to show what changed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::mask::Mask;
 use crate::paths::Paths;
 use crate::provider::Pin;
 
-/// The members of a tool that are pinned: what a model is told, and what is decided by.
+/// The pinned members of a tool: what a model reads, and what decisions depend on.
 const PINNED: [&str; 6] = [
     "name",
     "title",
@@ -23,13 +23,13 @@ const PINNED: [&str; 6] = [
     "annotations",
 ];
 
-/// A lock file may be no longer, in bytes.
+/// The longest lock file, in bytes.
 const MAX_LOCK: u64 = 64 << 20;
 
-/// The longest text that is shown of either side, in bytes.
+/// The longest text shown of either side, in bytes.
 const MAX_SHOWN: usize = 2000;
 
-/// What a tool says of itself, as the server wrote it.
+/// The pin of a tool, from its text as the server wrote it.
 pub(super) fn pin(name: &str, written: &str) -> Pin {
     let mut tool: Map<String, Value> = serde_json::from_str(written).unwrap_or_default();
     tool.retain(|member, value| PINNED.contains(&member.as_str()) && !value.is_null());
@@ -41,7 +41,7 @@ fn digest(text: &Value) -> String {
     format!("sha256:{}", sha256(text.to_string()))
 }
 
-/// Servers need not write members in the same order each time.
+/// Sorts members: servers need not keep their order.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -55,7 +55,7 @@ fn sorted(value: Value) -> Value {
 }
 
 /// The pins of a server.
-pub(super) struct Pins {
+pub(super) struct ServerPins {
     digests: Option<BTreeMap<String, String>>,
     texts: Map<String, Value>,
     lock: PathBuf,
@@ -64,14 +64,19 @@ pub(super) struct Pins {
 
 /// Why a tool is not offered.
 pub(super) enum Refusal {
-    /// There are pins, and none of it.
+    /// There are pins, and none of this tool.
     Unpinned,
-    /// It is not what was pinned: how, in lines.
+    /// It differs from its pin: the differences, in lines.
     Changed(Vec<String>),
 }
 
-impl Pins {
-    pub(super) fn new(config: &McpConfig, manifest: &Path, paths: &Paths, mask: Mask) -> Pins {
+impl ServerPins {
+    pub(super) fn new(
+        config: &McpConfig,
+        manifest: &Path,
+        paths: &Paths,
+        mask: Mask,
+    ) -> ServerPins {
         let lock = lock_file(manifest);
         let texts = match config.pins {
             Some(_) => read_lock(&lock, paths).remove(&config.name),
@@ -81,7 +86,7 @@ impl Pins {
             Some(Value::Object(texts)) => texts,
             _ => Map::new(),
         };
-        Pins {
+        ServerPins {
             digests: config.pins.clone(),
             texts,
             lock,
@@ -99,7 +104,7 @@ impl Pins {
         if *pinned == pin.digest {
             return Ok(());
         }
-        // A text is what was pinned only if its digest says so.
+        // Use a text of the lock file only if its digest matches the pin.
         let text = self.texts.get(&pin.tool).cloned().map(sorted);
         let text = text.filter(|text| digest(text) == *pinned);
         Err(Refusal::Changed(match text {
@@ -107,7 +112,7 @@ impl Pins {
             None => {
                 let (lock, now) = (self.lock.display(), cut(&pin.text, &self.mask));
                 vec![
-                    format!("pinned: {pinned}, whose text is not in {lock}"),
+                    format!("pinned: {pinned}, with no text in {lock}"),
                     format!("now: {now}"),
                 ]
             }
@@ -119,12 +124,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Unpinned => f.write_str("is not pinned"),
-            Refusal::Changed(_) => f.write_str("is not what was pinned:"),
+            Refusal::Changed(_) => f.write_str("differs from its pin:"),
         }
     }
 }
 
-/// The members that differ, as they were and as they are.
+/// The members that differ, before and now.
 fn changes(before: &Value, after: &Value, mask: &Mask) -> Vec<String> {
     let differ = PINNED
         .iter()
@@ -153,7 +158,7 @@ fn cut(value: &Value, mask: &Mask) -> String {
     text
 }
 
-/// The texts by server and tool; none where there is no such file, or it is something else.
+/// The texts by server and tool; empty if there is no valid lock file.
 fn read_lock(lock: &Path, paths: &Paths) -> Map<String, Value> {
     let text = paths.read_text(lock, MAX_LOCK).unwrap_or_default();
     match serde_json::from_str(&text) {

@@ -1,11 +1,11 @@
-//! The command of an MCP server: a child process with an environment of its own, in a process group
-//! of its own, which does not outlive us.
+//! The command of an MCP server: a child process with its own environment and process group, which
+//! does not outlive this process.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,11 @@ use tokio::sync::watch;
 
 use super::settings::Settings;
 use super::watchdog::Watchdog;
+use crate::locks;
 use crate::manifest::McpTransport;
 
-/// What a command gets of our own environment: what programs need to be found, to find their files
-/// and to speak to their user. Everything else may be a secret.
+/// The environment variables that a command inherits: those needed to find programs and files and
+/// to talk to the user. All others may be secrets.
 const INHERITED: [&str; 22] = [
     "HOME",
     "LANG",
@@ -31,7 +32,7 @@ const INHERITED: [&str; 22] = [
     "TMPDIR",
     "TZ",
     "USER",
-    // Without these hardly a program starts on Windows.
+    // Hardly any program starts on Windows without these.
     "APPDATA",
     "COMSPEC",
     "HOMEDRIVE",
@@ -45,25 +46,25 @@ const INHERITED: [&str; 22] = [
     "USERPROFILE",
 ];
 
-/// How long it may take to end by itself once its stdin is closed.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long it may take to exit once its stdin is closed.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest line of stderr that is kept, in bytes.
+/// The longest line of stderr kept, in bytes.
 const MAX_LINE: usize = 1000;
 
-/// So much of a line is read, so that a secret in what is kept of it is whole.
+/// How much of a line is read, so that a secret in the kept part is complete and can be masked.
 const READ_LINE: usize = 64 << 10;
 
-/// Lines of stderr that are kept for messages.
+/// Lines of stderr kept for messages.
 const KEPT_LINES: usize = 10;
 
-/// The process groups that run, with what kills them if we are killed.
+/// The running process groups, with the watchdogs that kill them if this process is killed.
 static RUNNING: Mutex<BTreeMap<u32, Option<Watchdog>>> = Mutex::new(BTreeMap::new());
 
-/// Kills the commands of all MCP servers of this process, at once: for a program that exits without
+/// Kills the commands of all MCP servers of this process at once: for a program that exits without
 /// dropping its hosts.
 pub fn kill_mcp_servers() {
-    lock(&RUNNING).keys().copied().for_each(kill_group);
+    locks::lock(&RUNNING).keys().copied().for_each(kill_group);
 }
 
 pub(super) struct Process {
@@ -95,9 +96,9 @@ impl Process {
         let watchdog = watchdog.and_then(|mut it| it.watch(id).map(|()| it));
         let watchdog = watchdog.inspect_err(|error| {
             let name = &settings.config.name;
-            tracing::debug!("mcp.{name} may outlive us, if we are killed: {error}");
+            tracing::debug!("mcp.{name} may keep running if toolhost is killed: {error}");
         });
-        lock(&RUNNING).insert(id, watchdog.ok());
+        locks::lock(&RUNNING).insert(id, watchdog.ok());
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         tokio::spawn(drain(stderr, kept.clone(), settings.clone()));
         let (sender, ended) = watch::channel(None);
@@ -111,7 +112,7 @@ impl Process {
         Ok((process, stdout))
     }
 
-    /// What it reads.
+    /// Its stdin.
     pub(super) fn stdin(&self) -> Stdin {
         self.stdin.clone()
     }
@@ -120,21 +121,21 @@ impl Process {
     pub(super) async fn ended(&self) -> Option<String> {
         let mut ended = self.ended.clone();
         let known = ended.wait_for(Option::is_some);
-        let known = tokio::time::timeout(GRACE, known).await.ok()?;
+        let known = tokio::time::timeout(EXIT_TIMEOUT, known).await.ok()?;
         known.ok()?.clone()
     }
 
-    /// What it last wrote to stderr.
+    /// The last lines of its stderr.
     pub(super) fn last_words(&self) -> Vec<String> {
-        lock(&self.kept).iter().cloned().collect()
+        locks::lock(&self.kept).iter().cloned().collect()
     }
 }
 
 impl Drop for Process {
-    /// Whoever runs this may be about to exit: there is no later at which to kill it.
+    /// The process may be about to exit, so it cannot be killed later.
     fn drop(&mut self) {
-        lock(&self.stdin.0).take();
-        let until = Instant::now() + GRACE;
+        locks::lock(&self.stdin.0).take();
+        let until = Instant::now() + EXIT_TIMEOUT;
         while is_running(self.id) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -156,7 +157,7 @@ fn command(settings: &Settings) -> Result<Command, String> {
         let found = settings.paths.check_way(&file);
         found.map_err(|error| format!("does not start: {error}"))?;
     }
-    // A path is ours to look up and not that of the folder that it runs in.
+    // A relative path is looked up from our folder, not from its working folder.
     let program = match program.components().count() {
         1 => program.clone(),
         _ => std::path::absolute(program).map_err(|error| error.to_string())?,
@@ -175,7 +176,8 @@ fn command(settings: &Settings) -> Result<Command, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // A group of its own: it is killed with all that it started, and no Ctrl-C of ours reaches it.
+    // A process group of its own: it is killed with everything it started, and Ctrl-C does not
+    // reach it.
     #[cfg(unix)]
     command.process_group(0);
     #[cfg(not(unix))]
@@ -183,7 +185,7 @@ fn command(settings: &Settings) -> Result<Command, String> {
     Ok(command)
 }
 
-/// Waits for its end, and kills what it leaves behind.
+/// Waits for its exit, and kills what it leaves behind.
 async fn reap(mut child: Child, id: u32, ended: watch::Sender<Option<String>>) {
     let how = match child.wait().await {
         Ok(status) => how_ended(status),
@@ -193,9 +195,9 @@ async fn reap(mut child: Child, id: u32, ended: watch::Sender<Option<String>>) {
     ended.send_replace(Some(how));
 }
 
-/// Kills what is left of a group.
+/// Kills what is left of a process group.
 fn forget(id: u32) {
-    let watchdog = lock(&RUNNING).remove(&id);
+    let watchdog = locks::lock(&RUNNING).remove(&id);
     if watchdog.is_some() {
         kill_group(id);
     }
@@ -204,11 +206,11 @@ fn forget(id: u32) {
 fn how_ended(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("exited with status {code}"),
-        None => format!("was ended: {status}"),
+        None => format!("was terminated: {status}"),
     }
 }
 
-/// Reads stderr to its end, so that it never stands in its writer's way.
+/// Reads stderr to its end, so that writing to it never blocks the child.
 async fn drain(stderr: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>, settings: Arc<Settings>) {
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();
@@ -225,8 +227,8 @@ async fn drain(stderr: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>, settings
         if ended && !line.is_empty() {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             let text = settings.mask.beginning(text, MAX_LINE);
-            tracing::debug!("mcp.{name} says: {text}");
-            let mut kept = lock(&kept);
+            tracing::debug!("mcp.{name} stderr: {text}");
+            let mut kept = locks::lock(&kept);
             kept.truncate(KEPT_LINES - 1);
             kept.push_front(text);
             line.clear();
@@ -237,7 +239,7 @@ async fn drain(stderr: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>, settings
     }
 }
 
-/// A child's stdin, which can be closed under whoever writes to it.
+/// A child's stdin, which can be closed while someone writes to it.
 #[derive(Clone)]
 pub(super) struct Stdin(Arc<Mutex<Option<ChildStdin>>>);
 
@@ -246,14 +248,14 @@ impl Stdin {
         &self,
         run: impl FnOnce(Pin<&mut ChildStdin>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        match lock(&self.0).as_mut() {
+        match locks::lock(&self.0).as_mut() {
             Some(stdin) => run(Pin::new(stdin)),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
     pub(super) fn close(&self) {
-        lock(&self.0).take();
+        locks::lock(&self.0).take();
     }
 }
 
@@ -276,10 +278,6 @@ impl AsyncWrite for Stdin {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Whether it has neither ended nor been waited for.
 #[cfg(unix)]
 fn is_running(id: u32) -> bool {
@@ -291,7 +289,7 @@ fn is_running(id: u32) -> bool {
 #[cfg(unix)]
 fn kill_group(id: u32) {
     if let Some(pid) = pid(id) {
-        // Most often there is nobody left in it.
+        // Usually the group is empty.
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }
@@ -306,6 +304,6 @@ fn is_running(_: u32) -> bool {
     false
 }
 
-/// There it is killed when nobody waits for it any more.
+/// Where there are no process groups, dropping the child kills it.
 #[cfg(not(unix))]
 fn kill_group(_: u32) {}

@@ -1,6 +1,6 @@
-//! What a server asks in the middle of a call, and what is answered: between the protocol's text and the
-//! library's own types. Elicitation, sampling and roots, as requests of the server's (up to 2025-11-25), and
-//! as results that ask (from 2026-07-28 on).
+//! A server's questions in the middle of a call, and the replies: converts between the protocol's
+//! JSON and the library's types. Elicitation, sampling and roots, as the server's requests (up to
+//! 2025-11-25) and as results that ask (from 2026-07-28 on).
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::answer::contents;
+use super::call_result::contents;
+use crate::client_store::unguessable;
 use crate::input::{
-    Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root,
+    Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
 };
-use crate::kept::unguessable;
 use crate::manifest::McpProtocol;
 use crate::tool::Content;
 
@@ -27,31 +27,31 @@ use crate::tool::Content;
 pub(super) const METHODS: [&str; 3] =
     ["elicitation/create", "sampling/createMessage", "roots/list"];
 
-/// Goes before the method of such a request on its way through rmcp, which has its own idea of what it holds.
+/// Prefixes the method of such a request on its way through rmcp, which would parse it otherwise.
 pub(super) const OURS: &str = "toolhost/";
 
-/// A call may ask so much at once: somebody has to answer it.
+/// The most questions of a call at once: somebody has to answer them.
 pub(super) const MAX_QUESTIONS: usize = 32;
 
-/// The tokens of an answer for a server that does not say how many.
+/// The `maxTokens` of a sampling request that sets none.
 const MAX_TOKENS: u32 = 1024;
 
-/// Questions with a key each.
+/// Questions by key.
 pub(super) type Questions = Vec<(String, Question)>;
 
-/// What is answered to them, as text.
+/// Replies as JSON, by key.
 pub(super) type Responses = BTreeMap<String, Box<RawValue>>;
 
-/// What a client is that can be asked this.
+/// The client capabilities for these kinds of questions.
 pub(super) fn capabilities(protocol: McpProtocol, kinds: QuestionKinds) -> ClientCapabilities {
-    // Where tasks are an extension, servers make them only for clients that say they know it.
+    // Where tasks are an extension, servers create them only for clients that declare it.
     let mut capabilities = match protocol {
         McpProtocol::V2026_07_28 => ClientCapabilities::builder().enable_tasks().build(),
         _ => ClientCapabilities::default(),
     };
     let (form, page) = (
         kinds.contains(QuestionKind::Form),
-        kinds.contains(QuestionKind::Page),
+        kinds.contains(QuestionKind::Url),
     );
     if form || page {
         let mut modes = ElicitationCapability::new();
@@ -59,7 +59,7 @@ pub(super) fn capabilities(protocol: McpProtocol, kinds: QuestionKinds) -> Clien
         modes.url = page.then(UrlElicitationCapability::default);
         capabilities.elicitation = Some(modes);
     }
-    if kinds.contains(QuestionKind::Prompt) {
+    if kinds.contains(QuestionKind::Sampling) {
         capabilities.sampling = Some(SamplingCapability::default());
     }
     if kinds.contains(QuestionKind::Roots) {
@@ -99,18 +99,18 @@ struct SamplingMessage<'t> {
     content: &'t RawValue,
 }
 
-/// A question, as the method and parameters of a request.
+/// Parses a question from the method and parameters of a request.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
 pub(super) fn question(method: &str, params: &str) -> Result<Question, String> {
-    let unread = |error: serde_json::Error| format!("`{method}` cannot be read: {error}");
+    let unread = |error: serde_json::Error| format!("cannot parse `{method}`: {error}");
     match method {
         "elicitation/create" => elicitation(serde_json::from_str(params).map_err(unread)?),
         "sampling/createMessage" => sampling(serde_json::from_str(params).map_err(unread)?),
         "roots/list" => Ok(Question::Roots),
-        _ => Err(format!("`{method}` is nothing that can be asked")),
+        _ => Err(format!("`{method}` is not a question that can be asked")),
     }
 }
 
@@ -120,17 +120,17 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
         None => asked.url.is_some() && asked.requested_schema.is_none(),
         Some("form") => false,
         Some("url") => true,
-        Some(mode) => return Err(format!("there is no elicitation of mode {mode:?}")),
+        Some(mode) => return Err(format!("unknown elicitation mode: {mode:?}")),
     };
     if is_page {
         let url = asked.url.unwrap_or_default();
-        // Whoever is asked may just open it.
+        // The user may simply open it.
         let parsed = Url::parse(&url).ok();
         if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
-            return Err("only a page with an http or https URL can be visited".to_owned());
+            return Err("an elicitation URL must be http or https".to_owned());
         }
         let id = asked.elicitation_id.or_else(unguessable);
-        return Ok(Question::Page {
+        return Ok(Question::Url {
             message,
             url,
             id: id.unwrap_or_default(),
@@ -138,7 +138,7 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
     }
     let schema = asked.requested_schema.map_or("{}", RawValue::get);
     if !schema.starts_with('{') {
-        return Err("the schema of the form is no object".to_owned());
+        return Err("the form's schema is not an object".to_owned());
     }
     Ok(Question::Form {
         message,
@@ -148,28 +148,28 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
 
 fn sampling(asked: Sampling) -> Result<Question, String> {
     if asked.tools.is_some_and(|tools| !tools.is_empty()) {
-        return Err("tools inside of sampling are not passed on".to_owned());
+        return Err("sampling with tools is not supported".to_owned());
     }
     let mut messages = Vec::new();
     for message in asked.messages {
         let role = match &*message.role {
             "user" => Role::User,
             "assistant" => Role::Assistant,
-            role => return Err(format!("there is no role {role:?} in sampling")),
+            role => return Err(format!("unknown sampling role: {role:?}")),
         };
         let contents = contents(message.content).into_iter();
         messages.extend(contents.map(|(content, _)| Message::new(role, content)));
     }
     let max_tokens = asked.max_tokens.filter(|it| *it >= 1.0);
     let max_tokens = max_tokens.map_or(MAX_TOKENS, |it| it as u32);
-    let conversation = Conversation::new(messages, max_tokens)
+    let conversation = SamplingRequest::new(messages, max_tokens)
         .with_system_prompt(asked.system_prompt)
         .with_temperature(asked.temperature)
         .with_stop_sequences(asked.stop_sequences.unwrap_or_default());
-    Ok(Question::Prompt(conversation))
+    Ok(Question::Sampling(conversation))
 }
 
-/// The call's task that a request says it belongs to.
+/// The task of the call that a request belongs to.
 pub(super) fn related_task(params: &str) -> Option<String> {
     let params: Value = serde_json::from_str(params).ok()?;
     let related = params
@@ -178,19 +178,19 @@ pub(super) fn related_task(params: &str) -> Option<String> {
     related.get("taskId")?.as_str().map(str::to_owned)
 }
 
-/// A result that asks before there is one.
-pub(super) struct Asking {
+/// A result that asks questions.
+pub(super) struct QuestionResult {
     pub(super) questions: Questions,
-    /// What goes back with the replies.
+    /// The `requestState` to send back with the replies.
     pub(super) state: Option<Box<RawValue>>,
 }
 
-/// What a result asks; `None` for one that does not.
+/// Parses the questions of a result; `None` if it asks none.
 ///
 /// # Errors
 ///
 /// What is wrong with its questions.
-pub(super) fn asking(result: &str) -> Result<Option<Asking>, String> {
+pub(super) fn asking(result: &str) -> Result<Option<QuestionResult>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Result<'t> {
@@ -220,13 +220,13 @@ pub(super) fn asking(result: &str) -> Result<Option<Asking>, String> {
     if questions.is_empty() && result.request_state.is_none() {
         return Err("its server asks for input without a question".to_owned());
     }
-    Ok(Some(Asking {
+    Ok(Some(QuestionResult {
         questions,
         state: result.request_state.map(RawValue::to_owned),
     }))
 }
 
-/// The questions of `inputRequests`.
+/// Parses the questions of `inputRequests`.
 ///
 /// # Errors
 ///
@@ -239,24 +239,24 @@ pub(super) fn requests(requests: &RawValue) -> Result<Questions, String> {
         params: Option<&'t RawValue>,
     }
     let requests: BTreeMap<String, Request> = serde_json::from_str(requests.get())
-        .map_err(|error| format!("what its server asks cannot be read: {error}"))?;
+        .map_err(|error| format!("cannot parse the questions of its server: {error}"))?;
     if requests.len() > MAX_QUESTIONS {
         let count = requests.len();
         return Err(format!(
-            "its server asks {count} questions, of at most {MAX_QUESTIONS}"
+            "its server asks {count} questions at once, but at most {MAX_QUESTIONS} are allowed"
         ));
     }
     let mut questions = Vec::new();
     for (key, request) in requests {
         let params = request.params.map_or("{}", RawValue::get);
         let question = question(&request.method, params)
-            .map_err(|why| format!("what its server asks as {key:?} cannot be asked: {why}"))?;
+            .map_err(|why| format!("cannot ask the question {key:?} of its server: {why}"))?;
         questions.push((key, question));
     }
     Ok(questions)
 }
 
-/// The pages that have to be visited before a call can be made, of the `data` of its error.
+/// The pages to be visited before a call can be made, from the `data` of its error.
 pub(super) fn pages(data: &Value) -> Option<Questions> {
     let pages = data.get("elicitations")?.as_array()?;
     if pages.is_empty() || pages.len() > MAX_QUESTIONS {
@@ -264,45 +264,45 @@ pub(super) fn pages(data: &Value) -> Option<Questions> {
     }
     let pages = pages.iter().enumerate().map(|(number, page)| {
         let question = question("elicitation/create", &page.to_string()).ok()?;
-        let is_page = question.kind() == QuestionKind::Page;
+        let is_page = question.kind() == QuestionKind::Url;
         is_page.then(|| (number.to_string(), question))
     });
     pages.collect()
 }
 
-/// What is answered to a question that nobody is asked.
+/// The response to a question that nobody is asked.
 ///
 /// # Errors
 ///
-/// Why there is no answer.
+/// There is none: the error to answer with.
 pub(super) fn refused(question: &Question) -> Result<Box<RawValue>, String> {
     match question {
-        Question::Form { .. } | Question::Page { .. } => raw(&json!({ "action": "decline" })),
+        Question::Form { .. } | Question::Url { .. } => raw(&json!({ "action": "decline" })),
         Question::Roots => raw(&json!({ "roots": [] })),
-        _ => Err("there is no model here that could answer".to_owned()),
+        _ => Err("no model is available to answer".to_owned()),
     }
 }
 
-/// What is answered to a question.
+/// The response to a question.
 ///
 /// # Errors
 ///
-/// Why there is no answer.
+/// There is none: the error to answer with.
 pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<RawValue>, String> {
     match (question, reply) {
         (Question::Form { .. }, Some(Reply::Accepted(json))) => {
             let content = RawValue::from_string(json.unwrap_or_else(|| "{}".to_owned()));
-            let content = content.map_err(|error| format!("the answer is no JSON: {error}"))?;
+            let content = content.map_err(|error| format!("the answer is not JSON: {error}"))?;
             let members = [("action", raw(&json!("accept"))?), ("content", content)];
             raw(&BTreeMap::from(members))
         }
-        (Question::Page { .. }, Some(Reply::Accepted(_))) => raw(&json!({ "action": "accept" })),
-        (Question::Form { .. } | Question::Page { .. }, Some(Reply::Declined)) => {
+        (Question::Url { .. }, Some(Reply::Accepted(_))) => raw(&json!({ "action": "accept" })),
+        (Question::Form { .. } | Question::Url { .. }, Some(Reply::Declined)) => {
             raw(&json!({ "action": "decline" }))
         }
-        (Question::Form { .. } | Question::Page { .. }, _) => raw(&json!({ "action": "cancel" })),
+        (Question::Form { .. } | Question::Url { .. }, _) => raw(&json!({ "action": "cancel" })),
         (
-            Question::Prompt(_),
+            Question::Sampling(_),
             Some(Reply::Completion {
                 role,
                 content,
@@ -310,13 +310,13 @@ pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<
                 stop_reason,
             }),
         ) => raw(&completion(role, &content, &model, stop_reason.as_deref())),
-        (Question::Prompt(_), _) => Err("the user rejected the request".to_owned()),
+        (Question::Sampling(_), _) => Err("the user rejected the request".to_owned()),
         (Question::Roots, Some(Reply::Roots(roots))) => {
             let roots: Vec<Value> = roots.iter().map(root).collect();
             raw(&json!({ "roots": roots }))
         }
         (Question::Roots, _) => raw(&json!({ "roots": [] })),
-        (_, _) => Err("there is no answer to such a question".to_owned()),
+        (_, _) => Err("this kind of question cannot be answered".to_owned()),
     }
 }
 

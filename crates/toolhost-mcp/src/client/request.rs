@@ -1,4 +1,4 @@
-//! Requests of a call, over the connection that it began with.
+//! The requests of a call, over the connection that it began on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,56 +10,56 @@ use rmcp::service::{PeerRequestOptions, RequestHandle};
 use rmcp::{RoleClient, ServiceError};
 use serde_json::Value;
 
-use super::answer::bounded_failure;
-use super::connection::{Connection, shown};
+use super::call_result::bounded_failure;
+use super::connection::{Connection, error_text};
 use super::encode::Written;
 use super::questions::{Questions, pages};
-use super::running::Running;
+use super::running_call::RunningCall;
 use super::settings::Settings;
-use super::{reading, stdio};
+use super::{message_reader, stdio};
 use crate::error::CallError;
 use crate::provider::output_limit;
 
-/// How long is waited for an answer that does not matter.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for a response that does not matter.
+const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The error of a call before which pages have to be visited.
+/// The error of a call that requires pages to be visited.
 const PAGES_REQUIRED: ErrorCode = ErrorCode(-32_042);
 
 #[derive(Clone)]
-pub(super) struct Asking {
+pub(super) struct CallRequests {
     pub(super) settings: Arc<Settings>,
     pub(super) connection: Arc<Connection>,
 }
 
-/// What a call of a tool is answered with.
-pub(super) enum Answered {
+/// The response to a `tools/call`.
+pub(super) enum CallResponse {
     Result(String),
-    /// It can be made once these are visited.
+    /// The call can be made once these are visited.
     Pages {
         message: String,
         pages: Questions,
     },
 }
 
-impl Asking {
-    /// A call of a tool, with members of its parameters as they were written.
+impl CallRequests {
+    /// Sends a `tools/call`, with members of its parameters as they were written.
     ///
     /// # Errors
     ///
-    /// The server's, or why it cannot be asked.
+    /// The server's, or why it cannot be reached.
     pub(super) async fn call(
         &self,
         params: Value,
         written: Written,
-        running: &Running,
-    ) -> Result<Answered, CallError> {
+        running: &RunningCall,
+    ) -> Result<CallResponse, CallError> {
         let sent = self.send("tools/call", params, written, Some(running));
         match sent.await {
-            Ok(result) => raw(result).map(Answered::Result),
+            Ok(result) => raw(result).map(CallResponse::Result),
             Err(ServiceError::McpError(error)) if error.code == PAGES_REQUIRED => {
                 match error.data.as_ref().and_then(pages) {
-                    Some(pages) => Ok(Answered::Pages {
+                    Some(pages) => Ok(CallResponse::Pages {
                         message: error.message.into_owned(),
                         pages,
                     }),
@@ -70,17 +70,17 @@ impl Asking {
         }
     }
 
-    /// The result of another request, as the server wrote it.
+    /// Sends another request. Returns the result as the server wrote it.
     ///
     /// # Errors
     ///
-    /// As of [`call`](Asking::call).
+    /// As for [`call`](CallRequests::call).
     pub(super) async fn request(
         &self,
         method: &str,
         params: Value,
         written: Written,
-        running: &Running,
+        running: &RunningCall,
     ) -> Result<String, CallError> {
         match self.send(method, params, written, Some(running)).await {
             Ok(result) => raw(result),
@@ -88,10 +88,10 @@ impl Asking {
         }
     }
 
-    /// A request whose answer does not matter.
-    pub(super) async fn tell(&self, method: &str, params: Value) {
+    /// Sends a request whose response does not matter.
+    pub(super) async fn send_best_effort(&self, method: &str, params: Value) {
         let sent = self.send(method, params, Written::default(), None);
-        let _ = tokio::time::timeout(PATIENCE, sent).await;
+        let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, sent).await;
     }
 
     async fn send(
@@ -99,7 +99,7 @@ impl Asking {
         method: &str,
         params: Value,
         written: Written,
-        running: Option<&Running>,
+        running: Option<&RunningCall>,
     ) -> Result<ServerResult, ServiceError> {
         let mut request = CustomRequest::new(method, Some(params));
         if !written.0.is_empty() {
@@ -108,7 +108,7 @@ impl Asking {
         let mut options = PeerRequestOptions::no_options();
         if let Some(running) = running {
             request.extensions.insert(running.clone());
-            // Where each request says it, it is what this call's maker can be asked.
+            // In protocol versions with capabilities in each request, those of this call's client.
             if let Some(capabilities) = self.connection.capabilities(running.can_ask()) {
                 let mut meta = RequestMetaObject::new();
                 meta.set_client_capabilities(capabilities);
@@ -118,7 +118,7 @@ impl Asking {
         let request = ClientRequest::CustomRequest(request);
         let peer = self.connection.peer();
         let handle = peer.send_request_with_option(request, options).await?;
-        Unanswered(Some(handle)).wait().await
+        InFlight(Some(handle)).wait().await
     }
 
     async fn failure(&self, error: ServiceError) -> CallError {
@@ -136,8 +136,8 @@ impl Asking {
             error => match self.connection.trouble() {
                 Some(trouble) => format!("its MCP server `{name}` {trouble}"),
                 None => format!(
-                    "its MCP server `{name}` cannot be asked: {}",
-                    shown(&error, &self.settings.mask)
+                    "its MCP server `{name}` cannot be reached: {}",
+                    error_text(&error, &self.settings.mask)
                 ),
             },
         };
@@ -146,13 +146,13 @@ impl Asking {
 }
 
 fn raw(result: ServerResult) -> Result<String, CallError> {
-    reading::raw(result).ok_or_else(|| CallError::internal("an answer was not read as text"))
+    message_reader::raw(result).ok_or_else(|| CallError::internal("an answer was not read as text"))
 }
 
-/// A request that was sent. If it is dropped before its answer comes, the server is told.
-struct Unanswered(Option<RequestHandle<RoleClient>>);
+/// A request that was sent. Dropping it before the response cancels it on the server.
+struct InFlight(Option<RequestHandle<RoleClient>>);
 
-impl Unanswered {
+impl InFlight {
     async fn wait(&mut self) -> Result<ServerResult, ServiceError> {
         let Some(handle) = &mut self.0 else {
             return Err(ServiceError::TransportClosed);
@@ -163,13 +163,13 @@ impl Unanswered {
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let Some(handle) = self.0.take() else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // It waits where the server does not read, for as long as there is a connection.
+            // Sending blocks while the server does not read, for as long as the connection lasts.
             runtime.spawn(async move {
                 let reason = "nobody waits for it any more".to_owned();
                 let _ = handle.cancel(Some(reason)).await;

@@ -1,5 +1,5 @@
-//! What we are to a server: who we say that we are, how what it asks reaches whoever made the call, and how
-//! we hear of its changes.
+//! Handles a server's requests and notifications: client info and capabilities, questions, list
+//! changes.
 
 use std::sync::{Arc, Once};
 
@@ -13,41 +13,41 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::call_messages::ConnectionCalls;
 use super::questions::{self, OURS};
-use super::tap::Calls;
 use crate::input::{Question, QuestionKinds};
 use crate::manifest::McpProtocol;
 use crate::tool::LogSource;
 
-/// That nobody answered a server, as the protocol has it.
+/// The error that tells a server that nobody answered.
 const REJECTED: ErrorCode = ErrorCode(-1);
 
-pub(super) struct Client {
-    /// The server's, in the manifest.
+pub(super) struct ServerHandler {
+    /// The server's name in the manifest.
     pub(super) name: String,
     pub(super) protocol: McpProtocol,
-    /// What the server is told that it may ask.
+    /// The kinds of questions that the server is told it may ask.
     pub(super) may_ask: QuestionKinds,
-    pub(super) calls: Calls,
+    pub(super) calls: ConnectionCalls,
     pub(super) changed: Arc<Notify>,
-    /// Whether it was said that the server asks for no call.
+    /// Whether it was reported that the server asks outside any call.
     pub(super) warned: Once,
 }
 
-impl Client {
-    /// What is answered to a question of the server's.
-    async fn answer(&self, method: &str, params: &str, context: &Context) -> Answer {
+impl ServerHandler {
+    /// Answers a question of the server.
+    async fn answer(&self, method: &str, params: &str, context: &ServerContext) -> QuestionAnswer {
         let question = questions::question(method, params);
         let question = question.map_err(|why| ErrorData::invalid_params(why, None))?;
         let task = questions::related_task(params);
         let origin = context.extensions.get::<InboundStreamOrigin>();
         let Some(running) = self.calls.asking(task.as_deref(), origin) else {
-            // It may do so without end.
+            // It may ask for roots without end.
             if !matches!(question, Question::Roots) {
                 let name = &self.name;
                 self.warned.call_once(|| {
                     tracing::warn!(
-                        "mcp.{name} asks by `{method}` for no call that is known: refused"
+                        "refused `{method}` from mcp.{name}: it belongs to no known call"
                     );
                 });
             }
@@ -60,7 +60,7 @@ impl Client {
             .await
             .unwrap_or_else(|| Err("it was cancelled".to_owned()));
         if let Err(why) = &answered {
-            let line = format!("`{method}` is not answered: {why}");
+            let line = format!("`{method}` was not answered: {why}");
             running.log(LogSource::Warning, line);
         }
         let response = answered.map(|mut responses| responses.remove(key));
@@ -70,15 +70,15 @@ impl Client {
     }
 }
 
-type Context = RequestContext<RoleClient>;
+type ServerContext = RequestContext<RoleClient>;
 
-type Answer = Result<Box<RawValue>, ErrorData>;
+type QuestionAnswer = Result<Box<RawValue>, ErrorData>;
 
 fn rejected(why: String) -> ErrorData {
     ErrorData::new(REJECTED, why, None)
 }
 
-impl ClientHandler for Client {
+impl ClientHandler for ServerHandler {
     fn get_info(&self) -> ClientConfig {
         let toolhost = Implementation::new("toolhost", env!("CARGO_PKG_VERSION"));
         let capabilities = questions::capabilities(self.protocol, self.may_ask);
@@ -89,11 +89,11 @@ impl ClientHandler for Client {
         config
     }
 
-    /// The [`Reader`](super::reading::Reader) makes such requests of those that ask something.
+    /// The [`Reader`](super::message_reader::MessageReader) turns requests that ask something into these.
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        context: Context,
+        context: ServerContext,
     ) -> Result<CustomResult, ErrorData> {
         let params = request.params.as_ref().and_then(|it| it.get("params"));
         match (request.method.strip_prefix(OURS), params) {
@@ -114,8 +114,8 @@ impl ClientHandler for Client {
     }
 }
 
-/// Hears of changes where a server tells of them only when it is asked to.
-pub(super) async fn listen(peer: Peer<RoleClient>, changed: Arc<Notify>) {
+/// Subscribes to list changes, for servers that notify only on request.
+pub(super) async fn follow_changes(peer: Peer<RoleClient>, changed: Arc<Notify>) {
     let mut filter = SubscriptionFilter::default();
     filter.tools_list_changed = Some(true);
     let subscription = peer.listen(filter).await;

@@ -12,29 +12,29 @@ use crate::mask::Mask;
 use crate::paths::Paths;
 use crate::permissions::{Secret, SecretSource};
 
-use super::memory::Memory;
-use super::pins::Pins;
+use super::cache::ServerCache;
+use super::pins::ServerPins;
 
-/// Calls of one server that wait for answers. One more is at the cost of the client that has most; clients without a
-/// session and a token are one.
+/// The most calls of one server that wait for replies. One more evicts one of the client with the
+/// most; clients without a session and a token count as one.
 pub(super) const MAX_PARKED: usize = 64;
 
-/// What the manifest says of a server, with the values of its secrets.
+/// A server's section of the manifest, with the values of its secrets.
 pub(super) struct Settings {
     pub(super) config: McpConfig,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) token: Option<Secret>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) mask: Mask,
-    pub(super) memory: Memory,
-    pub(super) pins: Pins,
+    pub(super) memory: ServerCache,
+    pub(super) pins: ServerPins,
     pub(super) paths: Arc<Paths>,
-    /// Secrets that cannot be had, and what is wrong with others: with any of these it is not started.
+    /// Missing secrets, and invalid ones: with any of these it is not started.
     pub(super) lacking: Vec<Diagnostic>,
 }
 
 impl Settings {
-    /// Without any secret: for who only looks.
+    /// Without any secrets: for listing only.
     pub(super) fn to_look_at(
         config: McpConfig,
         manifest: &Path,
@@ -46,15 +46,15 @@ impl Settings {
             token: None,
             headers: Vec::new(),
             mask: Mask::default(),
-            memory: Memory::new(memory, &config),
-            pins: Pins::new(&config, manifest, paths, Mask::default()),
+            memory: ServerCache::new(memory, &config),
+            pins: ServerPins::new(&config, manifest, paths, Mask::default()),
             paths: paths.clone(),
             lacking: Vec::new(),
             config,
         }
     }
 
-    /// With the secrets that can be had.
+    /// With the secrets that can be read.
     pub(super) fn new(
         config: McpConfig,
         manifest: &Path,
@@ -90,7 +90,7 @@ impl Settings {
                 let value = header.value(|name| secrets.get(name).map(Secret::reveal));
                 match value {
                     Ok(value) => headers.push((header.name().clone(), value)),
-                    // Of one that lacks its secret it is said already.
+                    // The missing secret has been reported already.
                     Err(_) if header.secrets().any(|name| !secrets.contains_key(name)) => {}
                     Err(error) => {
                         problem(format!("header {header} of `mcp.{}`: {error}", config.name));
@@ -103,8 +103,8 @@ impl Settings {
             Mask::default()
         });
         Settings {
-            memory: Memory::new(memory, &config),
-            pins: Pins::new(&config, manifest, paths, mask.clone()),
+            memory: ServerCache::new(memory, &config),
+            pins: ServerPins::new(&config, manifest, paths, mask.clone()),
             paths: paths.clone(),
             lacking: problems,
             config,

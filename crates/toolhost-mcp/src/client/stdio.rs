@@ -1,4 +1,4 @@
-//! Messages of a command, a line each, over its stdin and stdout.
+//! The stdio transport: newline-delimited messages over a command's stdin and stdout.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,40 +12,40 @@ use tokio::process::ChildStdout;
 use tokio::sync::Mutex;
 
 use super::encode::encode;
+use super::message_reader::MessageReader;
 use super::process::Stdin;
-use super::reading::Reader;
-use crate::lines::{self, IdFinder, Line};
+use crate::json_lines::{self, IdFinder, ReadLine};
 
-/// Says of an error that we made it of an answer that is too long.
+/// Marks an error that was made here of an answer that is too long.
 pub(super) const TOO_LONG: ErrorCode = ErrorCode(-32_999);
 
-pub(super) struct Lines {
-    stdout: lines::Lines<ChildStdout>,
-    /// Of one message at a time: they must not be mixed.
+pub(super) struct StdioTransport {
+    stdout: json_lines::LineReader<ChildStdout>,
+    /// Locked for a whole message: messages must not be interleaved.
     stdin: Arc<Mutex<Stdin>>,
-    /// Lines of a message that has not ended: some servers indent them.
+    /// The lines so far of a message over several lines: some servers indent their JSON.
     unended: Vec<u8>,
-    reader: Reader,
-    /// Messages of a batch that are not taken yet.
+    reader: MessageReader,
+    /// Messages of a batch that have not been taken yet.
     ready: VecDeque<ServerJsonRpcMessage>,
 }
 
-impl Lines {
+impl StdioTransport {
     pub(super) fn new(stdout: ChildStdout, stdin: Stdin, longest: usize) -> Self {
-        Lines {
-            stdout: lines::Lines::new(stdout, longest),
+        StdioTransport {
+            stdout: json_lines::LineReader::new(stdout, longest),
             stdin: Arc::new(Mutex::new(stdin)),
             unended: Vec::new(),
-            reader: Reader::default(),
+            reader: MessageReader::default(),
             ready: VecDeque::new(),
         }
     }
 
-    /// Takes what is left of a message that is too long.
+    /// Answers what is known of a message that is too long.
     fn take_long(&mut self, passed: &IdFinder) {
         let longest = self.stdout.longest();
-        tracing::debug!("a message of over {longest} bytes was left out");
-        let error = ErrorData::new(TOO_LONG, format!("over {longest} bytes"), None);
+        tracing::debug!("skipped a message of more than {longest} bytes");
+        let error = ErrorData::new(TOO_LONG, format!("more than {longest} bytes"), None);
         if let Some(id) = passed.number().map(RequestId::Number) {
             self.reader.passed(&id);
             self.ready
@@ -53,7 +53,7 @@ impl Lines {
         }
     }
 
-    /// Takes the messages that a line holds.
+    /// Takes the messages of a line.
     fn take_line(&mut self, line: &[u8]) {
         let messages = self.reader.read(line, None);
         if !messages.is_empty() {
@@ -64,8 +64,8 @@ impl Lines {
         }
     }
 
-    /// Takes a line that is no message, which may be a part of one: of an indented message only the first
-    /// line and the last begin with a bracket.
+    /// Takes a line that is not a message, but may be part of one: of an indented message only the
+    /// first and last line begin with a bracket.
     fn gather(&mut self, line: &[u8]) {
         if line.starts_with(b"{") || line.starts_with(b"[") {
             self.unended.clear();
@@ -85,18 +85,18 @@ impl Lines {
         } else {
             self.unended.clear();
         }
-        // Programs print to stdout what is not for us.
-        tracing::debug!("a line that is no message was left out");
+        // Programs print other things to stdout as well.
+        tracing::debug!("skipped a line that is not a message");
     }
 }
 
-/// Whether it is JSON up to where it ends.
+/// Whether it is JSON that ends early.
 fn is_cut_off(text: &[u8]) -> bool {
     let read = serde_json::from_slice::<serde::de::IgnoredAny>(text);
     read.is_err_and(|error| error.is_eof())
 }
 
-impl Transport<RoleClient> for Lines {
+impl Transport<RoleClient> for StdioTransport {
     type Error = io::Error;
 
     fn send(
@@ -120,14 +120,14 @@ impl Transport<RoleClient> for Lines {
                 return Some(message);
             }
             match self.stdout.next().await? {
-                Line::Whole(line) => self.take_line(&line),
-                Line::TooLong(passed) => self.take_long(&passed),
+                ReadLine::Whole(line) => self.take_line(&line),
+                ReadLine::TooLong(passed) => self.take_long(&passed),
             }
         }
     }
 
     async fn close(&mut self) -> Result<(), io::Error> {
-        // Somebody may wait to write for as long as nobody reads.
+        // A writer may block for as long as the server does not read.
         if let Ok(stdin) = self.stdin.try_lock() {
             stdin.close();
         }

@@ -1,6 +1,6 @@
-//! What kills a server's processes when we are killed ourselves and can do nothing any more: a shell that reads
-//! from a pipe of ours, whose other end the system closes with us. Unlike the parent-death signal of Linux it
-//! takes the whole process group, knows no threads, and is there on every Unix.
+//! The watchdog that kills a server's processes when this process is killed: a shell that reads
+//! from a pipe whose other end the system closes with this process. Unlike Linux's parent-death
+//! signal it covers the whole process group, does not depend on threads, and works on every Unix.
 
 #[cfg(unix)]
 pub(super) use unix::Watchdog;
@@ -11,7 +11,7 @@ mod unix {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
 
-    /// Reads the group that it is to watch, and then nothing until the end.
+    /// Reads the number of the group, and then nothing until the end.
     const SCRIPT: &str = r#"read -r group && { read -r _ || kill -KILL "-$group"; }"#;
 
     pub(in crate::client) struct Watchdog(Child);
@@ -26,7 +26,7 @@ mod unix {
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
-            // Whoever signals our group does not mean it.
+            // Signals to our own group are not meant for it.
             shell.process_group(0);
             Ok(Watchdog(shell.spawn()?))
         }
@@ -40,8 +40,8 @@ mod unix {
     }
 
     impl Drop for Watchdog {
-        /// There is nothing left to watch. It must not read the end of its pipe then: the number of the
-        /// group may be another's by now.
+        /// Nothing is left to watch. It must not see the end of its pipe, as the group's number may
+        /// have been reused.
         fn drop(&mut self) {
             let _ = self.0.kill();
             let _ = self.0.wait();
@@ -49,7 +49,7 @@ mod unix {
     }
 }
 
-/// There children are killed when nobody waits for them any more.
+/// Elsewhere children are killed when they are dropped.
 #[cfg(not(unix))]
 pub(super) struct Watchdog;
 

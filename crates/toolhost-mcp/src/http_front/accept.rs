@@ -1,4 +1,4 @@
-//! Takes connections in, until the server drains, and sees them to their end.
+//! Accepts connections until the server drains, and waits for their end.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,32 +10,33 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::connection::Connection;
+use super::connection::HttpConnection;
+use super::connection_limit::ConnectionLimit;
 use super::front::Site;
 use super::peer::Peer;
-use super::slots::Slots;
 
 /// How long to wait for a descriptor.
-const BREATH: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Where a server takes its connections from: a TCP socket, or anything else that has streams of bytes.
+/// A source of connections: a TCP socket, or anything else with byte streams.
 pub trait Listener: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// The address that clients connect to; `None` where no network leads to it. It decides whether a server
-    /// may be without authentication.
+    /// The address that clients connect to; `None` if no network leads to it. Decides whether a
+    /// server may run without authentication.
     ///
     /// # Errors
     ///
     /// It is not known.
     fn address(&self) -> io::Result<Option<SocketAddr>>;
 
-    /// The next connection, and its client's address, by which rates are counted. May be cancelled.
+    /// The next connection, and its client's address, by which rates are counted. Must be cancel
+    /// safe.
     ///
     /// # Errors
     ///
-    /// There is none to be had; the server calls this again.
+    /// No connection could be accepted; the server calls this again.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>> + Send;
 }
 
@@ -48,7 +49,7 @@ impl Listener for TcpListener {
 
     async fn accept(&mut self) -> io::Result<(TcpStream, IpAddr)> {
         let (stream, address) = TcpListener::accept(self).await?;
-        // What is written is whole messages: waiting for more of them delays the last.
+        // Whole messages are written; delaying segments would delay the last one.
         if let Err(error) = stream.set_nodelay(true) {
             warn!("no TCP_NODELAY: {error}");
         }
@@ -56,7 +57,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// Returns when all connections are over, or the server stops.
+/// Accepts connections; returns when all of them have ended, or the server stops.
 pub(crate) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
     let Site {
         shared, lifecycle, ..
@@ -74,7 +75,7 @@ pub(crate) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
             () = lifecycle.stop.cancelled() => break,
             accepted = next() => accepted,
         };
-        let connection = Connection {
+        let connection = HttpConnection {
             peer,
             slot,
             site: Arc::clone(&site),
@@ -84,16 +85,16 @@ pub(crate) async fn accept(mut listener: impl Listener, site: Arc<Site>) {
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    // Each sees for itself that the server drains, and ends at once when it stops.
+    // Each connection notices draining itself, and ends at once at a stop.
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection, however often there is none to be had.
-async fn take<L: Listener>(listener: &mut L, slots: &Arc<Slots>) -> (L::Stream, IpAddr) {
+/// Accepts the next connection, retrying after errors.
+async fn take<L: Listener>(listener: &mut L, slots: &Arc<ConnectionLimit>) -> (L::Stream, IpAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
-            // The client's doing.
+            // Caused by the client.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -103,10 +104,10 @@ async fn take<L: Listener>(listener: &mut L, slots: &Arc<Slots>) -> (L::Stream, 
                         | io::ErrorKind::Interrupted
                 ) => {}
             Err(error) => {
-                // Most likely there are no descriptors left: whoever does nothing gives up one.
+                // Most likely there are no descriptors left, so an idle connection is closed.
                 warn!("cannot accept a connection: {error}");
                 slots.make_room();
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
@@ -115,13 +116,13 @@ async fn take<L: Listener>(listener: &mut L, slots: &Arc<Slots>) -> (L::Stream, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http_front::unsent::Unsent;
+    use crate::http_front::unread_bytes::UnreadBytes;
 
     #[tokio::test]
     async fn no_message_waits_for_the_next() {
         let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
-        let slots = Arc::new(Slots::new(1, Unsent::default()));
+        let slots = Arc::new(ConnectionLimit::new(1, UnreadBytes::default()));
         let (accepted, client) = tokio::join!(take(&mut listener, &slots), client);
         assert!(accepted.0.nodelay().unwrap());
         assert!(

@@ -1,5 +1,4 @@
-//! Takes in the body of a request: whole, since MCP's are one message each, and only so much of it for
-//! only so long.
+//! Reads the body of a request: whole, since each is one MCP message, with a bound and a timeout.
 
 use std::time::Duration;
 
@@ -10,27 +9,27 @@ use http::{Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::bodies::{Bodies, Room, SMALL, no_room};
-use super::rate::Client;
+use super::body_memory::{Bodies, BodyRoom, SMALL_BODY, no_room};
 use super::refuse::{close, refuse_body};
+use super::request_rate_limit::RateClient;
 
-/// The request with its body, and the room that is held for that.
+/// The request with its body, and the room reserved for it.
 ///
 /// # Errors
 ///
-/// The response to one that is too long, too slow, or broken off, or that there is no room for.
+/// The response for a body that is too long, too slow or broken off, or that there is no room for.
 pub(super) async fn take_in(
     request: Request<Body>,
     most: usize,
     timeout: Duration,
     bodies: &Bodies,
-    client: Client,
-) -> Result<(Request<Bytes>, Option<Room>), Box<Response>> {
+    client: RateClient,
+) -> Result<(Request<Bytes>, Option<BodyRoom>), Box<Response>> {
     if request.body().is_end_stream() {
         return Ok((request.map(|_| Bytes::new()), None));
     }
     let too_long = || {
-        let why = "the body is longer than the server takes";
+        let why = "the body is larger than the server accepts";
         Box::new(refuse_body(StatusCode::PAYLOAD_TOO_LARGE, why))
     };
     let declared = request.headers().get(CONTENT_LENGTH);
@@ -40,7 +39,7 @@ pub(super) async fn take_in(
     }
     let length = declared.and_then(|length| usize::try_from(length).ok());
     let taken = match length.unwrap_or(most) {
-        length if length <= SMALL => None,
+        length if length <= SMALL_BODY => None,
         length => {
             let room = tokio::time::timeout(timeout, bodies.room(client, length));
             room.await.map_err(|_| no_room_to_read())?
@@ -55,7 +54,7 @@ pub(super) async fn take_in(
         }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(_)) => {
-            let why = "the body ended before its end";
+            let why = "the body is incomplete";
             Err(Box::new(refuse_body(StatusCode::BAD_REQUEST, why)))
         }
         Err(_) => {

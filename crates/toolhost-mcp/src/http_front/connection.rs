@@ -1,4 +1,4 @@
-//! One connection: its handshake, its requests, and when it ends.
+//! Serves one connection: handshake, requests, and its end.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -15,44 +15,44 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::front::{Site, State};
-use super::gate::{Answers, MAX_STREAMS};
+use super::admission::{Answers, MAX_STREAMS};
+use super::connection_limit::ConnectionPermit;
+use super::connection_limit::activity::{Activity, RequestBody, Watched};
+use super::front::{FrontState, Site};
 use super::peer::Peer;
-use super::sending::Sending;
-use super::slots::Slot;
-use super::slots::activity::{Activity, Received, Watched};
+use super::response_body::Sending;
 
-/// How long a connection that has nothing to do may stay once the server drains: who sends a request
-/// just then is told so, and does not have to guess.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long an idle connection may stay while the server drains: a request that is just being sent
+/// then gets an answer instead of a closed connection.
+const DRAIN_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the end of a connection may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long closing a connection may take.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The headers of a request.
+/// The most headers of a request.
 const MAX_HEADERS: usize = 100;
 
-/// What they may be long together, and what is read ahead.
+/// The longest head of a request, and the read buffer.
 const MAX_HEAD: u32 = 64 << 10;
 
-/// Requests of HTTP/2 that a client takes back before they are looked at.
+/// The most HTTP/2 requests that a client may reset before they are handled.
 const MAX_RESETS: usize = 20;
 
-/// What a connection is made of.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+/// A connection's byte stream.
+pub(super) trait ConnectionStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ConnectionStream for S {}
 
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     pub(super) peer: Peer,
-    pub(super) slot: Slot,
+    pub(super) slot: ConnectionPermit,
     pub(super) site: Arc<Site>,
-    /// As the configuration was when it was accepted.
-    pub(super) state: Arc<State>,
+    /// The configuration when it was accepted.
+    pub(super) state: Arc<FrontState>,
 }
 
-impl Connection {
-    pub(super) async fn run(self, stream: impl Stream) {
+impl HttpConnection {
+    pub(super) async fn run(self, stream: impl ConnectionStream) {
         let (stop, evicted) = (
             self.site.lifecycle.stop.clone(),
             self.slot.activity.evicted.clone(),
@@ -60,7 +60,7 @@ impl Connection {
         let ended = aside(async {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = evicted.cancelled() => debug!("a connection that did nothing made room"),
+                () = evicted.cancelled() => debug!("closed an idle connection to make room"),
             }
         });
         tokio::select! {
@@ -70,19 +70,19 @@ impl Connection {
         }
     }
 
-    async fn serve(&self, stream: impl Stream) {
+    async fn serve(&self, stream: impl ConnectionStream) {
         let Some(tls) = &self.state.tls else {
             return self.speak(stream).await;
         };
         let patience = self.state.config.header_timeout;
         match tokio::time::timeout(patience, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.speak(stream).await,
-            Ok(Err(error)) => debug!("no TLS with {}: {error}", self.peer.0),
-            Err(_) => debug!("no TLS with {}: it takes too long", self.peer.0),
+            Ok(Err(error)) => debug!("TLS handshake with {} failed: {error}", self.peer.0),
+            Err(_) => debug!("TLS handshake with {} timed out", self.peer.0),
         }
     }
 
-    async fn speak(&self, stream: impl Stream) {
+    async fn speak(&self, stream: impl ConnectionStream) {
         let activity = &self.slot.activity;
         let stream = TokioIo::new(Watched {
             stream,
@@ -110,12 +110,12 @@ impl Connection {
             ended = connection.as_mut() => ended,
             () = aside(self.expired(activity)) => {
                 connection.as_mut().graceful_shutdown();
-                let farewell = tokio::time::timeout(FAREWELL, connection).await;
+                let farewell = tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await;
                 farewell.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {
-            debug!("a connection of {}: {error}", self.peer.0);
+            debug!("connection from {}: {error}", self.peer.0);
         }
     }
 
@@ -126,13 +126,15 @@ impl Connection {
             () = activity.expired(head, idle) => return,
             () = self.site.lifecycle.drain.cancelled() => {}
         }
-        // Whoever was idle before is so for a little longer.
-        tokio::time::sleep(LINGER.min(idle)).await;
-        activity.expired(head.min(LINGER), idle.min(LINGER)).await;
+        // A connection that was idle before stays a little longer.
+        tokio::time::sleep(DRAIN_IDLE_TIMEOUT.min(idle)).await;
+        activity
+            .expired(head.min(DRAIN_IDLE_TIMEOUT), idle.min(DRAIN_IDLE_TIMEOUT))
+            .await;
     }
 }
 
-/// A future that is polled when it was woken, and not whenever one beside it was.
+/// Polls a future only when it was woken itself, not when a sibling was.
 async fn aside(future: impl Future<Output = ()>) {
     let mut alone: FuturesUnordered<_> = [future].into_iter().collect();
     alone.next().await;
@@ -145,11 +147,11 @@ fn respond(
     activity: &Arc<Activity>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<http::Response<Sending>, Infallible>> + use<> {
-    // It runs from now on, whenever that is looked at.
+    // The request counts as running from now on, whenever the future is polled.
     let running = activity.begin(request.version());
     let is_multiplexed = request.version() == Version::HTTP_2;
     let mut request = request.map(|body| {
-        Body::new(Received {
+        Body::new(RequestBody {
             body,
             number: running.number(),
             activity: Arc::clone(running.activity()),

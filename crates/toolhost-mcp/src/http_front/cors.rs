@@ -1,4 +1,4 @@
-//! Lets pages of allowed origins read the responses: browsers ask for that.
+//! CORS: lets pages of allowed origins read responses.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -9,19 +9,19 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Request, StatusCode};
 
-/// What a page may see of a response beside its body.
+/// The response headers that a page may read.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate, retry-after");
 
-/// What is sent to a page of an origin that was checked.
+/// The headers for a page of a checked origin.
 pub(super) struct Cors {
     origin: HeaderValue,
-    /// The response to a browser that asks before it sends the request itself.
+    /// The response to a preflight request.
     preflight: Option<Response>,
 }
 
 impl Cors {
-    /// None for requests that no page sends.
+    /// `None` for requests that no page sends.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Cors> {
         let headers = request.headers();
         let origin = headers.get(ORIGIN)?.clone();

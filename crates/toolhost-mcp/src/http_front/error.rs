@@ -1,10 +1,10 @@
-//! Why there can be no front.
+//! Errors of the HTTP front's configuration.
 
 use std::path::PathBuf;
 
 use crate::manifest::Exposed;
 
-/// Why the server cannot be what its configuration says.
+/// Why the front cannot be configured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrontError {
     /// A file of `[serve.tls]` cannot be used.
@@ -18,7 +18,7 @@ pub(crate) enum FrontError {
     /// Anyone could call every tool.
     #[error(transparent)]
     Exposed(#[from] Exposed),
-    /// The same of a server that this one is nested in.
+    /// The same error, from a server that this one is nested in.
     #[error(
         "anyone who can reach the server that this is nested in could call every tool: configure client tokens or an \
          issuer, or use `service_unchecked`"
@@ -28,6 +28,6 @@ pub(crate) enum FrontError {
     #[error("cannot tell who can reach the server: {0}")]
     Address(std::io::Error),
     /// There is no client to ask an issuer with.
-    #[error("no client for the issuer's keys: {0}")]
+    #[error("cannot create an HTTP client for the issuer's keys: {0}")]
     Client(String),
 }

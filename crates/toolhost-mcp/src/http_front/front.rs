@@ -1,8 +1,8 @@
-//! The front of the server, and its configuration, which may change while it runs.
+//! The front's configuration, which can be reloaded while it runs.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -14,52 +14,53 @@ use http::{Request, StatusCode};
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::Auth;
-use super::bodies::Bodies;
-use super::failures::Allowance;
-use super::names::Strangers;
-use super::rate::Requests;
+use super::auth_rate_limit::AuthRateLimit;
+use super::body_memory::Bodies;
+use super::connection_limit::ConnectionLimit;
+use super::host_and_origin::Strangers;
 use super::refuse::refuse;
-use super::slots::Slots;
-use super::unsent::Unsent;
-use super::{FrontError, Lifecycle, metadata, tls};
+use super::request_rate_limit::RequestRateLimit;
+use super::unread_bytes::UnreadBytes;
+use super::{FrontError, Lifecycle, resource_metadata, tls};
+use crate::locks;
 use crate::manifest::ServeConfig;
 
-/// Tokens that one client may get wrong at once, and then in a second.
+/// Failed tokens that one client may send in a burst, and then per second.
 const FAILURES: (u32, u32) = (20, 1);
 
-/// What stands between a network and a router.
+/// The HTTP front.
 #[derive(Clone)]
-pub(crate) struct Front(Arc<Shared>);
+pub(crate) struct Front(Arc<FrontShared>);
 
-/// What connections are to.
+/// What every connection needs: the routes and the shared state.
 pub(crate) struct Site {
-    pub(super) shared: Arc<Shared>,
-    /// What answers at `/mcp`, boxed: it is large, and what it is in is moved about.
+    pub(super) shared: Arc<FrontShared>,
+    /// Handles `/mcp`. Boxed: the future is large, and those around it are moved.
     pub(super) mcp: Box<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Response> + Send + Sync>,
-    /// What is elsewhere.
+    /// Handles other paths.
     pub(super) router: Router,
     pub(crate) lifecycle: Lifecycle,
-    /// How long an answer of `mcp` can be.
+    /// The longest answer that `mcp` may give.
     pub(super) longest_answer: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-/// What all requests see.
-pub(super) struct Shared {
-    state: RwLock<Arc<State>>,
-    /// The addresses that it was checked for: who reaches them is not to call tools unasked.
+/// State shared by all requests.
+pub(super) struct FrontShared {
+    state: RwLock<Arc<FrontState>>,
+    /// The listening addresses that were checked: whoever reaches them must authenticate.
     checked: Mutex<Vec<SocketAddr>>,
-    pub(super) failures: Allowance,
-    pub(super) slots: Arc<Slots>,
+    pub(super) failures: AuthRateLimit,
+    pub(super) slots: Arc<ConnectionLimit>,
 }
 
-/// What comes of one configuration.
-pub(super) struct State {
+/// What is derived from one configuration.
+pub(super) struct FrontState {
     pub(super) config: ServeConfig,
     pub(super) auth: Auth,
-    pub(super) requests: Option<Arc<Requests>>,
+    pub(super) requests: Option<Arc<RequestRateLimit>>,
     pub(super) bodies: Arc<Bodies>,
     pub(super) tls: Option<TlsAcceptor>,
-    /// Logged once for each configuration: another may have other hosts.
+    /// One for each configuration, which may have other hosts.
     pub(super) strangers: Strangers,
 }
 
@@ -68,24 +69,24 @@ impl Front {
     ///
     /// # Errors
     ///
-    /// A file that cannot be used, or no TLS at all.
+    /// A file cannot be used, or TLS cannot be set up.
     pub(crate) fn new(config: &ServeConfig) -> Result<Front, FrontError> {
         let (burst, a_second) = FAILURES;
         let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
-        Ok(Front(Arc::new(Shared {
-            state: RwLock::new(Arc::new(State::new(config, None)?)),
+        Ok(Front(Arc::new(FrontShared {
+            state: RwLock::new(Arc::new(FrontState::new(config, None)?)),
             checked: Mutex::default(),
-            failures: Allowance::new(count(a_second), count(burst)),
-            slots: Arc::new(Slots::new(config.max_connections, unsent(config))),
+            failures: AuthRateLimit::new(count(a_second), count(burst)),
+            slots: Arc::new(ConnectionLimit::new(config.max_connections, unsent(config))),
         })))
     }
 
-    /// What counts what clients have not taken yet.
-    pub(crate) fn unsent(&self) -> Unsent {
+    /// The counter of response bytes that clients have not read.
+    pub(crate) fn unsent(&self) -> UnreadBytes {
         self.0.slots.unsent.clone()
     }
 
-    /// Whether the server may be reached there, by this configuration and those that follow it.
+    /// Checks that the server may listen on this address, with this and all later configurations.
     ///
     /// # Errors
     ///
@@ -99,25 +100,23 @@ impl Front {
     }
 
     fn checked(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
-        self.0
-            .checked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0.checked)
     }
 
-    /// Takes another configuration, and reads the certificate again. Requests that come from now on go
-    /// by it; timeouts and the certificate are those of a connection's beginning.
+    /// Uses another configuration, and reads the certificate again, for requests from now on; a
+    /// connection keeps the timeouts and certificate it began with.
     ///
     /// # Errors
     ///
-    /// As of [`new`](Front::new) and [`check_exposure`](Front::check_exposure); then nothing has changed.
+    /// As for [`new`](Front::new) and [`check_exposure`](Front::check_exposure); nothing has
+    /// changed then.
     pub(crate) fn reload(&self, config: &ServeConfig) -> Result<(), FrontError> {
         let checked = self.checked();
         for address in &*checked {
             config.check_exposure(*address)?;
         }
-        let state = State::new(config, Some(&self.0.state()))?;
-        let mut current = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let state = FrontState::new(config, Some(&self.0.state()))?;
+        let mut current = locks::write(&self.0.state);
         *current = Arc::new(state);
         drop(current);
         self.0.slots.set_most(config.max_connections);
@@ -125,9 +124,9 @@ impl Front {
         Ok(())
     }
 
-    /// What connections are to: `mcp` answers what comes to `/mcp`, from whom the configuration names.
+    /// The site for connections: `mcp` answers authenticated requests to `/mcp`.
     ///
-    /// What `longest_answer` says bounds how many answers one connection waits for at once.
+    /// `longest_answer` bounds how many answers one connection may wait for at once.
     pub(crate) fn site<M, R>(
         &self,
         mcp: M,
@@ -149,8 +148,9 @@ impl Front {
 
     fn router(&self, lifecycle: &Lifecycle) -> Router {
         let (shared, seen) = (Arc::clone(&self.0), lifecycle.clone());
-        let metadata =
-            get(async move || -> Response { metadata::respond(shared.state().auth.oauth()) });
+        let metadata = get(async move || -> Response {
+            resource_metadata::respond(shared.state().auth.oauth())
+        });
         let ready = get(async move || match seen.is_draining() {
             false => (StatusCode::OK, "ok\n"),
             true => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
@@ -158,14 +158,14 @@ impl Front {
         Router::new()
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", ready)
-            .route(metadata::PATH, metadata.clone())
-            .route(&format!("{}/{{*path}}", metadata::PATH), metadata)
+            .route(resource_metadata::PATH, metadata.clone())
+            .route(&format!("{}/{{*path}}", resource_metadata::PATH), metadata)
             .fallback(async || refuse(StatusCode::NOT_FOUND, "nothing is here: MCP is at /mcp"))
     }
 }
 
-fn unsent(config: &ServeConfig) -> Unsent {
-    let unsent = Unsent::default();
+fn unsent(config: &ServeConfig) -> UnreadBytes {
+    let unsent = UnreadBytes::default();
     unsent.set_most(most_unsent(config));
     unsent
 }
@@ -174,23 +174,23 @@ fn most_unsent(config: &ServeConfig) -> usize {
     usize::try_from(config.max_unsent.as_u64()).unwrap_or(usize::MAX)
 }
 
-impl Shared {
-    pub(super) fn state(&self) -> Arc<State> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+impl FrontShared {
+    pub(super) fn state(&self) -> Arc<FrontState> {
+        let state = locks::read(&self.state);
         Arc::clone(&state)
     }
 }
 
-impl State {
-    fn new(config: &ServeConfig, before: Option<&State>) -> Result<State, FrontError> {
+impl FrontState {
+    fn new(config: &ServeConfig, before: Option<&FrontState>) -> Result<FrontState, FrontError> {
         let limits = |config: &ServeConfig| (config.rate_limit, config.rate_burst);
         let same = before.filter(|before| limits(&before.config) == limits(config));
         let requests = match same {
-            // What clients have used up they have not got back.
+            // A reload must not refill allowances.
             Some(before) => before.requests.clone(),
             None => config.rate_limit.map(|rate| {
                 let burst = config.rate_burst.unwrap_or(rate);
-                Arc::new(Requests::new(rate, burst))
+                Arc::new(RequestRateLimit::new(rate, burst))
             }),
         };
         let sizes = |config: &ServeConfig| (config.max_in_flight, config.max_body);
@@ -199,7 +199,7 @@ impl State {
             Some(before) => Arc::clone(&before.bodies),
             None => Arc::new(Bodies::new(config.max_in_flight, config.max_body)),
         };
-        Ok(State {
+        Ok(FrontState {
             bodies,
             auth: Auth::new(&config.auth, before.map(|before| &before.auth))?,
             requests,

@@ -1,7 +1,7 @@
-//! The keys by which an issuer signs: fetched from it, kept, and fetched again when a token names one
-//! that is not among them, however often that is tried at a bounded rate.
+//! An issuer's signing keys: fetched, cached, and fetched again when a token names an unknown key,
+//! at a bounded rate however often that happens.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{
@@ -17,42 +17,43 @@ use url::Url;
 use super::FrontError;
 use crate::error::causes;
 use crate::http_client::http_client;
+use crate::locks;
 use crate::manifest::{OauthConfig, is_in_the_clear};
 
-/// Between one try to fetch the keys and the next.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+/// The shortest time between two fetches.
+pub(super) const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keys that are older are fetched anew, and meanwhile still taken: an issuer may have withdrawn one.
-const FRESH: Duration = Duration::from_secs(5 * 60);
+/// Older keys are fetched again, and accepted meanwhile: an issuer may have withdrawn one.
+const REFRESH_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// Keys that are older are not taken.
-const KEPT: Duration = Duration::from_secs(60 * 60);
+/// Older keys are no longer accepted.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// How long all requests of a fetch may take.
+/// The timeout for all requests of one fetch.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest document of an issuer.
 const MAX_DOCUMENT: usize = 256 << 10;
 
-/// What an issuer's keys are kept in.
+/// The cache of an issuer's keys.
 pub(super) struct Jwks {
     http: reqwest::Client,
     issuer: Url,
     issuer_text: String,
     address: Option<Url>,
-    known: RwLock<Option<Arc<Known>>>,
-    /// When the issuer last answered, or did not; held while it is asked.
+    known: RwLock<Option<Arc<CachedKeys>>>,
+    /// When the issuer was last asked; locked while it is.
     asked: Arc<Mutex<Option<Instant>>>,
     interval: Duration,
     timeout: Duration,
 }
 
-struct Known {
-    keys: Vec<Key>,
+struct CachedKeys {
+    keys: Vec<SigningKey>,
     at: Instant,
 }
 
-struct Key {
+struct SigningKey {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
     key: Arc<DecodingKey>,
@@ -61,18 +62,18 @@ struct Key {
 /// Why there is no key for a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoKey {
-    /// The issuer has none of that name.
+    /// The issuer has no key of that name.
     Unknown,
-    /// It has one, for something else.
+    /// It has one for another purpose.
     Disagrees,
-    /// The issuer cannot be asked.
+    /// The issuer cannot be reached.
     Unavailable,
 }
 
 impl Jwks {
     pub(super) fn new(config: &OauthConfig) -> Result<Jwks, FrontError> {
         let first = config.jwks.as_ref().unwrap_or(&config.issuer);
-        // Who decides is whom the manifest names, and nobody that it points to.
+        // Only the issuer named in the manifest decides, not one that it redirects to.
         let http = http_client(first, Policy::none()).map_err(FrontError::Client)?;
         Ok(Jwks {
             http,
@@ -81,26 +82,26 @@ impl Jwks {
             address: config.jwks.clone(),
             known: RwLock::default(),
             asked: Arc::default(),
-            interval: INTERVAL,
+            interval: MIN_FETCH_INTERVAL,
             timeout: TIMEOUT,
         })
     }
 
-    /// Has the issuer asked as often as tokens come.
+    /// Removes the rate limit.
     #[cfg(test)]
     pub(super) fn impatient(mut self) -> Jwks {
         self.interval = Duration::ZERO;
         self
     }
 
-    /// Gives the issuer less time.
+    /// Shortens the timeout.
     #[cfg(test)]
     pub(super) fn waiting(mut self, timeout: Duration) -> Jwks {
         self.timeout = timeout;
         self
     }
 
-    /// The key that a token's header names.
+    /// Finds the key that a token's header names.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl Jwks {
         match known.as_ref().map(|known| known.find(id, algorithm)) {
             Some(Err(NoKey::Unknown)) | None => {}
             Some(found) => {
-                if known.is_some_and(|known| known.at.elapsed() > FRESH) && self.may_ask() {
+                if known.is_some_and(|known| known.at.elapsed() > REFRESH_AFTER) && self.may_ask() {
                     let this = Arc::clone(self);
                     tokio::spawn(async move { this.refresh().await });
                 }
@@ -126,36 +127,36 @@ impl Jwks {
         known.find(id, algorithm)
     }
 
-    fn known(&self) -> Option<Arc<Known>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.clone().filter(|known| known.at.elapsed() <= KEPT)
+    fn known(&self) -> Option<Arc<CachedKeys>> {
+        let known = locks::read(&self.known);
+        known.clone().filter(|known| known.at.elapsed() <= MAX_AGE)
     }
 
-    /// Whether nobody does, or did just now.
+    /// Whether the issuer may be asked now.
     fn may_ask(&self) -> bool {
         let asked = self.asked.try_lock();
         asked.is_ok_and(|asked| asked.is_none_or(|asked| asked.elapsed() >= self.interval))
     }
 
-    /// Asks the issuer, unless that was done just now. Whoever comes meanwhile waits for the same answer.
+    /// Fetches the keys, unless that was done just now. Concurrent callers share one fetch.
     async fn refresh(self: &Arc<Self>) {
         let came = Instant::now();
         let mut asked = Arc::clone(&self.asked).lock_owned().await;
         if asked.is_some_and(|at| at >= came || at.elapsed() < self.interval) {
             return;
         }
-        // In a task of its own: a client that hangs up takes nobody's keys along.
+        // In a task of its own: a client that hangs up must not cancel the fetch for others.
         let this = Arc::clone(self);
         let asking = tokio::spawn(async move {
-            this.ask().await;
+            this.fetch_now().await;
             *asked = Some(Instant::now());
         });
         let _ = asking.await;
     }
 
-    async fn ask(&self) {
+    async fn fetch_now(&self) {
         let fetched = tokio::time::timeout(self.timeout, self.fetch()).await;
-        let keys = match fetched.unwrap_or_else(|_| Err("it takes too long".to_owned())) {
+        let keys = match fetched.unwrap_or_else(|_| Err("timed out".to_owned())) {
             Ok(keys) => keys,
             Err(why) => {
                 warn!("no keys from the issuer {}: {why}", self.issuer);
@@ -164,14 +165,14 @@ impl Jwks {
         };
         debug!("{} keys from the issuer {}", keys.len(), self.issuer);
         let at = Instant::now();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::new(Known { keys, at }));
+        let mut known = locks::write(&self.known);
+        *known = Some(Arc::new(CachedKeys { keys, at }));
     }
 
-    async fn fetch(&self) -> Result<Vec<Key>, String> {
+    async fn fetch(&self) -> Result<Vec<SigningKey>, String> {
         #[derive(Deserialize)]
         struct KeySet {
-            /// Each is looked at on its own: one of a kind that nobody knows spoils no other.
+            /// Parsed one by one, so that an unknown kind of key does not affect the others.
             keys: Vec<serde_json::Value>,
         }
         let address = match &self.address {
@@ -179,10 +180,10 @@ impl Jwks {
             None => self.discover().await?,
         };
         let set: KeySet = self.document(address).await?;
-        Ok(set.keys.into_iter().filter_map(Key::read).collect())
+        Ok(set.keys.into_iter().filter_map(SigningKey::read).collect())
     }
 
-    /// Where the keys are, by the issuer's metadata: RFC 8414's, or OpenID Connect's.
+    /// The URL of the keys, from the issuer's metadata: RFC 8414's, or OpenID Connect's.
     async fn discover(&self) -> Result<Url, String> {
         #[derive(Deserialize)]
         struct Metadata {
@@ -209,7 +210,10 @@ impl Jwks {
                 }
             };
             if metadata.issuer != self.issuer_text {
-                return Err(format!("its metadata is that of {:?}", metadata.issuer));
+                return Err(format!(
+                    "its metadata names another issuer: {:?}",
+                    metadata.issuer
+                ));
             }
             let keys = Url::parse(&metadata.jwks_uri).ok();
             let is_trusted =
@@ -239,9 +243,9 @@ impl Jwks {
     }
 }
 
-impl Known {
+impl CachedKeys {
     fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<DecodingKey>, NoKey> {
-        let named = |key: &&Key| id.is_none() || key.id.as_deref() == id;
+        let named = |key: &&SigningKey| id.is_none() || key.id.as_deref() == id;
         let mut keys = self.keys.iter().filter(named).peekable();
         if keys.peek().is_none() {
             return Err(NoKey::Unknown);
@@ -249,15 +253,15 @@ impl Known {
         let mut keys = keys.filter(|key| key.algorithms.contains(&algorithm));
         match (keys.next(), keys.next()) {
             (Some(key), None) => Ok(Arc::clone(&key.key)),
-            // Where one could be meant or the other, none is.
+            // Ambiguous keys are not used.
             _ => Err(NoKey::Disagrees),
         }
     }
 }
 
-impl Key {
-    /// None for a key that verifies no token of ours.
-    fn read(jwk: serde_json::Value) -> Option<Key> {
+impl SigningKey {
+    /// `None` for a key that verifies no accepted token.
+    fn read(jwk: serde_json::Value) -> Option<SigningKey> {
         let jwk: Jwk = serde_json::from_value(jwk).ok()?;
         let common = &jwk.common;
         let is_for_signatures = common
@@ -288,13 +292,13 @@ impl Key {
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
                 vec![Algorithm::EdDSA]
             }
-            // A secret that is published verifies nothing.
+            // A published secret verifies nothing.
             _ => return None,
         };
         if let Some(only) = common.key_algorithm {
             algorithms.retain(|algorithm| KeyAlgorithm::from(*algorithm) == only);
         }
-        Some(Key {
+        Some(SigningKey {
             id: common.key_id.clone(),
             algorithms,
             key: Arc::new(DecodingKey::from_jwk(&jwk).ok()?),

@@ -1,4 +1,4 @@
-//! Tokens that an OAuth authorization server issued for this server.
+//! Validates JWTs that an OAuth authorization server issued for this server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::jwks::{Jwks, NoKey};
-use super::principal::{Principal, Refused};
+use super::principal::{AuthRefusal, Principal};
 use super::{FrontError, signature};
 use crate::manifest::OauthConfig;
 
-/// How far clocks may be apart, in seconds.
+/// The clock skew tolerated, in seconds.
 const LEEWAY: u64 = 30;
 
-/// The longest subject; it is written to logs.
+/// The longest subject, which is written to logs.
 const MAX_SUBJECT: usize = 256;
 
-/// Every one has a key that is public: of `HS256` and its like this server could make tokens itself,
-/// and anybody else with the public key taken for the secret.
+/// Asymmetric algorithms only: with `HS256` this server could issue tokens itself, and so could
+/// anyone if the public key were taken for the secret.
 const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
@@ -35,25 +35,25 @@ const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("EdDSA", Algorithm::EdDSA),
 ];
 
-/// Whom to believe, and what.
+/// An issuer, and what its tokens must contain.
 pub(super) struct Issuer {
     config: OauthConfig,
     jwks: Arc<Jwks>,
 }
 
-/// Read by ourselves: what is not understood of it is refused before anything is done by it.
+/// Parsed by our own code, so that a header that is not understood is refused first.
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
     kid: Option<String>,
-    /// Whatever it is, it would have to be understood.
+    /// Any content would have to be understood.
     crit: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    /// Names with spaces between them; some issuers have a list instead, or another name for it.
+    /// Names separated by spaces; some issuers use a list, or another claim.
     scope: Option<Value>,
     scp: Option<Value>,
 }
@@ -71,23 +71,23 @@ impl Issuer {
         &self.config
     }
 
-    /// Who has the token.
-    pub(super) async fn check(&self, token: &str) -> Result<Principal, Refused> {
+    /// Validates a token. Returns its principal.
+    pub(super) async fn check(&self, token: &str) -> Result<Principal, AuthRefusal> {
         let header = token.split('.').next().unwrap_or_default();
         let header = URL_SAFE_NO_PAD.decode(header).ok();
-        let header: Header = header
+        let header: JwtHeader = header
             .and_then(|header| serde_json::from_slice(&header).ok())
-            .ok_or(Refused::Invalid("it is no token of this server"))?;
+            .ok_or(AuthRefusal::Invalid("it is not a token of this server"))?;
         let algorithm = ALGORITHMS.iter().find(|(name, _)| *name == header.alg);
-        let (_, algorithm) = algorithm.ok_or(Refused::Invalid("its algorithm is not taken"))?;
+        let (_, algorithm) = algorithm.ok_or(AuthRefusal::Invalid("its algorithm is not accepted"))?;
         if header.crit.is_some() {
-            return Err(Refused::Invalid("it has a critical extension"));
+            return Err(AuthRefusal::Invalid("it has a critical extension"));
         }
         let key = self.jwks.find(header.kid.as_deref(), *algorithm).await;
         let key = key.map_err(|no| match no {
-            NoKey::Unknown => Refused::Invalid("its key is unknown"),
-            NoKey::Disagrees => Refused::Invalid("its key is not for its algorithm"),
-            NoKey::Unavailable => Refused::Unavailable,
+            NoKey::Unknown => AuthRefusal::Invalid("its key is unknown"),
+            NoKey::Disagrees => AuthRefusal::Invalid("its key is not for its algorithm"),
+            NoKey::Unavailable => AuthRefusal::Unavailable,
         })?;
         let mut validation = Validation::new(*algorithm);
         validation.leeway = LEEWAY;
@@ -96,18 +96,18 @@ impl Issuer {
         validation.set_issuer(&[&self.config.issuer_text]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let claims = decode::<Claims>(token, &key, &validation)
-            .map_err(|error| Refused::Invalid(reason(error.kind())))?
+            .map_err(|error| AuthRefusal::Invalid(reason(error.kind())))?
             .claims;
         self.principal(&claims)
     }
 
-    fn principal(&self, claims: &Claims) -> Result<Principal, Refused> {
+    fn principal(&self, claims: &Claims) -> Result<Principal, AuthRefusal> {
         let subject = &claims.sub;
         let is_name = !subject.is_empty()
             && subject.len() <= MAX_SUBJECT
             && !subject.chars().any(char::is_control);
         if !is_name {
-            return Err(Refused::Invalid("its subject is no name"));
+            return Err(AuthRefusal::Invalid("its subject is not a valid name"));
         }
         let tools = match &self.config.scopes {
             None => None,
@@ -118,7 +118,7 @@ impl Issuer {
                     .filter(|(scope, _)| granted.contains(&***scope));
                 let mut tools: BTreeSet<String> = match known.next() {
                     Some((_, tools)) => tools.clone(),
-                    None => return Err(Refused::Scope),
+                    None => return Err(AuthRefusal::Scope),
                 };
                 tools.extend(known.flat_map(|(_, tools)| tools.iter().cloned()));
                 Some(Arc::new(tools))
@@ -145,7 +145,7 @@ fn scope_names(claims: &Claims) -> BTreeSet<&str> {
         .collect()
 }
 
-/// For whoever has the token; it tells nothing that is not in it.
+/// For the token's holder; reveals nothing that is not in the token.
 fn reason(error: &ErrorKind) -> &'static str {
     match error {
         ErrorKind::ExpiredSignature => "it has expired",
@@ -153,7 +153,7 @@ fn reason(error: &ErrorKind) -> &'static str {
         ErrorKind::InvalidAudience => "it is for another server",
         ErrorKind::InvalidIssuer => "it is from another issuer",
         ErrorKind::InvalidSignature => "its signature is wrong",
-        ErrorKind::MissingRequiredClaim(_) => "it lacks a claim",
-        _ => "it is no token of this server",
+        ErrorKind::MissingRequiredClaim(_) => "a required claim is missing",
+        _ => "it is not a token of this server",
     }
 }

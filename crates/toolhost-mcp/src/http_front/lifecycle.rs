@@ -1,13 +1,13 @@
-//! Whether the server takes requests, finishes those that it has, or ends.
+//! [`Lifecycle`]: whether the server accepts requests, drains, or stops.
 
 use tokio_util::sync::CancellationToken;
 
-/// What happens to the server, as all its parts see it.
+/// The server's life cycle, shared by all its parts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lifecycle {
-    /// Nothing new is taken: the listener is closed, and requests that still come are refused.
+    /// Cancelled to drain: the listener is closed, and further requests are refused.
     pub(crate) drain: CancellationToken,
-    /// What still runs is dropped.
+    /// Cancelled to stop: running requests are dropped.
     pub(crate) stop: CancellationToken,
 }
 

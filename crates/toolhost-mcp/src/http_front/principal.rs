@@ -1,14 +1,14 @@
-//! Who sends a request, or why nobody who may.
+//! [`Principal`]: the authenticated sender of a request, or why there is none.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-/// Who sent a request; it stands in the request's extensions.
+/// The authenticated sender of a request, in its extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Principal {
     /// The token's name in the manifest, or its issuer and subject.
     pub(crate) name: Arc<str>,
-    /// Whether the name is a client's own, and not that of all.
+    /// Whether the name is the client's own, not the common one.
     pub(crate) is_known: bool,
     /// The tools that it may call; all when `None`.
     pub(crate) tools: Option<Arc<BTreeSet<String>>>,
@@ -21,7 +21,7 @@ impl Principal {
     }
 }
 
-/// Anybody, where nobody is asked.
+/// Anybody, if there is no authentication.
 impl Default for Principal {
     fn default() -> Self {
         static ANYBODY: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
@@ -33,17 +33,17 @@ impl Default for Principal {
     }
 }
 
-/// Why a request is not let through.
+/// Why a request is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum AuthRefusal {
     /// It has no token.
     Missing,
-    /// It has several, or one that cannot be read.
+    /// It has several tokens, or a malformed one.
     Malformed,
-    /// Its token is not taken.
+    /// Its token is not valid.
     Invalid(&'static str),
-    /// Its token is for nothing here.
+    /// Its token has no scope that is used here.
     Scope,
-    /// Whether its token is good cannot be known now.
+    /// The issuer cannot be asked at present.
     Unavailable,
 }

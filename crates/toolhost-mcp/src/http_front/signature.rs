@@ -1,7 +1,7 @@
-//! The signatures of tokens, verified by ring.
+//! Verification of tokens' signatures with ring.
 //!
-//! `jsonwebtoken` leaves that to whoever uses it; its own backends are other cryptography than the
-//! rest of this program has.
+//! `jsonwebtoken` leaves that to its user; its own backends would bring a second cryptography
+//! library.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
@@ -14,8 +14,7 @@ use ring::signature::{
     UnparsedPublicKey, VerificationAlgorithm,
 };
 
-/// Has `jsonwebtoken` verify by ring from now on. If the program has told it something else already,
-/// that stays.
+/// Makes `jsonwebtoken` verify with ring, unless the program has chosen another provider.
 pub(super) fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
@@ -37,7 +36,7 @@ struct ByRing {
     key: DecodingKey,
 }
 
-/// How a signature is verified; none is by a secret that both sides have.
+/// How a signature is verified; never with a shared secret.
 enum Method {
     Rsa(&'static RsaParameters),
     Other(&'static dyn VerificationAlgorithm),
@@ -82,7 +81,7 @@ impl JwtVerifier for ByRing {
     }
 }
 
-/// Some issuers write a number as if it might have a sign.
+/// Some issuers prefix a zero byte, as for signed numbers.
 fn without_zeros(number: &[u8]) -> &[u8] {
     let start = number.iter().position(|byte| *byte != 0);
     start.map_or(&[], |start| &number[start..])

@@ -30,7 +30,7 @@ use tower::ServiceExt;
 use super::{Front, Lifecycle, Principal, accept};
 use crate::manifest::ServeConfig;
 
-/// Longer than anything here takes: whoever waits for so long waits for ever.
+/// Longer than anything here takes: a test that waits for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A manifest without `[serve]`.

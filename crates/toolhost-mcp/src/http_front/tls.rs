@@ -9,10 +9,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::{FrontError, validity};
+use super::{FrontError, certificate_validity};
 use crate::manifest::TlsConfig;
 
-/// A certificate's or key's file may be no longer, in bytes.
+/// The longest certificate or key file, in bytes.
 const MAX_PEM: u64 = 1 << 20;
 
 /// Reads the files.
@@ -37,16 +37,16 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| wrong(certificate, &error))?;
     let Some(first) = chain.first() else {
-        return Err(wrong(certificate, &"no certificate is in it"));
+        return Err(wrong(certificate, &"it contains no certificate"));
     };
-    if let Some(problem) = validity::problem(first, SystemTime::now()) {
+    if let Some(problem) = certificate_validity::problem(first, SystemTime::now()) {
         let path = certificate.display();
         tracing::warn!("the certificate {path} {problem}: clients will refuse it");
     }
     let text = read(key).map_err(|error| wrong(key, &error))?;
     let private = PrivateKeyDer::from_pem_slice(&text)
-        // Not the error's own words, which might quote the file.
-        .map_err(|_| wrong(key, &"no private key is in it"))?;
+        // Not the error's own text, which might quote the file.
+        .map_err(|_| wrong(key, &"it contains no private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,7 +1,6 @@
-//! What a request brings beside its parameters: who makes it, by which protocol, and what the client
-//! can be asked.
+//! The caller of a request: its client, the protocol version, and what the client can be asked.
 
-// Logging is deprecated from 2026-07-28 on, and what older clients have.
+// Logging is deprecated from 2026-07-28 on; older clients have it.
 #![expect(deprecated)]
 
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use rmcp::{ErrorData, RoleServer};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
-use crate::http_front::{Principal, Room};
+use crate::http_front::{BodyRoom, Principal};
 use crate::input::QuestionKinds;
 use crate::order;
 use crate::watch::{AllowedTools, Owner};
@@ -24,50 +23,50 @@ use crate::server::elicitation;
 use crate::server::stream_id::StreamId;
 use crate::server::tasks::task::Task;
 
-/// Who makes a request, what it wants to be told of it, and what it can be asked.
+/// Who makes a request, which notifications it wants, and what it can be asked.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) principal: Option<Principal>,
-    /// Whose its tasks are, and the results that are kept.
+    /// The owner of its tasks and kept results.
     pub(crate) owner: Owner,
-    /// Itself, to what keeps calls in order.
-    pub(crate) order: order::Client,
-    /// Whether it speaks the stateless protocol, which has no requests of the server's.
+    /// The client for ordering calls.
+    pub(crate) order: order::OrderClient,
+    /// Whether it speaks the stateless protocol, in which the server sends no requests.
     pub(crate) is_stateless: bool,
     pub(crate) can_ask: QuestionKinds,
     /// Whether a call may become a task.
     pub(crate) takes_tasks: bool,
     pub(crate) peer: Arc<Peer<RoleServer>>,
-    /// What it wants of the log.
+    /// The lowest log level it wants.
     pub(crate) level: Option<LoggingLevel>,
-    /// What it calls the request's progress.
+    /// The progress token of the request.
     pub(crate) token: Option<ProgressToken>,
-    /// The stream of its request, in a session over HTTP.
+    /// The request's stream, in a session over HTTP.
     pub(crate) stream: Option<StreamId>,
     pub(crate) cancel: CancellationToken,
-    /// What the request may become.
+    /// The task that the request may become.
     pub(crate) task: Option<Arc<Task>>,
     /// The request's `_meta`, for tools of other servers.
     pub(crate) meta: Option<Box<JsonObject>>,
-    /// What its body takes, for as long as something of it is kept.
-    pub(crate) _room: Option<Room>,
+    /// The reservation for its body, held for as long as something of it is kept.
+    pub(crate) _room: Option<BodyRoom>,
 }
 
-/// A request's `_meta`, if there is more in it than the token of its progress.
+/// A request's `_meta`, if it contains more than the progress token.
 pub(crate) fn meta(meta: &RequestMetaObject) -> Option<Box<JsonObject>> {
     let own = |key: &String| key != "progressToken";
     let RequestMetaObject(MetaObject(members)) = meta;
     members.keys().any(own).then(|| Box::new(members.clone()))
 }
 
-/// Whose subscriptions are counted together: all clients without a name are one.
+/// The name under which subscriptions are counted; all unnamed clients count as one.
 pub(crate) fn client(principal: Option<&Principal>) -> Arc<str> {
     let name = principal.and_then(Principal::own_name);
     name.unwrap_or_else(|| "".into())
 }
 
 impl Caller {
-    /// A request with a stream, on which the client may have nobody to be asked.
+    /// For a request with a stream, whose client may not be able to answer questions.
     pub(crate) fn on(mut self, stream: StreamId) -> Caller {
         if !stream.can_ask() {
             self.can_ask = QuestionKinds::default();
@@ -81,12 +80,12 @@ impl Caller {
         allowed(self.principal.as_ref())
     }
 
-    /// For how many milliseconds, and for whom, a result may be kept; the older protocols do not say.
+    /// The TTL in milliseconds and the cache scope of a result; older protocols have neither.
     pub(crate) fn cache(&self, milliseconds: u64) -> (Option<u64>, Option<CacheScope>) {
         if !self.is_stateless {
             return (None, None);
         }
-        // Where clients may be shown different lists, none is for another's eyes.
+        // If clients may see different lists, they must not share them.
         let scope = match &self.principal {
             None => CacheScope::Public,
             Some(_) => CacheScope::Private,
@@ -95,7 +94,7 @@ impl Caller {
     }
 }
 
-/// What is known of a client: from the beginning of its session, or from what a request says.
+/// What is known of a client, from `initialize` or from the request.
 pub(crate) struct KnownClient {
     pub(crate) peer: Arc<Peer<RoleServer>>,
     pub(crate) is_stateless: bool,
@@ -118,18 +117,19 @@ impl KnownClient {
     }
 }
 
-/// What the front, or the endpoint, found of the HTTP request that a message came by: who makes it, for one.
+/// What the HTTP front or the endpoint put into the extensions of the HTTP request, such as the
+/// principal.
 pub(crate) fn of_http<T: Send + Sync + 'static>(extensions: &Extensions) -> Option<&T> {
     let parts = extensions.get::<http::request::Parts>()?;
     parts.extensions.get()
 }
 
-/// The tools that whoever makes it may call.
+/// The tools that this principal may call.
 pub(crate) fn allowed(principal: Option<&Principal>) -> AllowedTools {
     principal.and_then(|principal| principal.tools.clone())
 }
 
-/// An error of a request that is no call.
+/// The JSON-RPC error for a failed request other than a call.
 pub(crate) fn failure(error: CallError) -> ErrorData {
     match &error {
         CallError::NotFound { .. } => ErrorData::resource_not_found(error.to_string(), None),

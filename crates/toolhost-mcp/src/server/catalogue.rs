@@ -1,4 +1,4 @@
-//! What a host offers, as clients see it.
+//! The catalogue: what a host offers, as clients see it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use rmcp::model::{Prompt, ResourceTemplate, Tool};
 use crate::host::{CallOptions, ToolHost};
 use crate::http_front::Principal;
 use crate::order;
-use crate::results::{LongResults, ResultStore};
+use crate::result_store::{LongResults, ResultStore};
 use crate::server::{ServerInfo, convert, long_results};
 
 /// What a host offers, in the protocol's types.
 pub(crate) struct Catalogue {
-    /// As it was loaded.
+    /// The host as it was loaded.
     pub(crate) loaded: ToolHost,
-    /// The same with the server's own tools.
+    /// The host with the server's own tools.
     pub(crate) host: ToolHost,
     pub(crate) info: ServerInfo,
     pub(crate) tools: Vec<Tool>,
-    /// Where long results are compacted.
+    /// Compacts long results, if that is configured.
     pub(crate) long: Option<Arc<LongResults>>,
-    /// The name of the tool that reads on in them, once it has one: clients know it, and no server that lists more
-    /// tools while it runs takes it.
+    /// The name of the tool that reads on in them, once chosen: clients know it, and no server that
+    /// lists more tools later takes it.
     reader: Option<String>,
     by_name: HashMap<String, usize>,
-    /// Of the plugins' files, a digest: what was written by others is not read by these.
+    /// A digest of the plugins' files: a state written by other plugins is not read by these.
     pub(crate) plugins: String,
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) templates: Vec<ResourceTemplate>,
@@ -69,18 +69,18 @@ impl Catalogue {
         }
     }
 
-    /// Options of what somebody requests.
+    /// The options for a caller's request.
     pub(crate) fn options(
         &self,
         principal: Option<&Principal>,
-        order: order::Client,
+        order: order::OrderClient,
     ) -> CallOptions {
         self.options_of(principal.and_then(Principal::own_name))
             .of_client(order)
             .allowed(principal.and_then(|it| it.tools.clone()))
     }
 
-    /// Options of what a client has done, with the name that it has, if it has one.
+    /// The options for a client, with its name if it has one.
     pub(crate) fn options_of(&self, client: Option<Arc<str>>) -> CallOptions {
         let options = CallOptions::new();
         match client.or_else(|| self.info.client.clone()) {
@@ -93,7 +93,7 @@ impl Catalogue {
         Some(&self.tools[*self.by_name.get(name)?])
     }
 
-    /// Whether a tool is there for a client. Everyone may read on in results of its own.
+    /// Whether a client may call a tool. Every client may read on in its own results.
     pub(crate) fn may_call(&self, principal: Option<&Principal>, tool: &str) -> bool {
         let is_own = |long: &Arc<LongResults>| long.tool() == tool;
         principal

@@ -1,4 +1,4 @@
-//! From the library's types to the protocol's.
+//! Converts the library's types to the protocol's.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -41,8 +41,8 @@ pub(crate) fn tool(tool: &Tool) -> mcp::Tool {
     declared
 }
 
-/// A schema of arguments, which are an object. Clients leave out a tool whose schema does not say so, or has
-/// no properties.
+/// The schema of arguments, which are an object. Clients drop a tool whose schema lacks `type` or
+/// `properties`.
 fn arguments(schema: &Value) -> Map<String, Value> {
     let mut schema = object(schema);
     if schema.get("type").is_none_or(|kind| kind != "object") {
@@ -52,7 +52,8 @@ fn arguments(schema: &Value) -> Map<String, Value> {
     schema
 }
 
-/// A schema whose properties have objects for schemas: of a list with another, clients take no tool.
+/// A schema whose properties have objects as schemas: clients refuse a whole list that contains
+/// another.
 fn object(schema: &Value) -> Map<String, Value> {
     let mut schema = schema.as_object().cloned().unwrap_or_default();
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
@@ -173,7 +174,7 @@ pub(crate) fn content(content: Content) -> mcp::ContentBlock {
     }
 }
 
-/// A block with what an MCP server said of it beside its content.
+/// A content block with the `_meta` that an MCP server sent beside it.
 fn with_meta(block: mcp::ContentBlock, meta: Option<&Map<String, Value>>) -> mcp::ContentBlock {
     if meta.is_none() {
         return block;
@@ -183,7 +184,7 @@ fn with_meta(block: mcp::ContentBlock, meta: Option<&Map<String, Value>>) -> mcp
     said.and_then(serde_json::from_value).unwrap_or(block)
 }
 
-/// The result of a call that was made.
+/// The result of a call.
 pub(crate) fn result(result: ToolResult) -> mcp::CallToolResult {
     match result.outcome {
         Ok(output) => answered(output)
@@ -193,7 +194,7 @@ pub(crate) fn result(result: ToolResult) -> mcp::CallToolResult {
 }
 
 fn answered(output: Output) -> Result<mcp::CallToolResult, String> {
-    // Programs that know no structured content read it as text.
+    // Programs without support for structured content read it as text.
     let content = match (&output.content[..], &output.structured) {
         ([], Some(json)) => vec![mcp::ContentBlock::text(json.get())],
         _ => {
@@ -211,7 +212,7 @@ fn answered(output: Output) -> Result<mcp::CallToolResult, String> {
         result.structured_content = Some(value);
     }
     if let Some(meta) = output.meta {
-        // Clients refuse a result without what its schema asks for, unless it is an error.
+        // Clients refuse a result that violates its output schema, unless it is an error.
         if meta.contains_key(OUTPUT_MISMATCH) {
             result.is_error = Some(true);
         }
@@ -230,7 +231,7 @@ fn failed(error: &CallError, tool: &str) -> mcp::CallToolResult {
     result
 }
 
-/// Has a result fit the revisions that have sessions.
+/// Adapts a result to the protocol versions that have sessions.
 pub(crate) fn for_session(result: &mut mcp::ServerResult) {
     result.strip_result_type_for_legacy_peer();
     result.strip_non_object_output_for_legacy_peer();

@@ -7,11 +7,12 @@
 //! | HTTP, any other call in a session | rmcp | `ClientSession::answer` |
 //! | without a session, on either transport | rmcp | rmcp, `ServerHandler::call_tool` |
 //!
-//! A way in decides how bytes come and go, and says who calls ([`Caller`]). Everything else is decided here and in
-//! [`running`], in this order: the token's tools, the tool's existence, the client's capabilities, what a call that is
-//! made again brings back (`requestState`), its places in order, whether it may become a task; then whether the server
-//! takes any more requests, what the client is told and may be asked, and how the call is cancelled. The host has what
-//! is the same for all its calls: rates, permits, deadlines, the schema.
+//! A transport decides how bytes come and go, and names the [`Caller`]. Everything else is decided
+//! here and in [`running_requests`], in this order: the token's tools, whether the tool exists, the client's
+//! capabilities, `requestState` of a repeated call, its places in order, whether it may become a
+//! task; then whether the server still accepts requests, its notifications and questions, and
+//! cancellation. What is the same for all calls of a host is in the host: rates, permits,
+//! deadlines, the schema.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,28 +24,30 @@ use rmcp::model::{
 };
 
 use crate::error::CallError;
-use crate::host::Places;
+use crate::host::TakenPlaces;
+use crate::locks::lock;
 use crate::server::caller::{self, Caller};
 use crate::server::catalogue::Catalogue;
-use crate::server::job::Job;
+use crate::server::detached_call::Job;
 use crate::server::request_state::{self, Binding};
+use crate::server::running_requests;
 use crate::server::server_state::ServerState;
-use crate::server::{lock, running};
 use crate::tool::{Tool, ToolCall};
 
-/// A `tools/call`, whichever way it came in.
+/// A `tools/call`, from any transport.
 pub(crate) struct IncomingCall {
-    /// Its arguments are a JSON object, or a string that should hold one, as the client wrote it where that is known.
+    /// Its arguments are a JSON object, or a string that should contain one, as the client wrote it
+    /// if that is known.
     pub(crate) call: ToolCall,
-    /// The places in order that it took when its message was read.
-    pub(crate) places: Option<Places>,
-    /// What a call that is made again brings back.
+    /// The places in order taken when its message was read.
+    pub(crate) places: Option<TakenPlaces>,
+    /// The `requestState` of a call that is made again.
     pub(crate) state: Option<String>,
     pub(crate) responses: Option<InputResponses>,
 }
 
 impl IncomingCall {
-    /// A call that was read by rmcp.
+    /// A call that rmcp has read.
     pub(crate) fn of(
         request: CallToolRequestParams,
         id: &RequestId,
@@ -67,7 +70,7 @@ impl IncomingCall {
     }
 }
 
-/// A call as rmcp has read it: numbers of more than 64 bits are not what they were.
+/// A call as rmcp has read it: numbers of more than 64 bits have lost precision.
 pub(crate) fn as_read(request: &CallToolRequestParams, id: &RequestId) -> ToolCall {
     let arguments = request.arguments.as_ref();
     let arguments = arguments.and_then(|arguments| serde_json::to_string(arguments).ok());
@@ -78,27 +81,28 @@ pub(crate) fn as_read(request: &CallToolRequestParams, id: &RequestId) -> ToolCa
     )
 }
 
-/// A call as its message had it, with the places that it took then, for whoever takes them first. It is in the
-/// extensions of its request, or of the HTTP request that this came by.
+/// A call as its message had it, with the places taken for it, which the first taker gets. It
+/// travels in the extensions of its request, or of the HTTP request that carried it.
 #[derive(Clone)]
-pub(crate) struct ArrivedCall(Arc<Mutex<Option<(ToolCall, Places)>>>);
+pub(crate) struct ArrivedCall(Arc<Mutex<Option<(ToolCall, TakenPlaces)>>>);
 
 impl ArrivedCall {
-    pub(crate) fn new(call: ToolCall, places: Places) -> ArrivedCall {
+    pub(crate) fn new(call: ToolCall, places: TakenPlaces) -> ArrivedCall {
         ArrivedCall(Arc::new(Mutex::new(Some((call, places)))))
     }
 
-    fn take(&self) -> Option<(ToolCall, Places)> {
+    fn take(&self) -> Option<(ToolCall, TakenPlaces)> {
         lock(&self.0).take()
     }
 }
 
-/// Answers a call. What can be decided without waiting is decided here and now: the future has only what it needs, as
-/// there may be thousands.
+/// Answers a call. Everything that needs no waiting is decided here at once, so that the future
+/// stays small: there may be thousands.
 ///
 /// # Errors
 ///
-/// The client may not make this call, or the server is shutting down. What goes wrong in the tool is its result.
+/// The client may not make this call, or the server is shutting down. Failures of the tool are its
+/// result.
 pub(crate) fn dispatch(
     server: &Arc<ServerState>,
     incoming: IncomingCall,
@@ -108,12 +112,13 @@ pub(crate) fn dispatch(
     async move {
         let job = job.as_mut().map_err(|error| error.clone())?;
         if job.caller.takes_tasks {
-            // Boxed: it is large, and what it is in is moved about.
+            // Boxed: it is large, and the futures around it are moved.
             return job.take().answer().boxed().await;
         }
         let (call, places) = (std::mem::take(&mut job.call), job.places.take());
         let (server, catalogue) = (&job.server, &job.catalogue);
-        let result = running::run_call(server, catalogue, call, &job.caller, places).await?;
+        let result =
+            running_requests::run_call(server, catalogue, call, &job.caller, places).await?;
         if let (Err(CallError::InputRequired(input)), Some(binding)) =
             (&result.outcome, &job.binding)
             && job.caller.is_stateless
@@ -142,7 +147,7 @@ fn prepare(
     } = incoming;
     call.meta = caller.meta.take();
     check(&catalogue, &caller, &mut call)?;
-    // A client of a session is asked while its call runs: nothing is bound to it.
+    // A client with a session is asked while its call runs; there is no state to bind.
     let is_resumed = state.is_some() || responses.is_some();
     let binding = (caller.is_stateless || is_resumed).then(|| binding(&catalogue, &caller, &call));
     if let Some(binding) = &binding {
@@ -164,12 +169,12 @@ fn prepare(
     })
 }
 
-/// Whether a client may make a call, which gets the name that its tool has. What it may call of the calls inside of
-/// one, the host sees to.
+/// Checks whether a client may make a call, and gives the call its tool's exact name. The host
+/// checks the inner calls of a call that stands for several.
 ///
 /// # Errors
 ///
-/// There is no such tool for the client, or it is for clients that take tasks.
+/// There is no such tool for the client, or it needs a client with tasks.
 fn check(catalogue: &Catalogue, caller: &Caller, call: &mut ToolCall) -> Result<(), ErrorData> {
     let allowed = caller.allowed();
     let tool = |name: &str| catalogue.host.tool_for(name, allowed.as_deref());
@@ -184,7 +189,7 @@ fn check(catalogue: &Catalogue, caller: &Caller, call: &mut ToolCall) -> Result<
             let mut tools = tools.filter_map(|call| tool(&call.name).ok());
             tools.try_for_each(|tool| check_tasks(catalogue, caller, tool))?;
         }
-        // What is wrong with its arguments is its result.
+        // Invalid arguments are reported in the result.
         Some(Err(_)) => {}
     }
     Ok(())
@@ -192,7 +197,7 @@ fn check(catalogue: &Catalogue, caller: &Caller, call: &mut ToolCall) -> Result<
 
 /// # Errors
 ///
-/// The tool is for clients that take tasks, and this one does not.
+/// The tool needs a client with tasks, and this one has none.
 fn check_tasks(catalogue: &Catalogue, caller: &Caller, tool: &Tool) -> Result<(), ErrorData> {
     if catalogue.info.task_only.contains(&tool.name) && !caller.takes_tasks {
         let needed = ClientCapabilities::builder().enable_tasks().build();
@@ -208,8 +213,9 @@ fn unknown_tool(error: &CallError, name: &str) -> ErrorData {
     ErrorData::invalid_params(text, Some(code))
 }
 
-/// What the state of a call is bound to. Of its arguments without what a client may write differently when it sends
-/// them again, as spaces. Long ones are to be the same, as they would take many times their length here.
+/// What the state of a call is bound to. Arguments are normalized, since a client may write them
+/// differently when it sends them again; long ones must be the same text, as parsing takes many
+/// times their length.
 fn binding(catalogue: &Catalogue, caller: &Caller, call: &ToolCall) -> Binding {
     const LONG: usize = 64 << 10;
     let arguments = &*call.arguments;

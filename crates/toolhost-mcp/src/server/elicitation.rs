@@ -1,7 +1,8 @@
-//! What tools ask, as the protocol's requests, and what comes back: as responses to requests of ours
-//! (up to 2025-11-25), or beside the call when it is made again (from 2026-07-28 on).
+//! Elicitation, sampling and roots: questions of tools as the protocol's requests, and the replies.
+//! Up to 2025-11-25 these are requests of the server; from 2026-07-28 on they travel with the
+//! call's result and its repetition.
 
-// Logging, sampling and roots are deprecated from 2026-07-28 on, and what older clients have.
+// Logging, sampling and roots are deprecated from 2026-07-28 on; older clients have them.
 #![expect(deprecated)]
 
 use std::sync::Arc;
@@ -18,30 +19,30 @@ use toolhost_core::Responder;
 
 use crate::error::CallError;
 use crate::input::{
-    Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root,
+    Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
 };
 use crate::limits::Limits;
 use crate::schema::Schema;
-use crate::schema::checking::{Allowed, apart};
+use crate::schema::check_scheduling::{Allowed, apart};
 use crate::server::convert;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::stream_id::StreamId;
 use crate::tool::{Content, Media};
 use crate::watch::Owner;
 
-/// The answer to a form is checked for so long.
+/// The time limit for validating a form's reply.
 const MAX_CHECK: Duration = Duration::from_secs(10);
 
-/// What a client said that it can be asked.
+/// The kinds of questions that a client declared it supports.
 pub(crate) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
     let elicitation = capabilities.elicitation.as_ref();
-    // Before there were two modes, there were forms.
+    // Before there were two modes, elicitation meant forms.
     let form = elicitation.is_some_and(|modes| modes.form.is_some() || modes.url.is_none());
     let page = elicitation.is_some_and(|modes| modes.url.is_some());
     [
         (form, QuestionKind::Form),
-        (page, QuestionKind::Page),
-        (capabilities.sampling.is_some(), QuestionKind::Prompt),
+        (page, QuestionKind::Url),
+        (capabilities.sampling.is_some(), QuestionKind::Sampling),
         (capabilities.roots.is_some(), QuestionKind::Roots),
     ]
     .into_iter()
@@ -49,7 +50,7 @@ pub(crate) fn kinds(capabilities: &mcp::ClientCapabilities) -> QuestionKinds {
     .collect()
 }
 
-/// What a client must be able to be asked for these questions.
+/// The capabilities that these questions need.
 pub(crate) fn required<'q>(
     questions: impl Iterator<Item = &'q Question>,
 ) -> mcp::ClientCapabilities {
@@ -60,11 +61,11 @@ pub(crate) fn required<'q>(
                 let modes = required.elicitation.get_or_insert_default();
                 modes.form = Some(Default::default());
             }
-            Question::Page { .. } => {
+            Question::Url { .. } => {
                 let modes = required.elicitation.get_or_insert_default();
                 modes.url = Some(Default::default());
             }
-            Question::Prompt(_) => required.sampling = Some(Default::default()),
+            Question::Sampling(_) => required.sampling = Some(Default::default()),
             Question::Roots => required.roots = Some(Default::default()),
             _ => {}
         }
@@ -72,17 +73,17 @@ pub(crate) fn required<'q>(
     required
 }
 
-/// A question as a request that goes along with `InputRequiredResult`.
+/// A question as a request of an `InputRequiredResult`.
 ///
 /// # Errors
 ///
-/// What the protocol does not take.
+/// The protocol has no such question.
 pub(crate) fn input_request(question: &Question) -> Result<mcp::InputRequest, String> {
     Ok(match question {
-        Question::Form { .. } | Question::Page { .. } => {
+        Question::Form { .. } | Question::Url { .. } => {
             mcp::InputRequest::Elicitation(mcp::ElicitRequest::new(elicitation(question)?))
         }
-        Question::Prompt(conversation) => mcp::InputRequest::CreateMessage(
+        Question::Sampling(conversation) => mcp::InputRequest::CreateMessage(
             mcp::CreateMessageRequest::new(sampling(conversation)?),
         ),
         Question::Roots => mcp::InputRequest::ListRoots(mcp::ListRootsRequest::default()),
@@ -102,7 +103,7 @@ fn elicitation(question: &Question) -> Result<mcp::ElicitRequestParams, String> 
                 requested_schema,
             })
         }
-        Question::Page { message, url, id } => Ok(mcp::ElicitRequestParams::UrlElicitationParams {
+        Question::Url { message, url, id } => Ok(mcp::ElicitRequestParams::UrlElicitationParams {
             meta: None,
             message: message.clone(),
             url: url.clone(),
@@ -112,13 +113,13 @@ fn elicitation(question: &Question) -> Result<mcp::ElicitRequestParams, String> 
     }
 }
 
-fn sampling(conversation: &Conversation) -> Result<mcp::CreateMessageRequestParams, String> {
+fn sampling(conversation: &SamplingRequest) -> Result<mcp::CreateMessageRequestParams, String> {
     let message = |message: &Message| {
         let content = match convert::content(message.content.clone()) {
             mcp::ContentBlock::Text(text) => mcp::SamplingMessageContentBlock::Text(text),
             mcp::ContentBlock::Image(image) => mcp::SamplingMessageContentBlock::Image(image),
             mcp::ContentBlock::Audio(audio) => mcp::SamplingMessageContentBlock::Audio(audio),
-            _ => return Err("a model takes text, images and audio alone".to_owned()),
+            _ => return Err("sampling takes only text, images and audio".to_owned()),
         };
         Ok(mcp::SamplingMessage::new(
             convert::role(message.role),
@@ -137,12 +138,12 @@ fn sampling(conversation: &Conversation) -> Result<mcp::CreateMessageRequestPara
     Ok(params)
 }
 
-/// A response that came along with a call. The question is not known here: what it was tells the
-/// response's shape.
+/// A reply that came with a repeated call. The question is not known here, so the reply's shape
+/// decides.
 ///
 /// # Errors
 ///
-/// It is none of the protocol's.
+/// It is not a reply of the protocol.
 pub(crate) fn reply(response: Value) -> Result<Reply, String> {
     let Value::Object(members) = &response else {
         return Err("is not an object".to_owned());
@@ -205,15 +206,15 @@ fn sampled(result: mcp::CreateMessageResult) -> Result<Reply, String> {
     })
 }
 
-/// A client that is asked by requests of ours.
+/// A [`Responder`] that asks the client by requests of the server.
 pub(crate) struct PeerResponder {
-    /// Because of what.
+    /// The stream of the request that caused the question.
     pub(crate) stream: Option<StreamId>,
     pub(crate) peer: Arc<Peer<RoleServer>>,
     pub(crate) kinds: QuestionKinds,
     pub(crate) questions: Arc<PendingQuestions>,
     pub(crate) owner: Owner,
-    /// Whose session it is.
+    /// The name of the session's client.
     pub(crate) client: Option<Arc<str>>,
 }
 
@@ -237,13 +238,13 @@ impl PeerResponder {
             mcp::InputRequest::Elicitation(request) => request.into(),
             mcp::InputRequest::CreateMessage(request) => request.into(),
             mcp::InputRequest::ListRoots(request) => request.into(),
-            _ => return Err("the client cannot be asked this".to_owned()),
+            _ => return Err("the client does not support this kind of question".to_owned()),
         };
         if let Some(stream) = self.stream {
             request.extensions_mut().insert(stream);
         }
         let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");
-        // The client is told a little before nobody waits any more.
+        // The client is told a little before the wait ends here.
         let patience = self
             .questions
             .patience()
@@ -259,21 +260,21 @@ impl PeerResponder {
         let result = result.await?.map_err(failed)?;
         let reply = match (question, result) {
             (
-                Question::Form { .. } | Question::Page { .. },
+                Question::Form { .. } | Question::Url { .. },
                 mcp::ClientResult::ElicitResult(result),
             ) => elicited(result),
-            (Question::Prompt(_), mcp::ClientResult::CreateMessageResult(result)) => {
+            (Question::Sampling(_), mcp::ClientResult::CreateMessageResult(result)) => {
                 sampled(*result).map_err(|what| format!("the client's answer {what}"))?
             }
             (Question::Roots, mcp::ClientResult::ListRootsResult(result)) => listed(result),
-            _ => return Err("the client answered something else than it was asked".to_owned()),
+            _ => return Err("the client's answer does not match the question".to_owned()),
         };
         check(question, &reply).await?;
         Ok(reply)
     }
 }
 
-/// Whether the answer to a form is what the form asks for.
+/// Validates a form's reply against its schema.
 pub(crate) async fn check(question: &Question, reply: &Reply) -> Result<(), String> {
     let (Question::Form { schema, .. }, Reply::Accepted(json)) = (question, reply) else {
         return Ok(());
@@ -287,7 +288,8 @@ pub(crate) async fn check(question: &Question, reply: &Reply) -> Result<(), Stri
         spent: Duration::ZERO,
         cancel: &never,
     };
-    // No call runs while it asks, and the schema is the plugin's.
+    // No call runs meanwhile, and the schema is the plugin's: validate on another thread, with a
+    // time limit.
     let (checked, _) = apart(allowed, move |watch| {
         let schema = match Schema::parse(&schema) {
             Ok((_, schema)) => schema,

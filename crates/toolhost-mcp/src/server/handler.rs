@@ -17,9 +17,10 @@ use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
-use crate::host::{CallOptions, Places};
+use crate::host::{CallOptions, TakenPlaces};
 use crate::http_front::Principal;
 use crate::input::InputRequired;
+use crate::locks::lock;
 use crate::order;
 use crate::prompt::{CompletionRequest, CompletionTarget, PromptRequest};
 use crate::resource::ResourceRequest;
@@ -30,7 +31,7 @@ use crate::server::pagination::page;
 use crate::server::request_state::{self, Binding};
 use crate::server::server_state::{ServerState, SessionPermit};
 use crate::server::subscriptions::{self, Listening, Subscriptions};
-use crate::server::{convert, lock, running, tasks};
+use crate::server::{convert, running_requests, tasks};
 use crate::tool::ToolCall;
 use crate::watch::Owner;
 
@@ -63,8 +64,8 @@ const SESSION_METHODS: [&str; 4] = [
 /// Those of the stateless protocol alone.
 const STATELESS_METHODS: [&str; 1] = ["subscriptions/listen"];
 
-/// What one client is to the server; clones are the same one. Cheap to make: a stateless client has one
-/// for every request.
+/// A client of the server; clones are the same client. Cheap to create: a stateless client gets one
+/// per request.
 #[derive(Clone)]
 pub(crate) struct ClientSession {
     pub(crate) server: Arc<ServerState>,
@@ -73,26 +74,27 @@ pub(crate) struct ClientSession {
 
 #[derive(Default)]
 struct ClientState {
-    /// What it wants of the logs of its calls.
+    /// The log level set by the session (`logging/setLevel`).
     level: Mutex<Option<LoggingLevel>>,
     subscriptions: Subscriptions,
-    /// Changes since streams were asked for that are not begun yet, by the task that is about to.
+    /// Subscriptions to changes whose streams have not started yet, by the task that is about to
+    /// start them.
     heard: Mutex<HashMap<Option<task::Id>, Listening>>,
-    /// Its place among the sessions that are open.
+    /// Its permit among the open sessions.
     permit: OnceLock<SessionPermit>,
-    /// Itself, once it has begun its session.
+    /// What is known of the client, once its session has begun.
     known: OnceLock<Arc<KnownClient>>,
-    /// Itself, to what keeps calls in order.
-    order: order::Client,
-    /// Its input has come to its end, over stdio.
+    /// The client for ordering calls.
+    order: order::OrderClient,
+    /// Cancelled at the end of its input, over stdio.
     gone: CancellationToken,
 }
 
-/// Who answers the requests of a session, once it has begun.
+/// The handler of a session's requests; empty until the session has begun.
 #[derive(Clone, Default)]
 pub(crate) struct HandlerSlot(Arc<SetOnce<ReadyHandler>>);
 
-/// A session that has begun.
+/// The handler of a session that has begun.
 #[derive(Clone)]
 pub(crate) struct ReadyHandler {
     pub(crate) session: ClientSession,
@@ -104,7 +106,7 @@ impl HandlerSlot {
         self.0.get()
     }
 
-    /// Comes when there is one.
+    /// Waits until there is one.
     pub(crate) async fn wait(&self) {
         self.0.wait().await;
     }
@@ -120,13 +122,13 @@ impl ClientSession {
         }
     }
 
-    /// Cancelled when its client will send nothing more, and takes no notification any more.
+    /// Cancelled when its client will send nothing more, and receives no notifications any more.
     pub(crate) fn gone(&self) -> &CancellationToken {
         &self.client.gone
     }
 
-    /// Answers a request as rmcp's dispatch would. A call of a client whose session has begun goes past that: its
-    /// future has room for every kind of request, and most are calls.
+    /// Answers a request as rmcp's dispatch would. Calls of a client whose session has begun bypass
+    /// that: its future has room for every kind of request, and most requests are calls.
     pub(crate) fn answer(
         &self,
         request: ClientRequest,
@@ -145,9 +147,8 @@ impl ClientSession {
         }
     }
 
-    /// A stream that a client listens on. It ends with the client's input, also while rmcp still tells the client that it
-    /// listens: rmcp sends no notification after that, and the server would stay for as long as it waits for those that
-    /// run.
+    /// A `subscriptions/listen` stream. It ends with the client's input even if rmcp keeps it open:
+    /// rmcp sends no notification after that, and shutdown would wait for the stream.
     async fn listen_until_gone(
         &self,
         request: ClientRequest,
@@ -179,7 +180,7 @@ impl ClientSession {
         })
     }
 
-    /// Who makes a request that came by rmcp.
+    /// The caller of a request that came through rmcp.
     pub(crate) fn caller(&self, context: &Context) -> Caller {
         let (principal, meta) = (caller::of_http(&context.extensions).cloned(), &context.meta);
         let caller = match self.known(context) {
@@ -207,7 +208,7 @@ impl ClientSession {
         }
     }
 
-    /// The client of a session that has begun, where a request says nothing else of it.
+    /// The client of a session that has begun, unless the request itself says who it is.
     fn known(&self, context: &Context) -> Option<&KnownClient> {
         let known = self.client.known.get()?;
         let meta = &context.meta;
@@ -215,17 +216,18 @@ impl ClientSession {
         (!known.is_stateless && !is_own).then_some(&**known)
     }
 
-    /// Who makes a request, as far as its client says.
+    /// The caller of a request, from what its client said.
     pub(crate) fn caller_of(
         &self,
         known: &KnownClient,
         principal: Option<Principal>,
         cancel: CancellationToken,
     ) -> Caller {
+        let order = self.order(principal.as_ref());
         Caller {
             owner: self.owner(principal.as_ref()),
             principal,
-            order: self.client.order,
+            order,
             is_stateless: known.is_stateless,
             can_ask: known.can_ask,
             takes_tasks: known.takes_tasks,
@@ -240,7 +242,7 @@ impl ClientSession {
         }
     }
 
-    /// Whose its tasks are, and the results that are kept.
+    /// The owner of its tasks and kept results.
     pub(crate) fn owner(&self, principal: Option<&Principal>) -> Owner {
         match (self.client.permit.get(), principal) {
             (Some(permit), _) => permit.owner(),
@@ -249,19 +251,30 @@ impl ClientSession {
         }
     }
 
-    /// What the client of a session wants of the log.
+    /// The client of these calls in the order. All sessions and requests of one name are one party;
+    /// so are all requests without a name and a session.
+    fn order(&self, principal: Option<&Principal>) -> order::OrderClient {
+        let own = self.client.order;
+        match principal.and_then(Principal::own_name) {
+            Some(name) => own.named(&name),
+            None if self.client.permit.get().is_none() => own.passing(),
+            None => own,
+        }
+    }
+
+    /// The log level of the session's client.
     fn level(&self) -> LoggingLevel {
         lock(&self.client.level).unwrap_or(LoggingLevel::Info)
     }
 
-    /// Takes the places in order of a call that comes now.
-    pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
+    /// Takes the places in order of a call that arrives now.
+    pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> TakenPlaces {
         let catalogue = self.server.catalogue();
-        let options = catalogue.options(principal, self.client.order);
+        let options = catalogue.options(principal, self.order(principal));
         catalogue.host.places(call, &options)
     }
 
-    /// What is offered now, where that has something: what is not declared is an unknown method.
+    /// The catalogue, if it offers this; methods that were not declared are unknown.
     fn offering<M: ConstString>(
         &self,
         has: impl FnOnce(&Catalogue) -> bool,
@@ -269,11 +282,17 @@ impl ClientSession {
         let catalogue = self.server.catalogue();
         match has(&catalogue) {
             true => Ok(catalogue),
-            false => Err(ErrorData::method_not_found::<M>()),
+            false => {
+                let kind = M::VALUE.split('/').next().unwrap_or_default();
+                Err(method_not_found(
+                    M::VALUE,
+                    &format!("this server has no {kind}"),
+                ))
+            }
         }
     }
 
-    /// What a client of the stateless protocol is told that it is asked.
+    /// The result that asks a client of the stateless protocol a question.
     fn ask(
         &self,
         input: &InputRequired,
@@ -284,7 +303,7 @@ impl ClientSession {
         request_state::input_required(input, caller.can_ask, states, binding)
     }
 
-    /// Runs what answers a request that is no call.
+    /// Runs a request other than a call.
     fn run<'r, T: Send + 'r>(
         &'r self,
         catalogue: &Catalogue,
@@ -292,8 +311,14 @@ impl ClientSession {
         caller: &'r Caller,
         run: impl FnOnce(CallOptions) -> BoxFuture<'r, T>,
     ) -> impl Future<Output = Result<T, ErrorData>> + Send {
-        running::run(&self.server, catalogue, logger.into(), caller, run)
+        running_requests::run(&self.server, catalogue, logger.into(), caller, run)
     }
+}
+
+fn method_not_found(method: &str, why: &str) -> ErrorData {
+    let shown: String = method.chars().take(100).collect();
+    let message = format!("method not found: {shown}: {why}");
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
 }
 
 impl ServerHandler for ClientSession {
@@ -311,7 +336,7 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
         if self.client.known.get().is_some() {
-            let message = "the session has begun already";
+            let message = "the session has already started";
             return Err(ErrorData::invalid_request(message, None));
         }
         if self.client.permit.get().is_none() {
@@ -327,7 +352,7 @@ impl ServerHandler for ClientSession {
             let client = KnownClient::new(&context.peer, Some(version), capabilities);
             let client = Arc::new(client);
             let _ = self.client.known.set(client.clone());
-            // Over HTTP its requests need not go through rmcp's loop.
+            // Over HTTP its requests can bypass rmcp's loop from now on.
             if let Some(slot) = caller::of_http::<HandlerSlot>(&context.extensions) {
                 let session = self.clone();
                 let _ = slot.0.set(ReadyHandler { session, client });
@@ -342,7 +367,8 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<(), ErrorData> {
         if self.caller(&context).is_stateless {
-            return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
+            let why = "in this revision a request says in its `_meta` what it is told of the log";
+            return Err(method_not_found(SetLevelRequestMethod::VALUE, why));
         }
         *lock(&self.client.level) = Some(request.level);
         Ok(())
@@ -362,13 +388,17 @@ impl ServerHandler for ClientSession {
             true => &STATELESS_METHODS[..],
             false => &SESSION_METHODS,
         };
-        // With parameters of another shape, a request is taken for one of some other method.
+        // rmcp takes a request with malformed parameters for one of an unknown method.
         if METHODS.iter().chain(others).any(|known| *known == method) {
-            let message = format!("the parameters are not those of {method}");
+            let message = format!("invalid parameters for {method}");
             return Err(ErrorData::invalid_params(message, None));
         }
-        let message = format!("method not found: {method}");
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
+        let is_of_others = STATELESS_METHODS.iter().chain(&SESSION_METHODS);
+        let why = match is_of_others.copied().any(|known| known == method) {
+            true => "it is not of the revision of the protocol that is spoken here",
+            false => "there is no such method",
+        };
+        Err(method_not_found(&method, why))
     }
 
     async fn list_tools(
@@ -549,7 +579,7 @@ impl ServerHandler for ClientSession {
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
         let accepted = subscriptions::accepted(requested);
-        // The client is told that it listens before `listen` is called, which the same task does.
+        // rmcp tells the client that it listens before it calls `listen`, in the same task.
         let mut heard = lock(&self.client.heard);
         heard.insert(
             task::try_id(),
@@ -622,7 +652,7 @@ impl ServerHandler for ClientSession {
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
                 Ok(self.ask(&input, &caller, &binding)?.into())
             }
-            // A prompt has no URI: that it is unknown is wrong of the parameters.
+            // A prompt has no URI: an unknown one is an error of the parameters.
             Err(error @ CallError::NotFound { .. }) => {
                 Err(ErrorData::invalid_params(error.to_string(), None))
             }

@@ -1,14 +1,14 @@
-//! MCP over streamable HTTP at `/mcp`: the front lets requests through to the sessions.
+//! MCP over streamable HTTP at `/mcp`: the HTTP front admits requests to the sessions.
 
-mod accept;
+mod content_negotiation;
 mod endpoint;
 mod event_log;
 mod fast_path;
 mod refusal;
 mod session;
-mod sessions;
+mod session_table;
 mod sse;
-mod streams;
+mod stream_routing;
 mod task_streams;
 
 use std::convert::Infallible;
@@ -30,16 +30,16 @@ use crate::manifest::ServeConfig;
 use crate::server::http::endpoint::Endpoint;
 use crate::server::server_state::ServerState;
 
-/// What is left once nothing runs, answers on their way, gets so long, and then what does not end by
-/// itself.
+/// Once no request runs, responses still being sent get this long, and after that whatever does not
+/// end by itself.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a server cannot be reached as its configuration says.
+/// Why a server cannot be reached as configured.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct HttpError(#[from] FrontError);
 
-/// A [`Server`](crate::server::Server) that a network can reach.
+/// A [`Server`](crate::mcp::Server) for the network.
 #[derive(Clone)]
 pub struct HttpServer {
     server: Arc<ServerState>,
@@ -59,23 +59,25 @@ impl HttpServer {
         })
     }
 
-    /// Takes another configuration, for requests that come from now on; `max-sessions` and
-    /// `session-timeout` stay as they are.
+    /// Uses another configuration for requests from now on; `max-sessions` and `session-timeout`
+    /// stay.
     ///
     /// # Errors
     ///
-    /// As of [`Server::http`](crate::server::Server::http); or anyone who reaches what it [serves](HttpServer::serve), or was nested in as a
-    /// [service](HttpServer::service), could call every tool by it. Then nothing has changed.
+    /// As for [`Server::http`](crate::mcp::Server::http); or with this configuration anyone who
+    /// reaches the [listener](HttpServer::serve) or the [service](HttpServer::service) could call
+    /// every tool. Nothing has changed then.
     pub fn reload(&self, config: &ServeConfig) -> Result<(), HttpError> {
         Ok(self.front.reload(config)?)
     }
 
-    /// Serves the clients that connect, until `shutdown`: then nothing new is taken, what runs gets `grace`, and
-    /// is cancelled. Returns how many requests had to be.
+    /// Serves clients until `shutdown`: then it accepts nothing new, gives running requests
+    /// `grace`, and cancels the rest. Returns how many were cancelled.
     ///
     /// # Errors
     ///
-    /// Anyone who reaches the listener's address could call every tool: see [`ServeConfig::check_exposure`].
+    /// Anyone who reaches the listener's address could call every tool: see
+    /// [`ServeConfig::check_exposure`].
     pub async fn serve(
         &self,
         listener: impl Listener,
@@ -88,7 +90,7 @@ impl HttpServer {
         Ok(self.serve_unchecked(listener, shutdown, grace).await)
     }
 
-    /// As [`serve`](HttpServer::serve), wherever it listens.
+    /// As [`serve`](HttpServer::serve), on any address.
     pub async fn serve_unchecked(
         &self,
         listener: impl Listener,
@@ -109,15 +111,15 @@ impl HttpServer {
         cancelled
     }
 
-    /// This server as a [`tower::Service`], to be nested in a server of your own. Your server has the connections: TLS,
-    /// their number and how long they may idle are its. All else of the configuration holds here: authentication,
-    /// hosts, origins, rates, the size of bodies.
+    /// This server as a [`tower::Service`], to be nested in a server of your own. Connections are
+    /// your server's: TLS, their number and idle time. The rest of the configuration holds here:
+    /// authentication, hosts, origins, rates, body size.
     ///
     /// # Errors
     ///
     /// The configuration has no authentication, and who can reach your server is not known here.
     pub fn service(&self) -> Result<McpService, HttpError> {
-        // What is on no loopback has to ask.
+        // Judged as if it listened on all addresses.
         let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let checked = self.front.check_exposure(anywhere);
         checked.map_err(|_| FrontError::Nested)?;
@@ -130,7 +132,7 @@ impl HttpServer {
     }
 }
 
-/// A server that takes requests.
+/// A running server.
 struct Serving {
     site: Arc<Site>,
     server: Arc<ServerState>,
@@ -165,13 +167,13 @@ impl Serving {
         }
     }
 
-    /// Takes no more requests, gives what runs `grace`, and ends the sessions.
+    /// Accepts no more requests, gives running ones `grace`, and ends the sessions.
     async fn drain(&self, grace: Duration) -> usize {
         self.site.lifecycle.drain.cancel();
         let cancelled = self.server.drain(grace).await;
         self.answers.close();
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.answers.wait()).await;
-        // Streams that wait for what will not come any more.
+        // Ends streams that wait for events.
         self.sessions.cancel();
         cancelled
     }
@@ -214,7 +216,8 @@ impl Drop for Serving {
 pub struct McpService(Arc<Serving>);
 
 impl McpService {
-    /// Takes no more requests, gives what runs `grace`, and cancels it then. Returns how many requests had to be.
+    /// Accepts no more requests, gives running ones `grace`, then cancels them. Returns how many
+    /// were cancelled.
     pub async fn drain(&self, grace: Duration) -> usize {
         self.0.drain(grace).await
     }

@@ -1,5 +1,5 @@
-//! `initialize`, as clients that were written by hand send it: without members that the protocol wants
-//! and the server does not need, or with the name of a session that a restart has ended.
+//! Tolerates hand-written `initialize` requests: without members that the protocol requires and the
+//! server does not need, or with the session id of a server that has restarted.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,13 +14,13 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::server::message::MAX_ID;
+use crate::server::message_outline::MAX_ID;
 use Needed::{Members, Present, Short, Whole};
 
-/// What a client is called that does not say.
+/// The name of a client that gives none.
 const UNKNOWN: &str = "unknown";
 
-/// A longer name, version or the like says nothing that anybody goes by.
+/// Names, versions and the like are cut to this length.
 const MAX_TEXT: usize = 256;
 
 #[derive(Deserialize)]
@@ -35,22 +35,22 @@ pub(crate) fn is_initialize(message: &[u8]) -> bool {
     head.is_ok_and(|head| head.method == "initialize")
 }
 
-/// What is needed of a value. The rest is never read into values, which would take many times what the client sent, for
-/// as long as its session is.
+/// The parts of a value that are needed. The rest is never parsed into values, which would take
+/// many times its text for as long as the session lasts.
 enum Needed {
     Whole,
-    /// A short value as it is; of a longer string its beginning, and of anything else nothing.
+    /// A short value as it is, the beginning of a longer string, nothing of anything else.
     Short,
-    /// That it is there; what is no object is left to be refused.
+    /// Only that it is there; if it is not an object it is left to be refused.
     Present,
-    /// Of an object, these members.
+    /// These members of an object.
     Members(&'static [(&'static str, Needed)]),
 }
 
 static MESSAGE: Needed = Members(&[
     ("jsonrpc", Short),
     ("method", Short),
-    // The answer has the whole of it.
+    // The answer repeats it in full.
     ("id", Whole),
     (
         "params",
@@ -84,7 +84,7 @@ impl Needed {
             Present if is_object => return json!({}),
             Members(known) if is_object => {
                 let mut read = serde_json::Deserializer::from_str(text);
-                if let Ok(object) = read.deserialize_map(Object(known)) {
+                if let Ok(object) = read.deserialize_map(ReducedObject(known)) {
                     return object;
                 }
             }
@@ -100,10 +100,10 @@ impl Needed {
     }
 }
 
-/// An object, of which these members are read.
-struct Object(&'static [(&'static str, Needed)]);
+/// Reads these members of an object.
+struct ReducedObject(&'static [(&'static str, Needed)]);
 
-impl<'de> Visitor<'de> for Object {
+impl<'de> Visitor<'de> for ReducedObject {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -129,14 +129,14 @@ impl<'de> Visitor<'de> for Object {
     }
 }
 
-/// Fills in what is missing.
+/// Fills in missing members.
 fn fill(params: &mut JsonObject) {
     let set = |object: &mut JsonObject, name: &str, value: Value| {
         if object.get(name).is_none_or(Value::is_null) {
             object.insert(name.to_owned(), value);
         }
     };
-    // As one that is not supported: the client learns which is.
+    // An unsupported version, so that the client learns which are supported.
     set(params, "protocolVersion", json!(""));
     set(params, "capabilities", json!({}));
     set(params, "clientInfo", json!({}));
@@ -146,12 +146,12 @@ fn fill(params: &mut JsonObject) {
     }
 }
 
-/// An `initialize` with what is needed of it alone; where `is_filled`, also with what it lacks. Nothing for one that
-/// rmcp refuses anyway, or as any other request is.
+/// Reduces an `initialize` to what is needed; if `is_filled`, also adds what it lacks. `None` if
+/// rmcp refuses it anyway, or can read it as any other request.
 ///
 /// # Errors
 ///
-/// The answer to one with something wrong.
+/// The answer to a malformed one.
 pub(crate) fn reduced(
     message: &[u8],
     is_filled: bool,
@@ -185,7 +185,7 @@ pub(crate) fn reduced(
 fn refusal(message: &JsonObject, why: &str) -> Box<ServerJsonRpcMessage> {
     let id = message.get("id").cloned();
     let id = id.and_then(|id| serde_json::from_value::<RequestId>(id).ok());
-    let text = format!("the parameters are not those of initialize: {why}");
+    let text = format!("invalid parameters for initialize: {why}");
     let error = ErrorData::invalid_params(text, None);
     Box::new(JsonRpcMessage::error(error, id))
 }

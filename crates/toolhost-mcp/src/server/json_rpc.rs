@@ -1,24 +1,27 @@
-//! JSON-RPC messages as text: what they take, and the errors of those that cannot be read or are not taken.
+//! JSON-RPC messages as text: their size, and the errors for malformed and refused ones.
+
+use std::collections::BTreeMap;
 
 use rmcp::model::{
     ContentBlock, ErrorCode, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
     ServerResult,
 };
 use serde_json::json;
+use serde_json::value::RawValue;
 
 /// A message as JSON.
 pub(crate) fn message_text(message: &ServerJsonRpcMessage) -> String {
-    // Its maps have strings for keys: nothing else can fail.
+    // Its maps have string keys, and nothing else can fail.
     serde_json::to_string(message).unwrap_or_else(|error| {
-        let message = format!("the message cannot be written: {error}");
+        let message = format!("cannot serialize the message: {error}");
         json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32603, "message": message } })
             .to_string()
     })
 }
 
-/// What a message takes in memory, roughly.
+/// The approximate size of a message in memory.
 pub(crate) fn weight(message: &ServerJsonRpcMessage) -> usize {
-    /// Beside its content.
+    /// The part that is not content.
     const ANY: usize = 512;
     if let JsonRpcMessage::Response(response) = message
         && let ServerResult::CallToolResult(result) = &response.result
@@ -35,15 +38,15 @@ pub(crate) fn weight(message: &ServerJsonRpcMessage) -> usize {
             return ANY + bytes;
         }
     }
-    let mut counted = Counted(ANY);
-    // It fails where the message cannot be written; an error goes in its place.
+    let mut counted = ByteCounter(ANY);
+    // If it cannot be written, an error is sent in its place.
     let _ = serde_json::to_writer(&mut counted, message);
     counted.0
 }
 
-struct Counted(usize);
+struct ByteCounter(usize);
 
-impl std::io::Write for Counted {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())
@@ -54,19 +57,48 @@ impl std::io::Write for Counted {
     }
 }
 
-/// Why a message cannot be read.
+/// The error for a malformed message.
 pub(crate) fn unreadable(message: &[u8], error: &serde_json::Error) -> ErrorData {
     if is_batch(message) {
         return batch();
     }
     match error.is_data() {
-        true => ErrorData::invalid_request("Invalid request", None),
+        true => ErrorData::invalid_request(wrong_in(message), None),
         false => ErrorData::new(ErrorCode::PARSE_ERROR, format!("no JSON: {error}"), None),
     }
 }
 
+/// What is wrong with JSON that is no message.
+fn wrong_in(message: &[u8]) -> String {
+    let is = |member: &RawValue, first: &[char]| member.get().starts_with(first);
+    let Ok(members) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(message) else {
+        return "a message is a JSON object".to_owned();
+    };
+    let why = match (members.get("jsonrpc"), members.get("method")) {
+        (None, _) => "`jsonrpc` is missing: it is \"2.0\"",
+        (Some(version), _) if version.get() != r#""2.0""# => "`jsonrpc` is not \"2.0\"",
+        (_, Some(method)) if !is(method, &['"']) => "`method` is not a string",
+        (_, Some(_)) => match (members.get("id"), members.get("params")) {
+            (Some(id), _)
+                if !is(
+                    id,
+                    &['"', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '-'],
+                ) =>
+            {
+                "`id` is neither a string nor an integer"
+            }
+            (_, Some(params)) if !is(params, &['{']) => "`params` is not an object",
+            (Some(_), _) => "`id` or `params` is not what the method takes",
+            (None, _) => "`params` is not what the notification takes, or `id` is missing",
+        },
+        (_, None) if !members.contains_key("id") => "it has neither `method` nor `id`",
+        (_, None) => "without `method` it is a response, and has `result` or `error`",
+    };
+    why.to_owned()
+}
+
 pub(crate) fn batch() -> ErrorData {
-    let text = "arrays of messages (batches) are not taken: send each message by itself";
+    let text = "batches (arrays of messages) are not supported: send each message separately";
     ErrorData::invalid_request(text, None)
 }
 
@@ -74,9 +106,9 @@ pub(crate) fn is_batch(message: &[u8]) -> bool {
     message.trim_ascii_start().starts_with(b"[")
 }
 
-/// Two answers to one id: neither could be told from the other.
+/// The error for an id that is in use: two answers could not be told apart.
 pub(crate) fn in_use(id: RequestId) -> ServerJsonRpcMessage {
-    let text = format!("a request with the id {id} runs already");
+    let text = format!("a request with the id {id} is already running");
     let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
     JsonRpcMessage::error(error, Some(id))
 }

@@ -1,20 +1,20 @@
-//! Long results, where `[serve] max-result-chars` bounds them: compacted, and kept for the client that
-//! they are for, which reads on in them by a tool.
+//! Long results, if `[serve] max-result-chars` is set: they are compacted and kept for their
+//! client, which reads on in them with a tool.
 
 use std::sync::Arc;
 
 use rmcp::model as mcp;
 
-use crate::results::{LongResults, READ_RESULT, ResultStore};
+use crate::result_store::{LongResults, READ_RESULT, ResultStore};
 use crate::server::convert;
 use crate::tool::{Content, Output, ResourceBody, ToolResult};
 use crate::watch::Owner;
 
-/// How many characters of a tool's result Claude Code shows its model.
+/// How many characters of a result Claude Code shows its model.
 const MAX_RESULT_SIZE: &str = "anthropic/maxResultSizeChars";
 
 /// A result as its client gets it.
-pub(crate) fn shown(
+pub(crate) fn compacted_for_client(
     long: Option<&LongResults>,
     mut result: ToolResult,
     owner: &Owner,
@@ -38,7 +38,7 @@ fn compacted(
     let text = output.to_text();
     if long.is_long(&text) {
         let mut shown = Output::text(long.compact(result, text, owner).text);
-        // Its text is in what was compacted.
+        // Its text is part of the compacted result.
         let others = output.content.iter().enumerate();
         for (index, content) in others.filter(|(_, it)| !is_text(it)) {
             if let Some(meta) = output.content_meta.get(&index) {
@@ -72,7 +72,7 @@ fn is_text(content: &Content) -> bool {
     }
 }
 
-/// A name for the tool that reads, which none of the others has.
+/// A name for the reading tool that no other tool has.
 pub(crate) fn free_name<'t>(names: impl Iterator<Item = &'t str> + Clone) -> String {
     let is_free = |name: &String| names.clone().all(|taken| taken != name);
     let numbered = (2..).map(|number| format!("{READ_RESULT}_{number}"));
@@ -80,13 +80,13 @@ pub(crate) fn free_name<'t>(names: impl Iterator<Item = &'t str> + Clone) -> Str
     candidates.find(is_free).unwrap_or_default()
 }
 
-/// What compacts results of so many characters, with a tool of that name.
+/// Compacts results longer than `max_chars`, with a reading tool of that name.
 pub(crate) fn results(max_chars: usize, name: &str, store: Arc<ResultStore>) -> LongResults {
     LongResults::new("server", max_chars, name, store)
 }
 
-/// Declares tools whose results are compacted. A schema of their output would be a promise that a
-/// compacted result breaks.
+/// Declares tools whose results are compacted, without output schemas, which a compacted result
+/// would violate.
 pub(crate) fn declare(tools: &mut [mcp::Tool], long: &LongResults) {
     for tool in tools.iter_mut().filter(|tool| tool.name != long.tool()) {
         tool.output_schema = None;

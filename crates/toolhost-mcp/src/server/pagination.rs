@@ -1,5 +1,5 @@
-//! Lists in pages. A cursor holds the place to go on from, and which list it is a place in, so that
-//! after a change a client starts anew instead of missing what moved.
+//! Pagination. A cursor holds the position to continue from and a digest of the list, so that after
+//! a change a client starts over instead of missing moved items.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::ErrorData;
 use rmcp::model::PaginatedRequestParams;
 
-/// A page of the items that have these names, and the cursor of the next.
+/// A page of named items, and the cursor of the next page.
 ///
 /// # Errors
 ///
-/// The cursor is none that was given out for this list.
+/// The cursor was not issued for this list.
 pub(crate) fn page<T: Clone>(
     items: &[T],
     name: impl Fn(&T) -> &str,
@@ -31,7 +31,7 @@ pub(crate) fn page<T: Clone>(
         Some(cursor) => read(cursor, list)
             .filter(|start| *start < items.len())
             .ok_or_else(|| {
-                let message = "the cursor is not one of this list: list from the start";
+                let message = "invalid cursor: list from the start";
                 ErrorData::invalid_params(message, None)
             })?,
     };

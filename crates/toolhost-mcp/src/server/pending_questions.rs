@@ -1,5 +1,6 @@
-//! The questions that clients have not answered yet. The call that asks holds its arguments and its state meanwhile:
-//! how many there may be is bounded, for each session, for each client and for all, and so is how long they wait.
+//! Questions that clients have not answered yet. A call that waits for a reply holds its arguments
+//! and state: the number of questions per session, per client and in all is bounded, and so is
+//! their time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,22 +11,22 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::lock;
+use crate::locks::lock;
 use crate::watch::Owner;
 
-/// Questions of one session, of one client in all its sessions, and of all.
+/// The most questions of one session, of one client in all its sessions, and in all.
 const OF_SESSION: usize = 16;
 const OF_CLIENT: usize = 64;
 const OF_ALL: usize = 128;
 
 pub(crate) struct PendingQuestions {
-    state: Mutex<State>,
-    /// How long a person has to answer, in milliseconds.
+    state: Mutex<QuestionCounts>,
+    /// How long a client may take to answer, in milliseconds.
     patience: AtomicU64,
 }
 
 #[derive(Default)]
-struct State {
+struct QuestionCounts {
     all: usize,
     clients: HashMap<Arc<str>, usize>,
     sessions: HashMap<Owner, OfSession>,
@@ -34,7 +35,7 @@ struct State {
 #[derive(Default)]
 struct OfSession {
     asked: usize,
-    /// Ends what it is asked.
+    /// Cancels the owner's questions.
     end: CancellationToken,
 }
 
@@ -56,7 +57,7 @@ impl PendingQuestions {
         asks
     }
 
-    /// For what is asked from now on.
+    /// Sets the timeout of further questions.
     pub(crate) fn set_patience(&self, patience: Duration) {
         let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         self.patience.store(millis, Ordering::Relaxed);
@@ -66,7 +67,7 @@ impl PendingQuestions {
         Duration::from_millis(self.patience.load(Ordering::Relaxed))
     }
 
-    /// Waits for an answer, for as long as it may take and its session is there.
+    /// Waits for a reply until the timeout or the end of the session.
     ///
     /// # Errors
     ///
@@ -86,7 +87,7 @@ impl PendingQuestions {
                 let patience = crate::limits::seconds(patience);
                 Err(format!("the client did not answer within {patience}"))
             }
-            None => Err("the client is gone".to_owned()),
+            None => Err("the client has disconnected".to_owned()),
         }
     }
 
@@ -102,7 +103,7 @@ impl PendingQuestions {
             || of_client.is_some_and(|asked| *asked >= OF_CLIENT)
             || state.all >= OF_ALL;
         if is_full {
-            let message = "too many questions have no answer yet: answer those first";
+            let message = "too many unanswered questions: answer those first";
             return Err(message.to_owned());
         }
         state.all += 1;
@@ -119,14 +120,15 @@ impl PendingQuestions {
         })
     }
 
-    /// Nobody will answer what is asked of an owner.
+    /// Cancels the questions of an owner that is gone.
     pub(crate) fn end_owner(&self, owner: &Owner) {
         if let Some(session) = lock(&self.state).sessions.get(owner) {
             session.end.cancel();
         }
     }
 
-    /// Nobody will answer what is asked of an owner, nor what it is asked until this is dropped.
+    /// Cancels the questions of an owner that is gone, and refuses further ones until this is
+    /// dropped.
     pub(crate) fn gone<'a>(&'a self, owner: &'a Owner) -> PendingQuestion<'a> {
         let mut state = lock(&self.state);
         state.all += 1;
@@ -155,7 +157,7 @@ impl Drop for PendingQuestion<'_> {
     }
 }
 
-/// One less; what comes to none is forgotten.
+/// Decrements a counter, and removes it at zero.
 pub(crate) fn decrement<K: Eq + Hash, V>(
     counts: &mut HashMap<K, V>,
     key: &K,
@@ -218,7 +220,7 @@ mod tests {
         let [one, other] = [1, 2].map(Owner::Session);
         let (ended, mut goes_on) = (ask(&asks, &one, &client), ask(&asks, &other, &client));
         asks.end_owner(&one);
-        assert_eq!(ended.await, Err("the client is gone".to_owned()));
+        assert_eq!(ended.await, Err("the client has disconnected".to_owned()));
         assert!(waits(&mut goes_on));
     }
 
@@ -229,7 +231,7 @@ mod tests {
         let before = ask(&asks, &owner, &client);
         let gone = asks.gone(&owner);
         for asked in [before, ask(&asks, &owner, &client)] {
-            assert_eq!(asked.await, Err("the client is gone".to_owned()));
+            assert_eq!(asked.await, Err("the client has disconnected".to_owned()));
         }
         drop(gone);
         assert!(lock(&asks.state).sessions.is_empty());

@@ -1,5 +1,6 @@
-//! `requestState`: what a tool wants back when it is called again, signed, so that a client can
-//! neither make nor change it, nor use it twice, for another request or as somebody else.
+//! `requestState`: the state that a tool wants back when it is called again, with an HMAC and a
+//! number, so that a client can neither forge nor change nor replay it, nor use it for another
+//! request or as another client.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -13,9 +14,10 @@ use sha2::{Digest, Sha256};
 
 use crate::http_front::Principal;
 use crate::input::{InputRequired, QuestionKinds, Resumption};
-use crate::server::{elicitation, lock};
+use crate::locks::lock;
+use crate::server::elicitation;
 
-/// A person has so long to answer.
+/// How long a client may take to answer.
 const TTL: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) struct RequestStates {
@@ -24,32 +26,33 @@ pub(crate) struct RequestStates {
     used: Mutex<Used>,
 }
 
-/// Which states were used: a bit for each, as they are numbered.
+/// The states that were used: one bit each, by number.
 #[derive(Default)]
 struct Used {
-    chunks: VecDeque<Chunk>,
-    /// The number of the first chunk's first state. Those before it are used up, whether they were used or not.
+    chunks: VecDeque<UsedChunk>,
+    /// The number of the first chunk's first state. All states before it count as used.
     first: u64,
-    /// The number of the state that is made next.
+    /// The number of the next state.
     next: u64,
 }
 
-struct Chunk {
+struct UsedChunk {
     bits: Box<[u64; WORDS]>,
-    /// When its last state was made, so far.
+    /// When its latest state was made.
     last: Instant,
 }
 
 const WORDS: usize = 1024;
 
-/// States of a chunk.
+/// States per chunk.
 const CHUNK: u64 = 64 * WORDS as u64;
 
-/// Chunks that are kept: 8 MiB. Who makes more than 67 million states within an hour has the oldest expire early.
+/// The most chunks: 8 MiB. With more than 67 million states within an hour, the oldest expire
+/// early.
 const MAX_CHUNKS: usize = 1024;
 
 impl RequestStates {
-    /// The key is this process's own: a state does not outlive it.
+    /// The key belongs to this process: a state does not outlive it.
     pub(crate) fn new() -> RequestStates {
         let mut key = [0; 32];
         getrandom::fill(&mut key).expect("the system has randomness");
@@ -60,7 +63,7 @@ impl RequestStates {
         }
     }
 
-    /// `binding` names the request and who makes it.
+    /// `binding` identifies the request and its client.
     pub(crate) fn seal(&self, state: &[u8], binding: &[u8]) -> String {
         let number = lock(&self.used).number(self.ttl);
         let numbered = [&number.to_le_bytes()[..], state].concat();
@@ -70,7 +73,7 @@ impl RequestStates {
 
     /// # Errors
     ///
-    /// Why it is not one that was sealed for this request, or that it was used before.
+    /// It was not sealed for this request, or was used before.
     pub(crate) fn open(&self, sealed: &str, binding: &[u8]) -> Result<Vec<u8>, String> {
         let opened = self.codec.open_with(sealed, binding);
         let mut opened = opened.map_err(|error| error.to_string())?;
@@ -78,7 +81,7 @@ impl RequestStates {
             return Err("request state is malformed".to_owned());
         };
         if !lock(&self.used).take(u64::from_le_bytes(*number)) {
-            return Err("request state was used before".to_owned());
+            return Err("request state was already used".to_owned());
         }
         opened.drain(..size_of::<u64>());
         Ok(opened)
@@ -86,14 +89,14 @@ impl RequestStates {
 }
 
 impl Used {
-    /// The number of a new state. Chunks whose states have all expired are forgotten.
+    /// The number of a new state. Chunks whose states have all expired are dropped.
     fn number(&mut self, ttl: Duration) -> u64 {
         let now = Instant::now();
         let number = self.next;
         self.next += 1;
         match self.chunks.back_mut() {
             Some(chunk) if !number.is_multiple_of(CHUNK) => chunk.last = now,
-            _ => self.chunks.push_back(Chunk {
+            _ => self.chunks.push_back(UsedChunk {
                 bits: Box::new([0; WORDS]),
                 last: now,
             }),
@@ -107,7 +110,7 @@ impl Used {
         number
     }
 
-    /// Uses a state; whether it was not used yet.
+    /// Marks a state as used. Returns whether it was unused.
     fn take(&mut self, number: u64) -> bool {
         let Some(at) = number.checked_sub(self.first) else {
             return false;
@@ -123,7 +126,7 @@ impl Used {
     }
 }
 
-/// What a request's state is bound to: who serves it, who makes it, its method and its parameters.
+/// What a request's state is bound to: server, client, method and parameters.
 pub(crate) struct Binding {
     parts: [String; 5],
 }
@@ -136,7 +139,7 @@ impl Binding {
         name: &str,
         parameters: &str,
     ) -> Self {
-        /// Longer parameters are kept as their digest.
+        /// Longer parameters are replaced by their digest.
         const LONG: usize = 1 << 10;
         let principal = principal.map_or("", |principal| &principal.name);
         let long = (parameters.len() > LONG).then(|| crate::digest::sha256(parameters));
@@ -156,11 +159,11 @@ impl Binding {
     }
 }
 
-/// What a request that is made again brings back.
+/// The state and replies of a request that is made again.
 ///
 /// # Errors
 ///
-/// The state is not the host's own, or a response none of the protocol's.
+/// The state is not the host's own, or a reply is malformed.
 pub(crate) fn resumption(
     states: &RequestStates,
     binding: &Binding,
@@ -186,11 +189,11 @@ pub(crate) fn resumption(
     Ok(Some(Resumption::new(state, replies)))
 }
 
-/// Whether a client can be asked all that a tool asks.
+/// Checks that a client supports all questions that a tool asks.
 ///
 /// # Errors
 ///
-/// What it did not say that it can be asked.
+/// The capability that it lacks.
 pub(crate) fn check_can_ask(
     input: &InputRequired,
     can_ask: QuestionKinds,
@@ -206,11 +209,11 @@ pub(crate) fn check_can_ask(
     }
 }
 
-/// What a client of the stateless protocol is told that it is asked.
+/// The result that asks a client of the stateless protocol a question.
 ///
 /// # Errors
 ///
-/// It said that it cannot be asked this, or the protocol has no such question.
+/// It does not support the question, or the protocol has no such question.
 pub(crate) fn input_required(
     input: &InputRequired,
     can_ask: QuestionKinds,
@@ -245,7 +248,7 @@ mod tests {
         );
         assert_eq!(states.open(&sealed, b"alice call").unwrap(), b"step 2");
         let again = states.open(&sealed, b"alice call").unwrap_err();
-        assert!(again.contains("used before"), "{again}");
+        assert!(again.contains("already used"), "{again}");
         assert!(RequestStates::new().open(&sealed, b"alice call").is_err());
         assert!(states.open("rs1.x.y", b"alice call").is_err());
     }
@@ -326,7 +329,7 @@ mod tests {
         assert!(used.take(CHUNK) && used.take(last));
         // However many there are within the time of one.
         while used.chunks.len() < MAX_CHUNKS {
-            used.chunks.push_back(Chunk {
+            used.chunks.push_back(UsedChunk {
                 bits: Box::new([0; WORDS]),
                 last: Instant::now(),
             });

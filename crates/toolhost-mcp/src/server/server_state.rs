@@ -1,5 +1,5 @@
-//! What all sessions of a server share: the host, as clients see it; who is to be told of changes; and
-//! what runs.
+//! The state shared by all sessions of a server: the host's catalogue, subscribers to changes, and
+//! running requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -13,37 +13,37 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::host::ToolHost;
-use crate::results::ResultStore;
+use crate::result_store::ResultStore;
 use crate::server::ServerInfo;
 use crate::server::catalogue::Catalogue;
-use crate::server::changes::{Change, Changes};
+use crate::server::change_notifications::{Change, ChangeNotifier};
 use crate::server::pending_questions::PendingQuestions;
-use crate::server::polling::Polls;
 use crate::server::request_state::RequestStates;
+use crate::server::resource_polling::Polls;
 use crate::server::tasks::Tasks;
 use crate::watch::Owner;
 
 pub(crate) struct ServerState {
-    /// What is served now: a reload puts another in its place.
+    /// The catalogue served now; a reload replaces it.
     catalogue: watch::Sender<Arc<Catalogue>>,
     pub(crate) request_states: RequestStates,
     pub(crate) polls: Polls,
-    pub(crate) changes: Arc<Changes>,
+    pub(crate) changes: Arc<ChangeNotifier>,
     pub(crate) questions: Arc<PendingQuestions>,
     pub(crate) tasks: Tasks,
-    /// The results that are not shown whole.
+    /// Results that were compacted.
     results: Arc<ResultStore>,
-    /// The number of the session that begins next.
+    /// The number of the next session.
     next_session: AtomicU64,
-    /// Requests that run.
+    /// Running requests.
     running: TaskTracker,
-    /// Nothing more is started.
+    /// Cancelled when no more requests may start.
     drain: CancellationToken,
-    /// Ends them.
+    /// Cancels running requests.
     stop: CancellationToken,
 }
 
-/// A session that is open. What is kept for it ends with it.
+/// A permit of an open session. What is kept for the session is dropped with it.
 pub(crate) struct SessionPermit {
     number: u64,
     server: Weak<ServerState>,
@@ -69,7 +69,7 @@ impl ServerState {
     pub(crate) fn new(host: ToolHost, info: ServerInfo) -> ServerState {
         let results = Arc::new(ResultStore::of_many());
         let questions = Arc::new(PendingQuestions::new(info.ask_timeout));
-        let changes = Arc::new(Changes::new());
+        let changes = Arc::new(ChangeNotifier::new());
         let catalogue = Arc::new(Catalogue::new(host, info, &results, None));
         let catalogue = watch::Sender::new(catalogue);
         ServerState {
@@ -99,7 +99,7 @@ impl ServerState {
         self.replaced(&old, &new);
     }
 
-    /// Follows what the providers of the host offer, until what is returned is dropped.
+    /// Follows changes of the providers' tools until the handle is dropped.
     pub(crate) fn following(self: &Arc<Self>) -> AbortOnDropHandle<()> {
         let server = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move { server.follow().await }))
@@ -130,14 +130,14 @@ impl ServerState {
 
     fn replaced(&self, old: &Catalogue, new: &Catalogue) {
         if old.tools != new.tools {
-            self.changes.tell(Change::Tools);
+            self.changes.notify(Change::Tools);
         }
         if old.prompts != new.prompts {
-            self.changes.tell(Change::Prompts);
+            self.changes.notify(Change::Prompts);
         }
         // Which resources a plugin lists is not known without asking it.
         if old.host.has_resources() || new.host.has_resources() {
-            self.changes.tell(Change::Resources);
+            self.changes.notify(Change::Resources);
         }
     }
 
@@ -167,7 +167,7 @@ impl ServerState {
         config
     }
 
-    /// A session more.
+    /// Counts a new session.
     pub(crate) fn permit(self: &Arc<Self>) -> SessionPermit {
         SessionPermit {
             number: self.next_session.fetch_add(1, Ordering::Relaxed),
@@ -175,25 +175,25 @@ impl ServerState {
         }
     }
 
-    /// A place among the requests that run.
+    /// Registers a running request.
     ///
     /// # Errors
     ///
-    /// Nothing more is started.
+    /// The server is shutting down.
     pub(crate) fn enter(&self) -> Result<TaskTrackerToken, ErrorData> {
         if self.running.is_closed() {
-            let message = "the server is shutting down: nothing more is started";
+            let message = "the server is shutting down: no new calls are started";
             return Err(ErrorData::internal_error(message, None));
         }
         Ok(self.running.token())
     }
 
-    /// Comes when nothing more is started.
+    /// Completes when no more requests may start.
     pub(crate) async fn draining(&self) {
         self.drain.cancelled().await;
     }
 
-    /// Ends the requests that run when the server has to stop.
+    /// Cancelled when running requests must end.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
     }
@@ -209,7 +209,7 @@ impl ServerState {
         }
         let left = self.running.len();
         self.stop.cancel();
-        // They end at once; a bound all the same, as somebody waits for this process to go.
+        // They end at once; bounded all the same, as the process is waiting to exit.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.running.wait()).await;
         left
     }

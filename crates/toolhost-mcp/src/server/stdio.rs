@@ -1,4 +1,5 @@
-//! MCP over a pair of byte streams, such as this process's stdin and stdout: a message a line.
+//! MCP over a pair of byte streams, such as this process's stdin and stdout: newline-delimited
+//! JSON-RPC.
 
 mod lines;
 mod transport;
@@ -21,19 +22,18 @@ use crate::server::server_state::ServerState;
 use crate::server::stdio::lines::LineTransport;
 use crate::server::stdio::transport::OrderedTransport;
 
-/// Running calls get so long after the end of input, and are cancelled then: rmcp sends what is answered
-/// within 5 seconds.
+/// How long running calls get after end of input; rmcp sends answers for 5 seconds.
 const EOF_GRACE: Duration = Duration::from_secs(4);
 
-/// A client that is gone and does not read keeps nobody from going for longer.
+/// How long a client that does not read may delay shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a client could not be served over stdio.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StdioError {
-    /// What came first was no beginning of a session.
-    #[error("no MCP client speaks on stdin")]
+    /// The first message did not begin a session.
+    #[error("no MCP client on stdin")]
     NoClient {
         /// What came instead.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -41,7 +41,7 @@ pub enum StdioError {
     /// The task that served it ended early.
     #[error("the session ended early")]
     Ended {
-        /// Why.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -67,12 +67,12 @@ where
     let stop = stop.child_token();
     let session = match serve_server_with_ct(service, transport, stop.clone()).await {
         Ok(session) => session,
-        // A client that goes before it said anything is no error.
+        // A client that leaves before its first message is not an error.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
             return Ok(());
         }
         Err(ServerInitializeError::ExpectedInitializeRequest(_)) => {
-            let source = "its first message begins no session".into();
+            let source = "its first message does not start a session".into();
             return Err(StdioError::NoClient { source });
         }
         Err(error) => {
@@ -87,7 +87,7 @@ where
         }),
         () = async {
             end.cancelled().await;
-            // Nobody is left to answer what is asked, or will be.
+            // Nobody is left to answer questions.
             let owner = client.owner(None);
             let _gone = server.questions.gone(&owner);
             sleep(EOF_GRACE).await;
@@ -97,7 +97,7 @@ where
     }
 }
 
-/// The client's session, as rmcp serves it: calls go past rmcp's dispatch.
+/// The client's session as rmcp's service, with calls bypassing rmcp's dispatch.
 struct StdioService(ClientSession);
 
 impl Service<RoleServer> for StdioService {

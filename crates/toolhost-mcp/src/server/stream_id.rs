@@ -1,21 +1,21 @@
-//! Which event stream a message of the server belongs on.
+//! [`StreamId`]: which event stream a message of the server belongs on.
 
-/// The stream of the request that something is said because of, in the extensions of both. A request's id
-/// may be another's once it is cancelled.
+/// The stream of the request that caused a message, in the extensions of both. Not the request's
+/// id, which may be reused once it is cancelled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamId {
     pub(crate) number: u64,
     pub(crate) aside: Aside,
 }
 
-/// Where what is said because of a request goes before its answer.
+/// Where messages caused by a request go, before its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aside {
-    /// With the answer.
+    /// On the stream of the answer.
     Own,
-    /// On the stream that belongs to no request: the answer is to be JSON alone.
+    /// On the standalone stream: the answer must be JSON alone.
     Common,
-    /// Nowhere: the client has no such stream open either.
+    /// Nowhere: the client has no standalone stream open either.
     Lost,
 }
 

@@ -1,5 +1,5 @@
-//! Who is told of what changed: sessions of the older protocols by themselves, those of 2026-07-28 on
-//! the streams they listen on.
+//! Subscriptions to change notifications: sessions of the older protocols get them by themselves,
+//! clients of 2026-07-28 on the streams of `subscriptions/listen`.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -18,15 +18,15 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::CallError;
-use crate::server::changes::{Change, Changes, Interest};
-use crate::server::lock;
-use crate::server::polling::{MAX_SUBSCRIPTIONS, PolledResource};
+use crate::locks::lock;
+use crate::server::change_notifications::{Change, ChangeNotifier, ResourceSubscription};
+use crate::server::resource_polling::{MAX_SUBSCRIPTIONS, PolledResource};
 use crate::server::server_state::ServerState;
 
-/// How long a stream may wait until it is known how its resources are.
+/// How long a stream may wait for the first versions of its resources.
 const FIRST_VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What one session of the older protocols is told.
+/// The subscriptions of one session of the older protocols.
 #[derive(Default)]
 pub(crate) struct Subscriptions {
     resources: Arc<Mutex<HashMap<String, Arc<PolledResource>>>>,
@@ -34,9 +34,9 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Passes changes on to a client for as long as its session is.
+    /// Forwards changes to a client for as long as its session lasts.
     pub(crate) fn begin(&self, server: &ServerState, peer: Peer<RoleServer>) {
-        let mut changes = server.changes.listen();
+        let mut changes = server.changes.subscribe_all();
         let resources = self.resources.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -66,7 +66,8 @@ impl Subscriptions {
     pub(crate) fn add(&self, uri: String, poll: Arc<PolledResource>) -> Result<(), CallError> {
         let mut resources = lock(&self.resources);
         if resources.len() >= MAX_SUBSCRIPTIONS && !resources.contains_key(&uri) {
-            let message = format!("a session may subscribe to {MAX_SUBSCRIPTIONS} resources");
+            let message =
+                format!("a session may subscribe to at most {MAX_SUBSCRIPTIONS} resources");
             return Err(CallError::Failed { message });
         }
         resources.insert(uri, poll);
@@ -79,7 +80,7 @@ impl Subscriptions {
     }
 }
 
-/// What came; of what was missed, all that may have changed. `None` when nothing comes any more.
+/// The next changes; after a gap, everything that may have changed. `None` at the end.
 fn news(
     came: Result<Change, RecvError>,
     subscribed: impl FnOnce() -> Vec<Arc<str>>,
@@ -107,7 +108,8 @@ pub(crate) fn notification(change: Change) -> ServerNotification {
     }
 }
 
-/// What a stream is told of, of what it asks for: no more resources than a client may subscribe to.
+/// The part of a requested filter that is granted: no more resources than a client may subscribe
+/// to.
 pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     let mut accepted = requested.clone();
     if let Some(uris) = &mut accepted.resource_subscriptions {
@@ -117,23 +119,23 @@ pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     accepted
 }
 
-/// What comes for a stream from the moment on at which its client is told that it listens.
+/// The changes for a stream from the moment its client is told that it listens.
 pub(crate) struct Listening {
     changes: Receiver<Change>,
-    _interests: Vec<Interest>,
+    _interests: Vec<ResourceSubscription>,
 }
 
 impl Listening {
-    pub(crate) fn to(changes: &Changes, accepted: &SubscriptionFilter) -> Listening {
+    pub(crate) fn to(changes: &ChangeNotifier, accepted: &SubscriptionFilter) -> Listening {
         let uris = accepted.resource_subscriptions.iter().flatten();
         Listening {
             _interests: uris.map(|uri| changes.subscribe(uri)).collect(),
-            changes: changes.listen(),
+            changes: changes.subscribe_all(),
         }
     }
 }
 
-/// Tells a stream of 2026-07-28 what it listens for, until it is closed or the server stops.
+/// Sends a stream of 2026-07-28 its changes, until it is closed or the server stops.
 pub(crate) async fn listen(
     server: &Arc<ServerState>,
     client: &Arc<str>,
@@ -175,7 +177,7 @@ pub(crate) async fn listen(
             uris.map(|uri| uri.as_str().into()).collect()
         };
         for change in news(change, subscribed).into_iter().flatten() {
-            // The sink leaves out what the client did not ask for.
+            // The sink filters what the client did not ask for.
             if let Err(rmcp::service::SubscriptionSendError::Service(_)) =
                 stream.sink().send(notification(change)).await
             {

@@ -1,5 +1,5 @@
-//! Tasks (extension `io.modelcontextprotocol/tasks`, SEP-2663): a call that outlasts its request goes on
-//! as one, and the client asks for what became of it.
+//! Tasks (extension `io.modelcontextprotocol/tasks`, SEP-2663): a call that outlasts its request
+//! continues as a task, and the client polls for its result.
 
 pub(crate) mod task;
 
@@ -10,13 +10,13 @@ use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
-use crate::kept::{Bounds, Kept, unguessable};
-use crate::server::lock;
+use crate::client_store::{ClientStore, StoreBounds, unguessable};
+use crate::locks::lock;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::tasks::task::{TASK_TTL, Task, failed};
 use crate::watch::Owner;
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: StoreBounds = StoreBounds {
     time: TASK_TTL,
     items: 1_000,
     bytes: 64 << 20,
@@ -24,19 +24,19 @@ const BOUNDS: Bounds = Bounds {
     all_bytes: 256 << 20,
 };
 
-/// Tasks of one owner, and of all, that have not ended. Where there are as many, calls are answered as
-/// without tasks.
+/// The most running tasks of one owner, and of all. At the bound, calls are answered as without
+/// tasks.
 const MAX_RUNNING: usize = 100;
 const MAX_ALL_RUNNING: usize = 2_000;
 
-/// Changes that a stream may be behind.
-const CHANGES: usize = 256;
+/// The most changes that a stream may lag behind.
+const MAX_LAG: usize = 256;
 
-/// All tasks of a server.
+/// The tasks of a server.
 pub(crate) struct Tasks {
     running: Mutex<HashMap<String, Arc<Task>>>,
-    ended: Mutex<Kept<Owner, DetailedTask>>,
-    /// The ids of those whose status is another.
+    ended: Mutex<ClientStore<Owner, DetailedTask>>,
+    /// Broadcasts the ids of tasks whose status has changed.
     changes: broadcast::Sender<String>,
     questions: Arc<PendingQuestions>,
 }
@@ -46,12 +46,12 @@ impl Tasks {
         Tasks {
             questions,
             running: Mutex::default(),
-            ended: Mutex::new(Kept::new(BOUNDS)),
-            changes: broadcast::channel(CHANGES).0,
+            ended: Mutex::new(ClientStore::new(BOUNDS)),
+            changes: broadcast::channel(MAX_LAG).0,
         }
     }
 
-    /// A call that may become a task; none where there is no randomness to name it by.
+    /// A call that may become a task; `None` if the system RNG cannot name it.
     pub(crate) fn begin(&self, owner: Owner, client: Option<Arc<str>>) -> Option<Arc<Task>> {
         let task = Task::new(
             unguessable()?,
@@ -63,7 +63,7 @@ impl Tasks {
         Some(Arc::new(task))
     }
 
-    /// Makes a task of a call, if its request is not answered yet, and there may be another.
+    /// Makes a call a task, unless its request has been answered or there are too many tasks.
     pub(crate) fn take_over(&self, task: &Arc<Task>) -> Option<mcp::CreateTaskResult> {
         let mut running = lock(&self.running);
         let of_owner = running.values().filter(|it| it.owner == task.owner);
@@ -79,12 +79,12 @@ impl Tasks {
         Some(mcp::CreateTaskResult::new(created))
     }
 
-    /// A task has come to its end.
+    /// A task has ended.
     pub(crate) fn end(&self, task: &Task, outcome: Result<JsonObject, ErrorData>) {
         let detailed = task.ended(outcome);
         let bytes = serde_json::to_vec(&detailed).map_or(0, |json| json.len());
         let mut running = lock(&self.running);
-        // The client that could have asked for it is gone.
+        // The client that could ask for it is gone.
         if running.remove(&task.id).is_none() {
             return;
         }
@@ -102,7 +102,7 @@ impl Tasks {
         let _ = self.changes.send(task.id.clone());
     }
 
-    /// What a task is now.
+    /// The present state of a task.
     pub(crate) fn get(&self, owner: &Owner, id: &str) -> Option<DetailedTask> {
         if let Some(task) = self.find(owner, id) {
             return Some(task.detailed());
@@ -110,11 +110,11 @@ impl Tasks {
         lock(&self.ended).get(owner, id).cloned()
     }
 
-    /// Takes what a client says to what it is asked. What it is not asked is passed over.
+    /// Takes replies to a task's questions; those to other questions are ignored.
     ///
     /// # Errors
     ///
-    /// There is no such task, or a response is none of the protocol's: then none is taken.
+    /// There is no such task, or a reply is malformed: then none is taken.
     pub(crate) fn update(
         &self,
         owner: &Owner,
@@ -127,7 +127,7 @@ impl Tasks {
         self.known(owner, id)
     }
 
-    /// Ends a task, unless it has ended.
+    /// Cancels a task, unless it has ended.
     pub(crate) fn cancel(&self, owner: &Owner, id: &str) -> Result<(), ErrorData> {
         if let Some(task) = self.find(owner, id) {
             task.cancel.cancel();
@@ -149,12 +149,12 @@ impl Tasks {
         (task.owner == *owner).then(|| task.clone())
     }
 
-    /// The ids of tasks whose status is another, from now on.
-    pub(crate) fn listen(&self) -> broadcast::Receiver<String> {
+    /// The ids of tasks whose status changes from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<String> {
         self.changes.subscribe()
     }
 
-    /// Ends all tasks of an owner that nobody will be any more.
+    /// Cancels all tasks of an owner that is gone.
     pub(crate) fn end_owner(&self, owner: &Owner) {
         lock(&self.running).retain(|_, task| {
             let is_over = task.owner == *owner;
@@ -167,13 +167,13 @@ impl Tasks {
     }
 }
 
-/// There is no such task, or it is another client's: which of them, is not said.
+/// The error for an unknown task, and for another client's: which of the two must not show.
 pub(crate) fn unknown() -> ErrorData {
-    let message = "no task has this `taskId`: it is not yours, or it has expired";
+    let message = "unknown `taskId`: the task has expired, or belongs to another client";
     ErrorData::invalid_params(message, None)
 }
 
 fn too_long(task: DetailedTask) -> DetailedTask {
-    let error = ErrorData::internal_error("the result is too long to be kept", None);
+    let error = ErrorData::internal_error("the result is too long to keep", None);
     DetailedTask::new(task.task, failed(&error))
 }

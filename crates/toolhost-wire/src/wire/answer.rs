@@ -1,4 +1,4 @@
-//! A result as a model is to see it.
+//! [`Answer`]: a result as a model will see it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,17 +9,17 @@ use super::detail::Detail;
 use crate::summarize::Summarize;
 use crate::tool::{CallKind, Content, Media, ResourceBody, ToolResult, Void};
 
-/// A result as a model is to see it: whole, or as a text that stands for it.
+/// A result as a model will see it: whole, or with another text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answer<'a> {
     /// The result.
     pub result: &'a ToolResult,
-    /// The tool's name on the wire, where that is another.
+    /// The tool's name on the wire, if it differs.
     pub name: &'a str,
-    /// Text instead of the result's own: compacted, or with something to say beside.
+    /// A text in place of the result's own: compacted, or with a note.
     pub text: Option<String>,
-    /// Whether to add what [`Detail`] has to each answer, beside what the API takes.
+    /// Whether to add [`Detail`] to each answer, beside what the API accepts.
     pub full: bool,
 }
 
@@ -38,14 +38,14 @@ impl Serialize for Echo<'_> {
 
 /// A piece of an answer.
 #[derive(Debug)]
-pub(super) enum Piece<'a> {
+pub(super) enum AnswerPiece<'a> {
     Text(String),
     Image(&'a Media),
-    /// A document with a name for it.
+    /// A document with a name.
     Document(&'a str, &'a str, &'a [u8]),
 }
 
-/// The media that an API takes in results; anything else is described in text.
+/// The media that an API accepts in results; anything else is described in text.
 pub(super) struct Takes {
     pub(super) images: &'static [&'static str],
     pub(super) documents: &'static [&'static str],
@@ -86,13 +86,13 @@ impl<'a> Answer<'a> {
         self.result.id.as_deref()
     }
 
-    /// What sort of call it answers.
+    /// The kind of call it answers.
     pub(super) fn kind(&self) -> CallKind {
         let origin = self.result.origin.as_ref();
         origin.map(|origin| origin.kind).unwrap_or_default()
     }
 
-    /// Why the call must not have been run.
+    /// Why the call must not have run.
     pub(super) fn void(&self) -> Option<&'a Void> {
         self.result.origin.as_ref()?.void.as_ref()
     }
@@ -103,13 +103,13 @@ impl<'a> Answer<'a> {
         Echo(origin.map_or(&[], |origin| &origin.echo))
     }
 
-    /// Whether a program reads it, and not the model.
+    /// Whether it is read by a program, not by the model.
     pub(super) fn is_for_program(&self) -> bool {
         let origin = self.result.origin.as_ref();
         origin.is_some_and(|origin| origin.by_program)
     }
 
-    /// The structured document, which is what the tool's output schema describes.
+    /// The structured output, which the tool's output schema describes.
     pub(super) fn document(&self) -> Option<&'a RawValue> {
         let origin = self.result.origin.as_ref();
         let is_undeclared = origin.is_some_and(|origin| origin.is_undeclared);
@@ -124,36 +124,36 @@ impl<'a> Answer<'a> {
         self.full.then(|| self.result.into())
     }
 
-    /// Its pieces, for an API that takes these media; texts that follow one another are one.
-    pub(super) fn pieces(&self, takes: &Takes) -> Vec<Piece<'a>> {
+    /// Its pieces, for an API that accepts these media; consecutive texts are joined.
+    pub(super) fn pieces(&self, takes: &Takes) -> Vec<AnswerPiece<'a>> {
         self.pieces_or(None, takes)
     }
 
-    /// Its pieces, with the structured document in place of its texts where there is one.
-    pub(super) fn document_pieces(&self, takes: &Takes) -> Vec<Piece<'a>> {
+    /// Its pieces, with structured output in place of the texts if there is any.
+    pub(super) fn document_pieces(&self, takes: &Takes) -> Vec<AnswerPiece<'a>> {
         let document = self.document().map(|document| document.get().to_owned());
         self.pieces_or(document, takes)
     }
 
-    fn pieces_or(&self, text: Option<String>, takes: &Takes) -> Vec<Piece<'a>> {
+    fn pieces_or(&self, text: Option<String>, takes: &Takes) -> Vec<AnswerPiece<'a>> {
         let content = match &self.result.outcome {
             Ok(output) => &output.content[..],
             Err(_) => &[],
         };
         let media = |piece: &'a Content| match piece {
             Content::Image(media) if takes.images.contains(&&*media.mime_type) => {
-                Some(Piece::Image(media))
+                Some(AnswerPiece::Image(media))
             }
             Content::Embedded(resource) => match (&resource.body, &resource.mime_type) {
                 (ResourceBody::Blob(bytes), Some(kind)) if takes.documents.contains(&&**kind) => {
-                    Some(Piece::Document(&resource.uri, kind, bytes))
+                    Some(AnswerPiece::Document(&resource.uri, kind, bytes))
                 }
                 _ => None,
             },
             _ => None,
         };
         if text.is_some() || self.text.is_some() || content.is_empty() {
-            let text = Piece::Text(text.unwrap_or_else(|| self.to_text()));
+            let text = AnswerPiece::Text(text.unwrap_or_else(|| self.to_text()));
             let media = content.iter().filter_map(media);
             return std::iter::once(text).chain(media).collect();
         }
@@ -161,18 +161,18 @@ impl<'a> Answer<'a> {
         for piece in content {
             match (media(piece), pieces.last_mut()) {
                 (Some(media), _) => pieces.push(media),
-                (None, Some(Piece::Text(text))) => {
+                (None, Some(AnswerPiece::Text(text))) => {
                     text.push('\n');
                     text.push_str(&piece.to_text());
                 }
-                (None, _) => pieces.push(Piece::Text(piece.to_text())),
+                (None, _) => pieces.push(AnswerPiece::Text(piece.to_text())),
             }
         }
         pieces
     }
 }
 
-/// Base64, as all APIs have bytes.
+/// Base64, as all APIs encode bytes.
 pub(super) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
@@ -182,7 +182,7 @@ pub(super) fn data_url(kind: &str, bytes: &[u8]) -> String {
     format!("data:{kind};base64,{}", base64(bytes))
 }
 
-/// The last part of a URI, as a file's name.
+/// The last part of a URI, as a file name.
 pub(super) fn file_name(uri: &str) -> &str {
     let path = uri.trim_end_matches('/');
     match path.rsplit('/').next() {

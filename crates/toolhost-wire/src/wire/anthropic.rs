@@ -1,4 +1,4 @@
-//! Anthropic Messages, as <https://docs.anthropic.com/en/api/messages> has it.
+//! Anthropic Messages: <https://docs.anthropic.com/en/api/messages>.
 
 mod block;
 mod events;
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Echo, Piece, Takes, base64};
-use super::back::without_nulls;
-use super::copies::{items_without_copies, without_copies};
+use super::answer::{AnswerPiece, Echo, Takes, base64};
 use super::detail::Detail;
+use super::duplicate_calls::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::leftover;
 use super::request::Body;
+use super::sent_back::without_nulls;
+use super::unread_calls;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     arguments, array, count, document, label, object, origin, raw, string, user_message,
@@ -25,17 +25,17 @@ use crate::tool::{CallOrigin, Tool, ToolCall};
 
 pub(super) struct Anthropic;
 
-/// The API wants a bound on every answer.
+/// The API requires a maximum length of answers.
 const MAX_TOKENS: u64 = 8192;
 
-/// What a result may hold beside text.
+/// The media accepted in results beside text.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp", "image/gif"],
     documents: &["application/pdf"],
 };
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct AnthropicTool<'a> {
     name: &'a str,
     description: &'a str,
     input_schema: &'a Value,
@@ -44,7 +44,7 @@ struct Declaration<'a> {
 }
 
 #[derive(Serialize)]
-struct ToolResultBlock<'a> {
+struct AnthropicToolResult<'a> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_use_id: Option<&'a str>,
@@ -58,7 +58,7 @@ struct ToolResultBlock<'a> {
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct AnthropicMessage<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -72,7 +72,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Block<'a> {
+struct AnthropicBlock<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -83,10 +83,10 @@ struct Block<'a> {
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
-    /// The program that calls.
+    /// The program that made the call.
     #[serde(borrow)]
     caller: Option<&'a RawValue>,
-    /// Of what set of tools it is.
+    /// The tool set it belongs to.
     #[serde(borrow)]
     toolset_name: Option<&'a RawValue>,
     /// Of a result.
@@ -94,14 +94,14 @@ struct Block<'a> {
     tool_use_id: Option<&'a RawValue>,
 }
 
-impl Block<'_> {
+impl AnthropicBlock<'_> {
     fn kind(&self) -> Option<String> {
         string(self.r#type)
     }
 }
 
 #[derive(Default, Deserialize)]
-struct Usage<'a> {
+struct AnthropicUsage<'a> {
     #[serde(borrow)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -120,11 +120,11 @@ impl Wire for Anthropic {
                 false => calls(document),
             };
         }
-        let block: Block = object(document)?;
+        let block: AnthropicBlock = object(document)?;
         if let Some(call) = call(&block) {
             return Ok(vec![call]);
         }
-        let message: Message = object(document)?;
+        let message: AnthropicMessage = object(document)?;
         match (message.content, message.error) {
             (None, Some(error)) => Err(api_error(error)),
             _ => message_calls(document),
@@ -132,7 +132,7 @@ impl Wire for Anthropic {
     }
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let message: Message = object(document(text)?)?;
+        let message: AnthropicMessage = object(document(text)?)?;
         if let Some(error) = message.error {
             return Err(api_error(error));
         }
@@ -144,7 +144,7 @@ impl Wire for Anthropic {
         let mut text = String::new();
         let mut ends_in_call = false;
         for raw in &blocks {
-            let block: Block = object(raw)?;
+            let block: AnthropicBlock = object(raw)?;
             if block.kind().as_deref() == Some("text") {
                 text.push_str(&string(block.text).unwrap_or_default());
             }
@@ -157,9 +157,9 @@ impl Wire for Anthropic {
             messages: assistant(&blocks),
             carried: carried(message.container),
             text,
-            // Its input is an object even where some of it is missing.
+            // Input is an object even if some of it is missing.
             cut: match stop.is_early() && ends_in_call {
-                true => leftover::last_known(&calls).into_iter().collect(),
+                true => unread_calls::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
             },
             stop,
@@ -170,7 +170,7 @@ impl Wire for Anthropic {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&AnthropicTool {
                 name: names.wire(&tool.name),
                 description: &tool.description,
                 input_schema: &tool.input_schema,
@@ -186,11 +186,11 @@ impl Wire for Anthropic {
             false => answer.pieces(&TAKES),
         };
         let content = match &pieces[..] {
-            [Piece::Text(text)] => json!(text),
+            [AnswerPiece::Text(text)] => json!(text),
             // The API refuses empty texts among blocks.
             pieces => pieces.iter().filter_map(block).collect(),
         };
-        raw(&ToolResultBlock {
+        raw(&AnthropicToolResult {
             r#type: "tool_result",
             tool_use_id: answer.id(),
             content,
@@ -200,31 +200,31 @@ impl Wire for Anthropic {
         })
     }
 
-    /// The API wants all results in the one message that comes next, and nothing else in it where a
-    /// program called.
+    /// The API requires all results in the next message, and nothing else in it if a program made
+    /// the calls.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
         vec![user_message(answers)]
     }
 }
 
-fn block(piece: &Piece) -> Option<Value> {
+fn block(piece: &AnswerPiece) -> Option<Value> {
     let source = |kind: &str, bytes: &[u8]| json!({ "type": "base64", "media_type": kind, "data": base64(bytes) });
     Some(match piece {
-        Piece::Text(text) if text.is_empty() => return None,
-        Piece::Text(text) => json!({ "type": "text", "text": text }),
-        Piece::Image(media) => {
+        AnswerPiece::Text(text) if text.is_empty() => return None,
+        AnswerPiece::Text(text) => json!({ "type": "text", "text": text }),
+        AnswerPiece::Image(media) => {
             json!({ "type": "image", "source": source(&media.mime_type, &media.data) })
         }
-        Piece::Document(_, kind, bytes) => {
+        AnswerPiece::Document(_, kind, bytes) => {
             json!({ "type": "document", "source": source(kind, bytes) })
         }
     })
 }
 
-/// The program that may call a tool, unless a version is named.
+/// The default version of the program that may call a tool.
 const CODE_EXECUTION: &str = "code_execution_20260120";
 
-/// Who may call a tool, in the API's words.
+/// The allowed callers of a tool, in the API's terms.
 fn allowed_callers(tool: &Tool) -> Vec<&str> {
     let mut callers: Vec<&str> = tool.allowed_callers.iter().map(String::as_str).collect();
     let has_version = callers
@@ -242,7 +242,7 @@ fn allowed_callers(tool: &Tool) -> Vec<&str> {
 
 /// The calls of a message.
 fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let message: Message = object(raw)?;
+    let message: AnthropicMessage = object(raw)?;
     match message.content {
         Some(content) if content.get().starts_with('[') => calls(content),
         _ => Ok(Vec::new()),
@@ -251,21 +251,21 @@ fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
 
 /// The ids of the results in a message.
 fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let message: Option<Message> = object(raw).ok();
+    let message: Option<AnthropicMessage> = object(raw).ok();
     let content = message.and_then(|message| message.content);
     let blocks = content.and_then(|content| array(content).ok());
     let results = blocks.unwrap_or_default().into_iter().filter_map(|raw| {
-        let block: Block = object(raw).ok()?;
+        let block: AnthropicBlock = object(raw).ok()?;
         let is_result = block.kind().as_deref() == Some("tool_result");
         is_result.then(|| label(block.tool_use_id))
     });
     results.collect()
 }
 
-/// A block as it goes back, if it does: the API refuses texts without any, `null` for some of what is not
-/// set, and what its SDK reads into a text.
+/// A block as it is sent back, if it is: the API refuses empty texts, `null` for some unset
+/// members, and members that its SDK adds.
 pub(super) fn back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
-    let read: Option<Block> = object(block).ok();
+    let read: Option<AnthropicBlock> = object(block).ok();
     let is_empty = read.is_some_and(|block| {
         let text = string(block.text);
         block.kind().as_deref() == Some("text") && text.is_some_and(|text| text.trim().is_empty())
@@ -273,7 +273,7 @@ pub(super) fn back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
     (!is_empty).then(|| without_nulls(block, &["content"], &["parsed_output"]))
 }
 
-/// What the next request has to say: a program goes on in the container that it runs in.
+/// Members of the next request: a program continues in its container.
 pub(super) fn carried(container: Option<&RawValue>) -> Map<String, Value> {
     #[derive(Deserialize)]
     struct Container<'a> {
@@ -292,11 +292,11 @@ fn calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     for block in &blocks {
         calls.extend(call(&object(block)?));
     }
-    leftover::with_unknown(without_copies(calls), &blocks, &["tool_use"])
+    unread_calls::with_unknown(without_copies(calls), &blocks, &["tool_use"])
 }
 
-/// The call that a block is, if it is one.
-fn call(block: &Block) -> Option<ToolCall> {
+/// Decodes a block, if it is a call.
+fn call(block: &AnthropicBlock) -> Option<ToolCall> {
     if block.kind().as_deref() != Some("tool_use") {
         return None;
     }
@@ -318,7 +318,7 @@ fn call(block: &Block) -> Option<ToolCall> {
 
 impl Api for Anthropic {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<events::Stream>::default()
+        Box::<events::AnthropicStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -352,7 +352,7 @@ impl Api for Anthropic {
     }
 }
 
-/// The message that blocks make; the API refuses one without any.
+/// A message of blocks; the API refuses one without any.
 fn assistant<B: Serialize>(blocks: &[B]) -> Vec<Box<RawValue>> {
     #[derive(Serialize)]
     struct Assistant<'a, B> {
@@ -379,7 +379,7 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
 }
 
 fn tokens(usage: Option<&RawValue>) -> Tokens {
-    let usage: Usage = usage
+    let usage: AnthropicUsage = usage
         .and_then(|usage| object(usage).ok())
         .unwrap_or_default();
     Tokens {

@@ -1,6 +1,6 @@
-//! Amazon Bedrock's `Converse`, as
-//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html> has it. No request is
-//! made of it here: AWS wants them signed.
+//! Amazon Bedrock's `Converse`:
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>. Requests
+//! are not made here, as AWS requires them to be signed.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Piece, Takes, base64, file_name};
-use super::back::{edited, kept, without_nulls};
-use super::copies::{edited_without_copies, without_copies};
+use super::answer::{AnswerPiece, Takes, base64, file_name};
 use super::detail::Detail;
+use super::duplicate_calls::{edited_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::leftover;
+use super::sent_back::{edited, kept, without_nulls};
+use super::unread_calls;
 use super::{
     Answer, Names, Reply, Stop, Tokens, Wire, api_error, arguments, array, count, document,
     is_malformed, label, object, raw, string, user_message,
@@ -23,7 +23,7 @@ use crate::tool::{Tool, ToolCall};
 
 pub(super) struct Bedrock;
 
-/// What a result may hold beside text.
+/// The media accepted in results beside text.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp", "image/gif"],
     documents: &["application/pdf"],
@@ -34,25 +34,25 @@ const TAKES: Takes = Takes {
 struct ToolSpec<'a> {
     name: &'a str,
     description: &'a str,
-    input_schema: Schema<'a>,
+    input_schema: ConverseSchema<'a>,
 }
 
 #[derive(Serialize)]
-struct Schema<'a> {
+struct ConverseSchema<'a> {
     json: &'a Value,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ResultBlock<'a> {
-    tool_result: ToolResultBlock<'a>,
+    tool_result: ConverseToolResult<'a>,
     #[serde(flatten)]
     detail: Option<Detail<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ToolResultBlock<'a> {
+struct ConverseToolResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_use_id: Option<&'a str>,
     content: Vec<Value>,
@@ -62,7 +62,7 @@ struct ToolResultBlock<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct ConverseResponse<'a> {
     #[serde(borrow)]
     output: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -81,7 +81,7 @@ struct Response<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Block<'a> {
+struct ConverseBlock<'a> {
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -92,21 +92,21 @@ struct Block<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ToolUse<'a> {
+struct ConverseToolUse<'a> {
     #[serde(borrow)]
     tool_use_id: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
-    /// `server_tool_use` where Bedrock runs it by itself.
+    /// `server_tool_use` if Bedrock runs it itself.
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Usage<'a> {
+struct BedrockUsage<'a> {
     #[serde(borrow)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -125,7 +125,7 @@ impl Wire for Bedrock {
                 false => content_calls(document),
             };
         }
-        let response: Response = object(document)?;
+        let response: ConverseResponse = object(document)?;
         match (response.output, response.message, response.error) {
             (None, None, Some(error)) => Err(api_error(error)),
             _ => calls(document),
@@ -134,30 +134,30 @@ impl Wire for Bedrock {
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let document = document(text)?;
-        let response: Response = object(document)?;
+        let response: ConverseResponse = object(document)?;
         let Some(message) = message(document)? else {
             return Err(shape("an object without `output.message`"));
         };
-        let content: Response = object(message)?;
+        let content: ConverseResponse = object(message)?;
         let blocks = content.content.map(array).transpose()?.unwrap_or_default();
         let mut text = String::new();
         let mut ends_in_call = false;
         for raw in &blocks {
-            let block: Block = object(raw)?;
+            let block: ConverseBlock = object(raw)?;
             text.push_str(&string(block.text).unwrap_or_default());
             ends_in_call = call(&block)?.is_some();
         }
         let calls = calls(document)?;
         let stop = stop(string(response.stop_reason), !calls.is_empty());
         let usage = response.usage.and_then(|usage| object(usage).ok());
-        let usage: Usage = usage.unwrap_or_default();
+        let usage: BedrockUsage = usage.unwrap_or_default();
         Ok(Reply {
             messages: vec![back(message)],
             carried: Map::new(),
             text,
-            // Its input is an object even where some of it is missing.
+            // Input is an object even if some of it is missing.
             cut: match stop.is_early() && ends_in_call {
-                true => leftover::last_known(&calls).into_iter().collect(),
+                true => unread_calls::last_known(&calls).into_iter().collect(),
                 false => Vec::new(),
             },
             stop,
@@ -179,7 +179,7 @@ impl Wire for Bedrock {
             tool_spec: ToolSpec {
                 name: names.wire(&tool.name),
                 description: &tool.description,
-                input_schema: Schema {
+                input_schema: ConverseSchema {
                     json: &tool.input_schema,
                 },
             },
@@ -189,7 +189,7 @@ impl Wire for Bedrock {
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
         raw(&ResultBlock {
-            tool_result: ToolResultBlock {
+            tool_result: ConverseToolResult {
                 tool_use_id: answer.id(),
                 content: answer.pieces(&TAKES).iter().filter_map(block).collect(),
                 status: answer.is_error().then_some("error"),
@@ -198,23 +198,23 @@ impl Wire for Bedrock {
         })
     }
 
-    /// All results go into the one message that comes next.
+    /// All results go into the next message.
     fn messages(&self, answers: Vec<Box<RawValue>>) -> Vec<Box<RawValue>> {
         vec![user_message(answers)]
     }
 }
 
-/// The API refuses a text without any.
-fn block(piece: &Piece) -> Option<Value> {
+/// The API refuses empty texts.
+fn block(piece: &AnswerPiece) -> Option<Value> {
     let format = |kind: &str| kind.rsplit('/').next().unwrap_or_default().to_owned();
     Some(match piece {
-        Piece::Text(text) if text.is_empty() => return None,
-        Piece::Text(text) => json!({ "text": text }),
-        Piece::Image(media) => json!({ "image": {
+        AnswerPiece::Text(text) if text.is_empty() => return None,
+        AnswerPiece::Text(text) => json!({ "text": text }),
+        AnswerPiece::Image(media) => json!({ "image": {
             "format": format(&media.mime_type),
             "source": { "bytes": base64(&media.data) },
         } }),
-        Piece::Document(uri, kind, bytes) => json!({ "document": {
+        AnswerPiece::Document(uri, kind, bytes) => json!({ "document": {
             "format": format(kind),
             "name": document_name(uri),
             "source": { "bytes": base64(bytes) },
@@ -222,7 +222,7 @@ fn block(piece: &Piece) -> Option<Value> {
     })
 }
 
-/// A document's name of letters, digits and the little else that the API takes.
+/// A document name of the few characters that the API accepts.
 fn document_name(uri: &str) -> String {
     let name = file_name(uri).chars().map(|c| match c {
         c if c.is_ascii_alphanumeric() || c == '-' => c,
@@ -231,11 +231,11 @@ fn document_name(uri: &str) -> String {
     name.take(200).collect()
 }
 
-/// The message in a response, which may be all there is of it.
+/// The message in a response, or the document itself.
 fn message(document: &RawValue) -> Result<Option<&RawValue>, DecodeError> {
-    let response: Response = object(document)?;
+    let response: ConverseResponse = object(document)?;
     let inner = match response.output {
-        Some(output) => object::<Response>(output)?.message,
+        Some(output) => object::<ConverseResponse>(output)?.message,
         None => response.message,
     };
     Ok(inner.or(response.content.map(|_| document)))
@@ -243,14 +243,14 @@ fn message(document: &RawValue) -> Result<Option<&RawValue>, DecodeError> {
 
 /// The calls of a response, a message or a block.
 fn calls(document: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let response: Response = object(document)?;
+    let response: ConverseResponse = object(document)?;
     if let Some(call) = response.tool_use {
         return Ok(tool_use(call)?.into_iter().collect());
     }
     let Some(message) = message(document)? else {
         return Ok(Vec::new());
     };
-    let message: Response = object(message)?;
+    let message: ConverseResponse = object(message)?;
     match message.content {
         Some(content) if content.get().starts_with('[') => content_calls(content),
         _ => Ok(Vec::new()),
@@ -263,15 +263,15 @@ fn content_calls(content: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     for raw in &blocks {
         calls.extend(call(&object(raw)?)?);
     }
-    leftover::with_unknown(without_copies(calls), &blocks, &[])
+    unread_calls::with_unknown(without_copies(calls), &blocks, &[])
 }
 
-fn call(block: &Block) -> Result<Option<ToolCall>, DecodeError> {
+fn call(block: &ConverseBlock) -> Result<Option<ToolCall>, DecodeError> {
     block.tool_use.map_or(Ok(None), tool_use)
 }
 
 fn tool_use(raw: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
-    let call: ToolUse = object(raw)?;
+    let call: ConverseToolUse = object(raw)?;
     if string(call.r#type).as_deref() == Some("server_tool_use") {
         return Ok(None);
     }
@@ -285,17 +285,17 @@ fn tool_use(raw: &RawValue) -> Result<Option<ToolCall>, DecodeError> {
 
 /// The ids of the results in a message.
 fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let message: Option<Response> = object(raw).ok();
+    let message: Option<ConverseResponse> = object(raw).ok();
     let blocks = message.and_then(|message| array(message.content?).ok());
     let results = blocks.unwrap_or_default().into_iter().filter_map(|raw| {
-        let block: Block = object(raw).ok()?;
-        let result: ToolUse = object(block.tool_result?).ok()?;
+        let block: ConverseBlock = object(raw).ok()?;
+        let result: ConverseToolUse = object(block.tool_result?).ok()?;
         Some(label(result.tool_use_id))
     });
     results.collect()
 }
 
-/// The message as it goes back: the API refuses `null` for what is not set, and texts without any.
+/// The message as it is sent back: the API refuses `null` for unset members, and empty texts.
 fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| match key {
         "content" => {
@@ -308,7 +308,7 @@ fn back(message: &RawValue) -> Box<RawValue> {
 }
 
 fn block_back(block: &RawValue) -> Option<Cow<'_, RawValue>> {
-    let read: Option<Block> = object(block).ok();
+    let read: Option<ConverseBlock> = object(block).ok();
     let text = read.and_then(|block| string(block.text));
     (text.as_deref() != Some("")).then(|| without_nulls(block, &[], &[]))
 }

@@ -1,4 +1,4 @@
-//! All that is known of a result, for programs.
+//! [`Detail`]: everything that is known of a result, for programs.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::error::CallError;
 use crate::tool::{LogLine, Repair, ToolResult, Usage};
 
-/// What a result says beyond its text: why it is an error, what it used, and its log.
+/// A result beside its text: error code, usage, log.
 #[derive(Debug, Serialize)]
 pub struct Detail<'a> {
     name: &'a str,
@@ -65,7 +65,7 @@ impl From<&CallError> for ErrorDetail {
 
 impl From<Usage> for UsageDetail {
     fn from(usage: Usage) -> Self {
-        // Microseconds are all that a reader of milliseconds can use.
+        // Microseconds are enough precision.
         let ms = |duration: std::time::Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
         UsageDetail {
             queue_ms: ms(usage.queue),

@@ -1,4 +1,5 @@
-//! Which format a response is in, by its shape alone. What fits two is not guessed at.
+//! Detects the format of a response by its shape alone. A response that fits two formats is not
+//! guessed at.
 
 pub(super) mod content;
 
@@ -8,13 +9,13 @@ use serde_json::value::RawValue;
 use super::error::{DecodeError, error_event, shape, unfit};
 use super::frameworks;
 use super::history::{is_history, is_models};
-use super::looks::looks_like;
+use super::input_hints::looks_like;
 use super::{Format, array, object, string};
-use content::{ANTHROPIC_BLOCKS, Content, RESPONSES_ITEMS};
+use content::{ANTHROPIC_BLOCKS, ContentKind, RESPONSES_ITEMS};
 
-/// The keys that tell the formats apart.
+/// The keys that distinguish the formats.
 #[derive(Deserialize)]
-struct Keys<'a> {
+struct FormatKeys<'a> {
     // OpenAI Chat Completions: a completion, a message, a call.
     #[serde(borrow)]
     choices: Option<&'a RawValue>,
@@ -32,12 +33,12 @@ struct Keys<'a> {
     // OpenAI Responses, or an object of Bedrock.
     #[serde(borrow)]
     output: Option<&'a RawValue>,
-    // Messages of several.
+    // Messages of several formats.
     #[serde(borrow)]
     role: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     content: Option<&'a RawValue>,
-    // A message inside: of Ollama, Bedrock, a choice of a chat completion.
+    // A nested message: of Ollama, Bedrock, a choice of a chat completion.
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -63,7 +64,7 @@ struct Keys<'a> {
     parts: Option<&'a RawValue>,
     #[serde(borrow, rename = "functionCall")]
     function_call: Option<&'a RawValue>,
-    /// A part, or a chat message of old.
+    /// A part of Gemini's, or an old chat message.
     #[serde(borrow, rename = "function_call")]
     snake_function_call: Option<&'a RawValue>,
     #[serde(borrow, rename = "functionCalls")]
@@ -94,12 +95,12 @@ struct Keys<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
-    /// What Gemini and LangChain call them.
+    /// The arguments of Gemini and LangChain.
     #[serde(borrow)]
     args: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
-    /// What it is, in most of them.
+    /// The kind, in most formats.
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
 }
@@ -139,7 +140,7 @@ impl Fits {
 ///
 /// # Errors
 ///
-/// It is no JSON, or it fits none, or several.
+/// It is not JSON, or fits none, or several.
 pub(super) fn detect(text: &str) -> Result<Format, DecodeError> {
     let fits = match serde_json::from_str::<&RawValue>(text) {
         Ok(document) => whole(document)?,
@@ -149,11 +150,11 @@ pub(super) fn detect(text: &str) -> Result<Format, DecodeError> {
         [] => Err(error_event(text).unwrap_or_else(|| {
             shape(match text.trim_ascii_start().starts_with('[') {
                 true => "an array whose items are not all of one format",
-                false => "an object of another shape",
+                false => "an object of an unknown shape",
             })
         })),
         [format] => Ok(format),
-        // Texts alone, in which there is nothing that the two could differ about.
+        // Only texts, which mean the same in both.
         [Format::Gemini, Format::Bedrock] => Ok(Format::Gemini),
         ref fits => Err(DecodeError::Ambiguous {
             fits: fits.to_vec(),
@@ -161,7 +162,7 @@ pub(super) fn detect(text: &str) -> Result<Format, DecodeError> {
     }
 }
 
-/// Not one document: JSON Lines if its first line is a document by itself.
+/// Not a single document: JSON Lines, if its first line is a document by itself.
 fn lines(text: &str, error: serde_json::Error) -> Result<Fits, DecodeError> {
     let not_json = |error| looks_like(text).unwrap_or(DecodeError::NotJson { error });
     let first = text.trim_ascii_start().lines().next().unwrap_or_default();
@@ -183,7 +184,7 @@ fn whole(document: &RawValue) -> Result<Fits, DecodeError> {
         b'{' => one(document),
         b'[' => {
             let items = array(document)?;
-            // There is nothing in it that formats could differ about.
+            // An empty array means the same in all formats.
             if items.is_empty() {
                 return Ok(Fits::NONE.when(true, Format::OpenaiChat));
             }
@@ -200,8 +201,9 @@ fn whole(document: &RawValue) -> Result<Fits, DecodeError> {
     }
 }
 
-/// Messages of a conversation, which differ in how plain they are: the model's last one that is of one
-/// format only says which. Items of OpenAI Responses stand among messages that could be of any.
+/// Messages of a conversation, which differ in how distinctive they are: the model's last message
+/// that fits a single format decides. Items of OpenAI Responses may stand among messages that fit
+/// any.
 fn mixed(items: &[&RawValue]) -> Result<Fits, DecodeError> {
     let responses = Fits::NONE.when(true, Format::OpenaiResponses);
     let mut is_responses = false;
@@ -224,23 +226,23 @@ fn mixed(items: &[&RawValue]) -> Result<Fits, DecodeError> {
     found.unwrap_or(Ok(Fits::NONE))
 }
 
-/// The formats that an object could be of.
+/// The formats that an object fits.
 fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
-    let keys: Keys = object(raw)?;
+    let keys: FormatKeys = object(raw)?;
     let kind = string(keys.r#type);
     let kind = kind.as_deref();
     let begins =
         |raw: Option<&RawValue>, with: char| raw.is_some_and(|it| it.get().starts_with(with));
     let is_role = |name: &str| string(keys.role).as_deref() == Some(name);
-    // LangChain says who it is by the type.
+    // LangChain's are recognized by their type.
     let is_framework = matches!(
         kind,
         Some("ai" | "human" | "tool" | "system" | "AIMessageChunk")
     ) && keys.content.is_some();
     let message = keys.role.is_some() && kind.is_none_or(|kind| kind == "message");
-    let content = Content::of(keys.content);
+    let content = ContentKind::of(keys.content);
     let is_call = kind.is_some_and(|kind| frameworks::CALL_KINDS.contains(&kind));
-    // Gemini and LangChain have calls of the same members, if nothing says what they are.
+    // Without a type, calls of Gemini and LangChain have the same members.
     let bare_args =
         keys.name.is_some() && keys.args.is_some() && kind.is_none() && keys.role.is_none();
     let own = keys.name.is_some()
@@ -251,7 +253,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         && keys.input.is_none()
         && keys.jsonrpc.is_none();
     let inner = match keys.message {
-        Some(inner) if begins(keys.message, '{') => Some(Content::of_message(inner)),
+        Some(inner) if begins(keys.message, '{') => Some(ContentKind::of_message(inner)),
         _ => None,
     };
     let is_ollama = keys.done.is_some() && (inner.is_some() || begins(keys.response, '"'));
@@ -268,7 +270,7 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
         keys.code_result,
         keys.snake_code_result,
     ];
-    // A part of Gemini, a block of Bedrock.
+    // A part of Gemini's, a block of Bedrock's.
     let is_text = begins(keys.text, '"')
         && kind.is_none()
         && !is_role("assistant")
@@ -289,22 +291,25 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
                 || bare_args
                 || is_framework
                 || legacy
-                || content == Content::AiSdk
-                || matches!(inner, Some(Content::Other | Content::AiSdk)) && !is_ollama
-                || message && kind.is_none() && content == Content::Other && keys.parts.is_none(),
+                || content == ContentKind::AiSdk
+                || matches!(inner, Some(ContentKind::Other | ContentKind::AiSdk)) && !is_ollama
+                || message
+                    && kind.is_none()
+                    && content == ContentKind::Other
+                    && keys.parts.is_none(),
             Format::OpenaiChat,
         )
-        // A message among items is told by what stands beside it, or by its own kind of content.
+        // A message among items is recognized by its neighbours, or by the kind of its content.
         .when(
             begins(keys.output, '[')
                 || is_item
-                || kind == Some("message") && content == Content::Responses,
+                || kind == Some("message") && content == ContentKind::Responses,
             Format::OpenaiResponses,
         )
         .when(
             is_block
                 || message
-                    && matches!(content, Content::Blocks | Content::Empty)
+                    && matches!(content, ContentKind::Blocks | ContentKind::Empty)
                     && keys.tool_calls.is_none()
                     && !legacy,
             Format::Anthropic,
@@ -325,8 +330,8 @@ fn one(raw: &RawValue) -> Result<Fits, DecodeError> {
             begins(keys.output, '{') && keys.choices.is_none() && is_converse(keys.output)
                 || keys.tool_use.is_some()
                 || is_text
-                || message && content == Content::Bedrock && keys.tool_calls.is_none()
-                || inner == Some(Content::Bedrock),
+                || message && content == ContentKind::Bedrock && keys.tool_calls.is_none()
+                || inner == Some(ContentKind::Bedrock),
             Format::Bedrock,
         )
         .when(keys.jsonrpc.is_some(), Format::Mcp)
@@ -344,8 +349,8 @@ fn is_converse(output: Option<&RawValue>) -> bool {
     output.is_some_and(|output| output.message.is_some())
 }
 
-/// Whether a `function_call` is that of a chat message, and whether it is that of a part of Gemini: both
-/// where nothing tells.
+/// Whether a `function_call` can be a chat message's, and whether it can be in a part of Gemini's:
+/// both if nothing tells.
 fn snake_call(call: Option<&RawValue>, has_role: bool) -> (bool, bool) {
     #[derive(Deserialize)]
     struct Call<'a> {
@@ -363,14 +368,14 @@ fn snake_call(call: Option<&RawValue>, has_role: bool) -> (bool, bool) {
     }
 }
 
-/// The format of an event stream, by the data of an event; `None` if that could be of any.
+/// The format of an event stream, by the data of an event; `None` if it could be any.
 ///
 /// # Errors
 ///
-/// The data is no JSON object.
+/// The data is not a JSON object.
 pub(super) fn detect_event(data: &str) -> Result<Option<Format>, DecodeError> {
     #[derive(Deserialize)]
-    struct Keys<'a> {
+    struct FormatKeys<'a> {
         #[serde(borrow)]
         choices: Option<&'a RawValue>,
         #[serde(borrow)]
@@ -387,7 +392,7 @@ pub(super) fn detect_event(data: &str) -> Result<Option<Format>, DecodeError> {
         r#type: Option<&'a RawValue>,
     }
     let raw: &RawValue = serde_json::from_str(data).map_err(unfit)?;
-    let keys: Keys = object(raw)?;
+    let keys: FormatKeys = object(raw)?;
     let kind = string(keys.r#type);
     let kind = kind.as_deref().unwrap_or_default();
     let fits = Fits::NONE

@@ -1,26 +1,26 @@
-//! Why a response could not be read.
+//! [`DecodeError`]: why a response could not be decoded.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Format, label, object};
 
-/// Why a response holds no calls that could be run.
+/// Why a response contains no calls that can be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("the input is empty")]
     Empty,
     /// It is not text.
     #[error(
-        "the input is not UTF-8: byte {offset} begins no character; pass it as the API sent it"
+        "the input is not UTF-8: invalid byte at offset {offset}; pass the response exactly as the API sent it"
     )]
     NotUtf8 {
-        /// Where, from 0.
+        /// The offset, from 0.
         offset: usize,
     },
-    /// It is not JSON, and it shows what it is.
+    /// It is not JSON, but something recognizable.
     #[error("the input is not JSON but looks like {like}: {advice}")]
     LooksLike {
         /// What it looks like.
@@ -28,7 +28,7 @@ pub enum DecodeError {
         /// What to do about it.
         advice: &'static str,
     },
-    /// No call could be read, and something in it must be one.
+    /// No call could be decoded, though something in it must be one.
     #[error("no tool call could be read from the input, but {what}")]
     Unread {
         /// What looks like a call, and where.
@@ -37,15 +37,15 @@ pub enum DecodeError {
     /// It is not JSON.
     #[error("the input is not JSON: {error}{}", cut_hint(.error))]
     NotJson {
-        /// Why, and at which line and column.
+        /// The error, with its line and column.
         error: serde_json::Error,
     },
-    /// One line of JSON Lines is not a call.
+    /// A line of JSON Lines is not a call.
     #[error("line {line} is not a call: {}{}", in_line(.error), cut_hint(.error))]
     Line {
-        /// Which, from 1.
+        /// Its number, from 1.
         line: usize,
-        /// Why; its own line number is 1.
+        /// The error; its own line number is 1.
         error: serde_json::Error,
     },
     /// It is JSON of another shape.
@@ -57,29 +57,29 @@ pub enum DecodeError {
         expected: &'static str,
     },
     /// It could be of several formats.
-    #[error("the input may be of any of the formats {}; name the one it is", names(.fits))]
+    #[error("the input fits several formats: {}; choose one", names(.fits))]
     Ambiguous {
-        /// Those that it fits.
+        /// The formats that it fits.
         fits: Vec<Format>,
     },
-    /// It is the API's own error.
+    /// It is an error of the API.
     #[error("the API answered with an error: {}{message}", prefix(.kind))]
     Api {
-        /// The API's word for the kind of error; may be empty.
+        /// The API's name for the kind of error; may be empty.
         kind: String,
-        /// What it says.
+        /// The message.
         message: String,
     },
-    /// It is no event stream.
-    #[error("the input is no event stream: {why}")]
+    /// It is not an event stream.
+    #[error("the input is not an event stream: {why}")]
     NotEvents {
-        /// Why not.
+        /// The reason.
         why: String,
     },
-    /// One event of a stream is not what the API sends.
+    /// An event of a stream is not what the API sends.
     #[error("event {number} of the stream: {error}")]
     Event {
-        /// Which, from 1.
+        /// Its number, from 1.
         number: usize,
         /// What is wrong with it.
         error: Box<DecodeError>,
@@ -87,23 +87,24 @@ pub enum DecodeError {
     /// The stream could not be read to its end.
     #[error("the stream broke: {why}")]
     Broken {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// No wire format has that name.
+/// There is no wire format of this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no format `{name}`; there are {}", names(&Format::ALL))]
+#[error("unknown format `{name}`; known formats: {}", names(&Format::ALL))]
 #[non_exhaustive]
 pub struct UnknownFormat {
     /// The name.
     pub name: String,
 }
 
-/// What `decode` takes, in a sentence.
-const EXPECTED: &str = "a response of OpenAI (chat completion or response), Anthropic, Gemini, Ollama or Bedrock, \
-     its message or its calls alone, MCP's `tools/call`, or JSON Lines of {\"id\", \"name\", \"arguments\"}";
+/// What `decode` accepts, in a phrase.
+const EXPECTED: &str = "a response from OpenAI (Chat Completions or Responses), Anthropic, Gemini, Ollama or \
+                        Bedrock, just its message or calls, an MCP `tools/call` request, or JSON Lines of \
+                        {\"id\", \"name\", \"arguments\"}";
 
 pub(super) fn shape(found: impl Into<String>) -> DecodeError {
     DecodeError::Shape {
@@ -112,10 +113,10 @@ pub(super) fn shape(found: impl Into<String>) -> DecodeError {
     }
 }
 
-/// Why text is not what was looked for: no JSON at all, or JSON of another shape.
+/// Why text was not accepted: it is not JSON, or JSON of another shape.
 pub(super) fn unfit(error: serde_json::Error) -> DecodeError {
     if error.is_data() {
-        shape(format!("of another shape ({error})"))
+        shape(format!("JSON of an unknown shape ({error})"))
     } else {
         DecodeError::NotJson { error }
     }
@@ -148,7 +149,7 @@ pub fn api_error(raw: &RawValue) -> DecodeError {
     }
 }
 
-/// An error that an API sends as an event, in whichever of their shapes.
+/// An API's error sent as an event, in any of their shapes.
 pub(super) fn error_event(data: &str) -> Option<DecodeError> {
     #[derive(Deserialize)]
     struct Event<'a> {
@@ -160,7 +161,7 @@ pub(super) fn error_event(data: &str) -> Option<DecodeError> {
     let event: Event = object(raw).ok()?;
     match event.error {
         Some(error) => Some(api_error(error)),
-        // OpenAI Responses has the error's own members beside the event's type.
+        // OpenAI Responses puts the error's members beside the event's type.
         None => (event.r#type.as_deref() == Some("error")).then(|| api_error(raw)),
     }
 }
@@ -185,7 +186,7 @@ fn cut_hint(error: &serde_json::Error) -> &'static str {
     }
 }
 
-/// The error of one line, which has no number in it.
+/// The error of one line, without a line number.
 fn in_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,5 +1,5 @@
-//! Calls as frameworks have them that hide the APIs: LangChain's messages, and Vercel's AI SDK. They are
-//! read as `openai-chat`, whose answers LangChain takes; the AI SDK gets its own.
+//! Calls in the shapes of frameworks that hide the APIs: LangChain's messages, and Vercel's AI SDK.
+//! They are decoded as `openai-chat`, whose answers LangChain accepts; the AI SDK gets its own.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,11 +10,11 @@ use super::detail::Detail;
 use super::{arguments, array, first_given, label, object, origin, raw, string};
 use crate::tool::{CallKind, CallOrigin, ToolCall};
 
-/// The kinds of items that are calls, in content or by themselves.
+/// The types of items that are calls, in content or by themselves.
 pub(super) const CALL_KINDS: &[&str] = &["tool_call", "tool-call", "invalid_tool_call"];
 
 #[derive(Deserialize)]
-struct Call<'a> {
+struct FrameworkCall<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -35,9 +35,9 @@ struct Call<'a> {
     provider_executed: Option<&'a RawValue>,
 }
 
-/// The call that an item is, if it has the members of one.
+/// Decodes an item, if it has the members of a call.
 pub(super) fn call(item: &RawValue) -> Option<ToolCall> {
-    let call: Call = object(item).ok()?;
+    let call: FrameworkCall = object(item).ok()?;
     if call
         .provider_executed
         .is_some_and(|flag| flag.get() == "true")
@@ -80,7 +80,7 @@ pub(super) fn has_calls(content: Option<&RawValue>) -> bool {
 }
 
 fn is_call(part: &RawValue) -> bool {
-    let part: Option<Call> = object(part).ok();
+    let part: Option<FrameworkCall> = object(part).ok();
     let kind = part.and_then(|part| string(part.r#type));
     kind.is_some_and(|kind| CALL_KINDS.contains(&&*kind))
 }
@@ -90,7 +90,7 @@ pub(super) fn answered(content: Option<&RawValue>) -> Vec<Option<String>> {
     let parts = content.and_then(|content| array(content).ok());
     let parts = parts.unwrap_or_default().into_iter();
     let ids = parts.filter_map(|part| {
-        let part: Call = object(part).ok()?;
+        let part: FrameworkCall = object(part).ok()?;
         let is_result = string(part.r#type).is_none_or(|kind| kind != "tool-call");
         is_result.then(|| label(part.tool_call_id)).flatten()
     });
@@ -114,7 +114,7 @@ struct ToolResultPart<'a> {
     detail: Option<Detail<'a>>,
 }
 
-/// What answers a call of the AI SDK: a message of its own.
+/// The answer to a call of the AI SDK: a message of its own.
 pub(super) fn answer(answer: &Answer) -> Box<RawValue> {
     let is_old = answer.kind() == CallKind::AiSdk4;
     let kind = match answer.is_error() {

@@ -1,26 +1,26 @@
-//! Google Gemini's `generateContent`, as <https://ai.google.dev/api/generate-content> has it, and in
-//! snake case, as its SDK for Python prints it and the API takes it too.
+//! Google Gemini's `generateContent`: <https://ai.google.dev/api/generate-content>, also in snake
+//! case, as its Python SDK prints it and the API accepts it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 mod events;
-mod partial;
+mod partial_args;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use self::events::Stream;
-use super::answer::{Piece, Takes, base64};
-use super::back::{edited, kept, without_nulls};
-use super::copies::without_copies;
+use self::events::GeminiStream;
+use super::answer::{AnswerPiece, Takes, base64};
 use super::detail::Detail;
+use super::duplicate_calls::without_copies;
 use super::error::DecodeError;
 use super::history::{is_history, open_calls};
-use super::leftover;
 use super::openai_chat::only;
 use super::request::Body;
+use super::sent_back::{edited, kept, without_nulls};
+use super::unread_calls;
 use super::{
     Answer, Api, Format, NameRule, Names, Reply, Request, StreamDecoder, ToolChoice, Wire,
     api_error, arguments, array, document, label, object, raw,
@@ -29,7 +29,7 @@ use crate::tool::{Tool, ToolCall};
 
 pub(super) struct Gemini;
 
-/// What a result may hold beside text:
+/// The media accepted in results beside text:
 /// <https://ai.google.dev/gemini-api/docs/function-calling#multimodal>.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp"],
@@ -38,10 +38,10 @@ const TAKES: Takes = Takes {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Declaration<'a> {
+struct FunctionDeclaration<'a> {
     name: &'a str,
     description: &'a str,
-    /// Unlike `parameters`, which takes a part of OpenAPI's schemas only.
+    /// Unlike `parameters`, which supports only a part of OpenAPI's schemas.
     parameters_json_schema: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_json_schema: Option<&'a Value>,
@@ -57,7 +57,7 @@ struct ResponsePart<'a> {
 
 #[derive(Serialize)]
 struct FunctionResponse<'a> {
-    /// Only where the call had one: then order and name tell whose response it is.
+    /// Only if the call had one: otherwise order and name identify the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     name: &'a str,
@@ -68,7 +68,7 @@ struct FunctionResponse<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct GeminiResponse<'a> {
     #[serde(borrow)]
     candidates: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -77,10 +77,10 @@ struct Response<'a> {
     parts: Option<&'a RawValue>,
     #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
-    /// What the SDKs and the Live API have.
+    /// As in the SDKs and the Live API.
     #[serde(borrow, alias = "function_calls")]
     function_calls: Option<&'a RawValue>,
-    /// Of a call by itself.
+    /// A call by itself.
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -89,20 +89,20 @@ struct Response<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
+struct GeminiCandidate<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Content<'a> {
+struct GeminiContent<'a> {
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part<'a> {
+struct GeminiPart<'a> {
     #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
     #[serde(borrow, alias = "function_response")]
@@ -110,7 +110,7 @@ struct Part<'a> {
 }
 
 #[derive(Deserialize)]
-struct FunctionCall<'a> {
+struct GeminiCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -131,7 +131,7 @@ impl Wire for Gemini {
         if is_history(&items) {
             return open_calls(&items, calls, answered);
         }
-        // Parts, or the responses that a stream without events is one array of.
+        // Parts, or the responses of a stream, which without SSE is one array.
         let mut all = Vec::new();
         for item in items {
             all.extend(calls(item)?);
@@ -141,7 +141,7 @@ impl Wire for Gemini {
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let document = document(text)?;
-        let mut stream = Stream::default();
+        let mut stream = GeminiStream::default();
         let mut deltas = Vec::new();
         match document.get().starts_with('[') {
             true => {
@@ -154,7 +154,7 @@ impl Wire for Gemini {
         let mut reply = stream.into_reply();
         reply
             .calls
-            .extend(leftover::unknown_in(&reply, Format::Gemini)?);
+            .extend(unread_calls::unknown_in(&reply, Format::Gemini)?);
         Ok(reply)
     }
 
@@ -162,10 +162,10 @@ impl Wire for Gemini {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Tools<'a> {
-            function_declarations: Vec<Declaration<'a>>,
+            function_declarations: Vec<FunctionDeclaration<'a>>,
         }
         let tools = tools.iter();
-        let function_declarations = tools.map(|tool| Declaration {
+        let function_declarations = tools.map(|tool| FunctionDeclaration {
             name: names.wire(&tool.name),
             description: &tool.description,
             parameters_json_schema: &tool.input_schema,
@@ -181,14 +181,14 @@ impl Wire for Gemini {
         let mut parts = Vec::new();
         for piece in answer.pieces(&TAKES) {
             match piece {
-                Piece::Text(text) => texts.push(text),
-                Piece::Image(media) => parts.push(inline(&media.mime_type, &media.data)),
-                Piece::Document(_, kind, bytes) => parts.push(inline(kind, bytes)),
+                AnswerPiece::Text(text) => texts.push(text),
+                AnswerPiece::Image(media) => parts.push(inline(&media.mime_type, &media.data)),
+                AnswerPiece::Document(_, kind, bytes) => parts.push(inline(kind, bytes)),
             }
         }
         let key = if answer.is_error() { "error" } else { "output" };
         let text = texts.join("\n");
-        // What was declared to the API is the document itself, as far as it is of the kind that it takes.
+        // What was declared is the structured output itself, as far as the API accepts its type.
         let output = match answer.document() {
             Some(document) if !document.get().starts_with('"') => document.to_owned(),
             _ => raw(&text),
@@ -223,22 +223,22 @@ fn inline(kind: &str, bytes: &[u8]) -> Value {
 
 fn content(role: &str, parts: Vec<Box<RawValue>>) -> Box<RawValue> {
     #[derive(Serialize)]
-    struct Content<'a> {
+    struct GeminiContent<'a> {
         role: &'a str,
         parts: Vec<Box<RawValue>>,
     }
-    raw(&Content { role, parts })
+    raw(&GeminiContent { role, parts })
 }
 
 /// The calls of a response, a content or a part.
 fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let response: Response = object(raw)?;
+    let response: GeminiResponse = object(raw)?;
     if let Some(candidates) = response.candidates {
         let mut alternatives = Vec::new();
         for candidate in array(candidates)? {
-            let candidate: Candidate = object(candidate)?;
+            let candidate: GeminiCandidate = object(candidate)?;
             if let Some(content) = candidate.content {
-                let content: Content = object(content)?;
+                let content: GeminiContent = object(content)?;
                 alternatives.push(part_calls(content.parts)?);
             }
         }
@@ -263,17 +263,17 @@ fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
 
 /// The ids of the results in a content.
 fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let content: Option<Content> = object(raw).ok();
+    let content: Option<GeminiContent> = object(raw).ok();
     let parts = content.and_then(|content| array(content.parts?).ok());
     let ids = parts.unwrap_or_default().into_iter().filter_map(|part| {
-        let part: Part = object(part).ok()?;
-        let response: FunctionCall = object(part.function_response?).ok()?;
+        let part: GeminiPart = object(part).ok()?;
+        let response: GeminiCall = object(part.function_response?).ok()?;
         Some(label(response.id))
     });
     ids.collect()
 }
 
-/// A part as it goes back, if there is anything in it: the SDK prints `null` for what is not set.
+/// A part as it is sent back, unless it is empty: the SDK prints `null` for unset members.
 fn back(part: &RawValue) -> Option<Box<RawValue>> {
     let part = edited(part, |key, value| match key {
         "functionCall" | "function_call" if value.get() != "null" => {
@@ -288,16 +288,16 @@ fn part_calls(parts: Option<&RawValue>) -> Result<Vec<ToolCall>, DecodeError> {
     let parts = parts.map(array).transpose()?.unwrap_or_default();
     let mut calls = Vec::new();
     for part in &parts {
-        let part: Part = object(part)?;
+        let part: GeminiPart = object(part)?;
         if let Some(call) = part.function_call {
             calls.push(function_call(call)?);
         }
     }
-    leftover::with_unknown(without_copies(calls), &parts, &[])
+    unread_calls::with_unknown(without_copies(calls), &parts, &[])
 }
 
 fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: FunctionCall = object(raw)?;
+    let call: GeminiCall = object(raw)?;
     Ok(ToolCall {
         id: label(call.id),
         name: label(call.name).unwrap_or_default(),
@@ -308,7 +308,7 @@ fn function_call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
 
 impl Api for Gemini {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<Stream>::default()
+        Box::<GeminiStream>::default()
     }
 
     fn user(&self, text: &str) -> Box<RawValue> {
@@ -338,7 +338,7 @@ impl Api for Gemini {
                     Some(json!({ "mode": "ANY", "allowedFunctionNames": [name] }))
                 }
             };
-            // There is no switch for parallel calls.
+            // There is no setting for parallel calls.
             let config = config.map(|config| json!({ "functionCallingConfig": config }));
             body.set_some("toolConfig", config);
         }

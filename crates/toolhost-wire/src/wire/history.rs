@@ -1,5 +1,5 @@
-//! A conversation so far instead of a response: what is to be run of it are the calls of its last
-//! message, if that is the model's and has no results yet.
+//! Conversation histories as input: only the calls of the last message are to run, if it is the
+//! model's and they have no results yet.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use super::{label, object};
 use crate::tool::ToolCall;
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct HistoryMessage<'a> {
     #[serde(borrow)]
     role: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -18,9 +18,9 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// Who says a message, in any API's words; `None` if it is no message.
+/// The role of a message, in any API's terms; `None` if it is not a message.
 pub(super) fn role(message: &RawValue) -> Option<String> {
-    let message: Message = object(message).ok()?;
+    let message: HistoryMessage = object(message).ok()?;
     if let Some(role) = label(message.role) {
         return Some(role);
     }
@@ -52,12 +52,12 @@ pub(super) fn is_history(items: &[&RawValue]) -> bool {
     !items.is_empty() && items.iter().all(|item| role(item).is_some())
 }
 
-/// The calls to run of a history: `calls` are those of one message, and `answered` the ids of the
+/// The calls of a history to run: `calls` extracts those of a message, `answered` the ids of the
 /// results in one.
 ///
 /// # Errors
 ///
-/// That of `calls`; or more was said after a call that has no result.
+/// That of `calls`; or more messages follow a call without a result.
 pub(super) fn open_calls(
     messages: &[&RawValue],
     calls: impl Fn(&RawValue) -> Result<Vec<ToolCall>, DecodeError>,
@@ -66,7 +66,7 @@ pub(super) fn open_calls(
     let Some((last, earlier)) = messages.split_last() else {
         return Ok(Vec::new());
     };
-    // The model may have said more before anybody answered.
+    // The model may have sent several messages before any result.
     let (own, messages) = match is_models(last) {
         true => (calls(last)?, earlier),
         false => (Vec::new(), messages),
@@ -87,7 +87,7 @@ pub(super) fn open_calls(
     Ok(own)
 }
 
-/// The calls for which there is no result: one with an id by that, one without by their number.
+/// The calls without results, matched by id; calls without ids are matched by number.
 pub(super) fn without_results(
     mut calls: Vec<ToolCall>,
     mut results: Vec<Option<String>>,
@@ -107,8 +107,8 @@ pub(super) fn waits(call: &ToolCall) -> DecodeError {
     let id = call.id.as_ref().map(|id| format!(" (`{id}`)"));
     DecodeError::Unread {
         what: format!(
-            "it is a conversation in which a call of `{}`{} has no result, and more was said after it: pass \
-             the message with the call alone",
+            "it is a conversation in which a call of `{}`{} has no result but later messages follow: pass only \
+             the message with the call",
             call.name,
             id.unwrap_or_default()
         ),

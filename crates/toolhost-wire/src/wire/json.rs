@@ -1,4 +1,4 @@
-//! toolhost's own format, for scripts: a call or a result a line, in full detail.
+//! toolhost's own format for scripts: one call or result per line, in full detail.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,10 +8,10 @@ use super::error::DecodeError;
 use super::{Answer, NameRule, Names, Wire, arguments, array, label, object, raw};
 use crate::tool::{Tool, ToolCall};
 
-pub(super) struct Json;
+pub(super) struct JsonLines;
 
 #[derive(Deserialize)]
-struct Call<'a> {
+struct CallLine<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -20,9 +20,9 @@ struct Call<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// One line: the id, the result as text, and all that is known of it.
+/// A result's line: the id, the text, and everything else that is known of it.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ResultLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     content: String,
@@ -30,21 +30,21 @@ struct Line<'a> {
     detail: Detail<'a>,
 }
 
-impl super::Sealed for Json {}
+impl super::Sealed for JsonLines {}
 
-impl Wire for Json {
+impl Wire for JsonLines {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         if let Ok(document) = serde_json::from_str::<&RawValue>(text)
             && (document.get().starts_with('[') || text.trim_ascii_end().contains('\n'))
         {
-            // One document over several lines, or an array of calls.
+            // A document over several lines, or an array of calls.
             let items = match document.get().starts_with('[') {
                 true => array(document)?,
                 false => vec![document],
             };
             return items
                 .into_iter()
-                .map(|item| Ok(object::<Call>(item)?.into()))
+                .map(|item| Ok(object::<CallLine>(item)?.into()))
                 .collect();
         }
         let lines = text.lines().enumerate();
@@ -57,10 +57,10 @@ impl Wire for Json {
                 };
                 let raw: &RawValue = serde_json::from_str(line).map_err(within)?;
                 match raw.get().starts_with('{') {
-                    true => Ok(serde_json::from_str::<Call>(raw.get())
+                    true => Ok(serde_json::from_str::<CallLine>(raw.get())
                         .map_err(within)?
                         .into()),
-                    false => Err(within(serde::de::Error::custom("it is no object"))),
+                    false => Err(within(serde::de::Error::custom("not an object"))),
                 }
             })
             .collect()
@@ -72,7 +72,7 @@ impl Wire for Json {
     }
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
-        raw(&Line {
+        raw(&ResultLine {
             id: answer.id(),
             content: answer.to_text(),
             detail: answer.result.into(),
@@ -84,8 +84,8 @@ impl Wire for Json {
     }
 }
 
-impl From<Call<'_>> for ToolCall {
-    fn from(call: Call) -> Self {
+impl From<CallLine<'_>> for ToolCall {
+    fn from(call: CallLine) -> Self {
         ToolCall {
             id: label(call.id),
             name: label(Some(call.name)).unwrap_or_default(),

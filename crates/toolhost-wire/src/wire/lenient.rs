@@ -1,15 +1,15 @@
-//! What decides nothing, or what servers write in ways of their own.
+//! Lenient parsing, of members that nothing depends on and of servers' own ways.
 
 use serde_json::value::RawValue;
 
 use super::{label, string};
 
-/// A member that is there and not null.
+/// A member that is present and not null.
 pub(super) fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
     raw.filter(|raw| raw.get() != "null")
 }
 
-/// Whether a member says nothing.
+/// Whether a member is null or empty.
 pub(super) fn is_blank(raw: &RawValue) -> bool {
     matches!(raw.get(), "null" | "false" | "\"\"" | "[]" | "{}")
 }
@@ -18,7 +18,7 @@ pub(super) fn is_blank(raw: &RawValue) -> bool {
 pub(super) fn number(raw: Option<&RawValue>) -> Option<u64> {
     let text = label(given(raw))?;
     let number: f64 = text.trim().parse().ok()?;
-    // A cast takes what is out of range to its bounds.
+    // The cast saturates.
     (number >= 0.0).then_some(number as u64)
 }
 
@@ -27,7 +27,7 @@ pub(super) fn name(raw: Option<&RawValue>) -> Option<String> {
     label(given(raw)).filter(|text| !matches!(&**text, "" | "null" | "None"))
 }
 
-/// Why an answer ended, if that has been said.
+/// A stop reason, if it was given.
 pub(super) fn reason(raw: Option<&RawValue>) -> Option<String> {
     let reason = string(given(raw))?;
     let is_none = matches!(reason.trim(), "" | "null" | "None" | "none");

@@ -1,6 +1,5 @@
-//! The Model Context Protocol's tools, as
-//! <https://modelcontextprotocol.io/specification/2025-11-25/server/tools> has them: `tools/call`
-//! requests in, their responses out; `tools/list`'s result.
+//! MCP's tools: <https://modelcontextprotocol.io/specification/2025-11-25/server/tools>.
+//! `tools/call` requests in, their responses out; the result of `tools/list`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,7 +17,7 @@ pub(super) struct Mcp;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Declaration<'a> {
+struct McpTool<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
@@ -35,7 +34,7 @@ struct Declaration<'a> {
 }
 
 #[derive(Deserialize)]
-struct Request<'a> {
+struct McpRequest<'a> {
     #[serde(borrow)]
     jsonrpc: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -47,7 +46,7 @@ struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-struct Params<'a> {
+struct CallParams<'a> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -55,7 +54,7 @@ struct Params<'a> {
 }
 
 #[derive(Serialize)]
-struct Response<'a> {
+struct McpResponse<'a> {
     jsonrpc: &'static str,
     id: &'a RawValue,
     result: CallToolResult<'a>,
@@ -82,7 +81,7 @@ impl Wire for Mcp {
                 array(document)?.into_iter().map(call).collect()
             }
             Ok(document) => Ok(vec![call(document)?]),
-            // As on stdio: a request a line.
+            // As on stdio: one request per line.
             Err(error) => {
                 let lines = text.lines().filter(|line| !line.trim_ascii().is_empty());
                 let mut calls = Vec::new();
@@ -100,9 +99,9 @@ impl Wire for Mcp {
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         #[derive(Serialize)]
         struct ListToolsResult<'a> {
-            tools: Vec<Declaration<'a>>,
+            tools: Vec<McpTool<'a>>,
         }
-        let tools = tools.iter().map(|tool| Declaration {
+        let tools = tools.iter().map(|tool| McpTool {
             name: names.wire(&tool.name),
             title: tool.title.as_deref(),
             description: &tool.description,
@@ -128,7 +127,7 @@ impl Wire for Mcp {
             }
             _ => vec![json!({ "type": "text", "text": answer.to_text() })],
         };
-        raw(&Response {
+        raw(&McpResponse {
             jsonrpc: "2.0",
             id: &id_of(answer.id()),
             result: CallToolResult {
@@ -146,19 +145,19 @@ impl Wire for Mcp {
 }
 
 fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let request: Request = object(raw)?;
+    let request: McpRequest = object(raw)?;
     if request.jsonrpc.is_none() {
         return Err(shape("an object without `jsonrpc`"));
     }
     match string(request.method).as_deref() {
         Some("tools/call") => {}
         Some(other) => return Err(shape(format!("a request for `{other}`"))),
-        None => return Err(shape("no request: it has no `method`")),
+        None => return Err(shape("an object without `method`")),
     }
     let Some(params) = request.params else {
         return Err(shape("a `tools/call` without `params`"));
     };
-    let params: Params = object(params)?;
+    let params: CallParams = object(params)?;
     Ok(ToolCall {
         id: request.id.map(id_text),
         name: label(params.name).unwrap_or_default(),
@@ -167,8 +166,8 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// A request's id as text, from which [`id_of`] makes it again: a string as it is, unless that
-/// would be read as something else; anything else as JSON.
+/// A request's id as text, which [`id_of`] reverses: a string as it is, unless that would be read
+/// as something else; anything else as JSON.
 fn id_text(id: &RawValue) -> String {
     match serde_json::from_str::<String>(id.get()) {
         Ok(text) if serde_json::from_str::<&RawValue>(&text).is_err() => text,
@@ -200,7 +199,7 @@ fn annotations(hints: &Annotations) -> Option<Map<String, Value>> {
     (!said.is_empty()).then_some(said)
 }
 
-/// A block with what an MCP server said of it beside its content.
+/// Adds the `_meta` that an MCP server sent beside a block's content.
 pub fn with_meta(mut block: Value, meta: Option<&Map<String, Value>>) -> Value {
     let Value::Object(members) = &mut block else {
         return block;

@@ -1,5 +1,5 @@
-//! Ollama's own API, `/api/chat`, as <https://docs.ollama.com/api/chat> has it: chat messages whose calls
-//! have objects for arguments and mostly no ids, streamed as a document a line.
+//! Ollama's `/api/chat`: <https://docs.ollama.com/api/chat>. Chat messages whose calls have objects
+//! as arguments and mostly no ids, streamed as one document per line.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::back::{edited, kept};
-use super::copies::{Copies, without_copies};
 use super::detail::Detail;
+use super::duplicate_calls::{Copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls};
-use super::members::members;
+use super::object_merge::members;
 use super::openai_chat::messages::back;
 use super::request::Body;
+use super::sent_back::{edited, kept};
 use super::{
     Answer, Api, Close, Delta, End, Names, Received, Reply, Request, Stop, StreamDecoder, Tokens,
     ToolChoice, Wire, api_error, arguments, array, count, document, first_given, label, object,
@@ -25,22 +25,22 @@ use crate::tool::{Tool, ToolCall};
 pub(super) struct Ollama;
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct OllamaTool<'a> {
     r#type: &'static str,
-    function: Function<'a>,
+    function: OllamaFunction<'a>,
 }
 
 #[derive(Serialize)]
-struct Function<'a> {
+struct OllamaFunction<'a> {
     name: &'a str,
     description: &'a str,
     parameters: &'a Value,
 }
 
 #[derive(Serialize)]
-struct ToolMessage<'a> {
+struct OllamaToolMessage<'a> {
     role: &'static str,
-    /// By which, and by order, the API knows whose result it is.
+    /// The API matches results by this and by order.
     tool_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
@@ -50,7 +50,7 @@ struct ToolMessage<'a> {
 }
 
 #[derive(Deserialize)]
-struct Response<'a> {
+struct OllamaResponse<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -70,7 +70,7 @@ struct Response<'a> {
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct OllamaMessage<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -84,7 +84,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Call<'a> {
+struct OllamaCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -109,7 +109,7 @@ impl Wire for Ollama {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = match document(text) {
             Ok(document) => document,
-            // A stream that was kept.
+            // A stored stream.
             Err(DecodeError::NotJson { .. }) => return Ok(self.reply(text)?.calls),
             Err(error) => return Err(error),
         };
@@ -120,7 +120,7 @@ impl Wire for Ollama {
                 false => listed(&items),
             };
         }
-        let response: Response = object(document)?;
+        let response: OllamaResponse = object(document)?;
         match (response.message, response.tool_calls, response.error) {
             (None, None, Some(error)) => Err(api_error(error)),
             (None, None, None) if response.function.is_some() => Ok(vec![call(document)?]),
@@ -130,7 +130,7 @@ impl Wire for Ollama {
     }
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let mut stream = Stream::default();
+        let mut stream = OllamaStream::default();
         let mut deltas = Vec::new();
         if let Ok(document) = document(text) {
             stream.response(document, &mut deltas)?;
@@ -147,9 +147,9 @@ impl Wire for Ollama {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&OllamaTool {
                 r#type: "function",
-                function: Function {
+                function: OllamaFunction {
                     name: names.wire(&tool.name),
                     description: &tool.description,
                     parameters: &tool.input_schema,
@@ -160,7 +160,7 @@ impl Wire for Ollama {
     }
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
-        raw(&ToolMessage {
+        raw(&OllamaToolMessage {
             role: "tool",
             tool_name: answer.name,
             tool_call_id: answer.id(),
@@ -172,7 +172,7 @@ impl Wire for Ollama {
 
 /// The calls of a message.
 fn calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let message: Message = object(raw)?;
+    let message: OllamaMessage = object(raw)?;
     let calls = message.tool_calls.map(array).transpose()?;
     listed(&calls.unwrap_or_default())
 }
@@ -183,7 +183,7 @@ fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
 }
 
 fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: Call = object(raw)?;
+    let call: OllamaCall = object(raw)?;
     let Some(function) = call.function else {
         return Err(shape("a tool call without its `function`"));
     };
@@ -200,7 +200,8 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// A call as it goes back: the API wants an object for arguments, even of a model that wrote a text.
+/// A call as it is sent back: the API requires an object as arguments, even if the model wrote a
+/// text.
 fn call_back(call: &RawValue) -> Box<RawValue> {
     let call = edited(call, |key, value| match key {
         "function" => Some(edited(value, |key, value| {
@@ -220,7 +221,7 @@ fn call_back(call: &RawValue) -> Box<RawValue> {
 
 /// The id of the result that a message is.
 fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    match object::<Message>(raw) {
+    match object::<OllamaMessage>(raw) {
         Ok(message) if string(message.role).as_deref() == Some("tool") => {
             vec![label(message.tool_call_id)]
         }
@@ -230,7 +231,7 @@ fn answered(raw: &RawValue) -> Vec<Option<String>> {
 
 impl Api for Ollama {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<Stream>::default()
+        Box::<OllamaStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -242,7 +243,8 @@ impl Api for Ollama {
         let mut body = Body::new();
         body.set("model", request.model);
         body.set("messages", &messages);
-        // There is no switch for calls, nor for parallel ones: without tools there are none.
+        // There is no setting for tool choice or parallel calls: with `none`, no tools are
+        // declared.
         if let Some(tools) = request.tools
             && request.tool_choice != ToolChoice::None
         {
@@ -258,35 +260,35 @@ impl Api for Ollama {
         if !options.is_empty() {
             body.set("options", &options);
         }
-        // It streams unless told not to.
+        // It streams by default.
         body.set("stream", &request.stream);
         body.with(request.extra)
     }
 }
 
-/// The responses that come one after the other; each call comes whole.
+/// A streamed answer: responses one after the other; each call is complete.
 #[derive(Default)]
-struct Stream {
+struct OllamaStream {
     has_message: bool,
     text: String,
     thinking: String,
-    /// As they came.
+    /// As they arrived.
     tool_calls: Vec<Box<RawValue>>,
     calls: Vec<ToolCall>,
     copies: Copies,
-    /// What else there is in the message.
+    /// The other members of the message.
     rest: Vec<(String, Box<RawValue>)>,
     done_reason: Option<String>,
     is_complete: bool,
     tokens: Tokens,
 }
 
-impl Stream {
+impl OllamaStream {
     fn response(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         if self.is_complete {
             return Ok(());
         }
-        let response: Response = object(raw)?;
+        let response: OllamaResponse = object(raw)?;
         if let Some(error) = response.error {
             return Err(api_error(error));
         }
@@ -306,7 +308,7 @@ impl Stream {
 
     fn message(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         self.has_message = true;
-        let message: Message = object(raw)?;
+        let message: OllamaMessage = object(raw)?;
         self.thinking
             .push_str(&string(message.thinking).unwrap_or_default());
         if let Some(text) = string(message.content).filter(|text| !text.is_empty()) {
@@ -365,7 +367,7 @@ impl Stream {
             carried: Map::new(),
             text: self.text,
             calls: self.calls,
-            // They come whole.
+            // They are always complete.
             cut: Vec::new(),
             stop,
             tokens: self.tokens,
@@ -373,9 +375,9 @@ impl Stream {
     }
 }
 
-impl super::Sealed for Stream {}
+impl super::Sealed for OllamaStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for OllamaStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         self.response(document(data)?, deltas)
     }

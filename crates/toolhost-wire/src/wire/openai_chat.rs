@@ -1,52 +1,52 @@
-//! OpenAI Chat Completions, as <https://platform.openai.com/docs/api-reference/chat> has it, and
-//! as the servers that follow it do: llama.cpp, vLLM, Ollama and others. Messages of frameworks that look
-//! alike are read too: see [`super::frameworks`].
+//! OpenAI Chat Completions: <https://platform.openai.com/docs/api-reference/chat>, and compatible
+//! servers (llama.cpp, vLLM, Ollama and others). Similar messages of frameworks are decoded too:
+//! see [`super::frameworks`].
 
-mod begun;
 mod events;
 pub(super) mod messages;
-mod pieces;
+mod partial_call;
+mod piece_attribution;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::copies::without_copies;
 use super::detail::Detail;
+use super::duplicate_calls::without_copies;
 use super::error::{DecodeError, shape};
 use super::history::{is_history, open_calls, role};
 use super::lenient::{is_blank, reason};
+use super::openai_strict::is_strict;
 use super::request::Body;
-use super::stream::unclosed;
-use super::strict::is_strict;
+use super::stream_decoder::unclosed;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     array, count, document, frameworks, is_malformed, object, raw, string,
 };
 use crate::tool::{CallKind, Tool, ToolCall};
-use messages::{Call, Message, answered, back, call, listed, message_calls};
+use messages::{ChatCall, ChatMessage, answered, back, call, listed, message_calls};
 
 pub(super) struct OpenaiChat;
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct ChatTool<'a> {
     r#type: &'static str,
-    function: Function<'a>,
+    function: OpenaiFunction<'a>,
 }
 
-/// What both of OpenAI's APIs are told of a tool.
+/// A tool's declaration in both of OpenAI's APIs.
 #[derive(Serialize)]
-pub(super) struct Function<'a> {
+pub(super) struct OpenaiFunction<'a> {
     name: &'a str,
     description: &'a str,
     parameters: &'a Value,
-    /// Said in any case: without it, Responses takes every schema for a strict one.
+    /// Always set: by default, Responses takes every schema for a strict one.
     strict: bool,
 }
 
-impl<'a> Function<'a> {
+impl<'a> OpenaiFunction<'a> {
     pub(super) fn new(tool: &'a Tool, names: &'a Names) -> Self {
-        Function {
+        OpenaiFunction {
             name: names.wire(&tool.name),
             description: &tool.description,
             parameters: &tool.input_schema,
@@ -56,15 +56,15 @@ impl<'a> Function<'a> {
 }
 
 #[derive(Serialize)]
-struct ToolMessage<'a> {
+struct ChatToolMessage<'a> {
     role: &'static str,
-    /// The API wants one; a call that came without has none to give back.
+    /// The API requires one; a call without an id has none to return.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
-    /// Of a `function_call`, which has no id.
+    /// A `function_call` has no id.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
-    /// The API has no flag for errors, and takes text only: the text says what else there is.
+    /// The API has no error flag and accepts only text, which says everything else.
     content: String,
     #[serde(flatten)]
     detail: Option<Detail<'a>>,
@@ -91,16 +91,16 @@ struct Choice<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<&'a RawValue>,
-    /// In the words of the API behind a gateway.
+    /// In the terms of the API behind a gateway.
     #[serde(borrow)]
     native_finish_reason: Option<&'a RawValue>,
-    /// What a gateway says of a server that failed it.
+    /// A gateway's error about a server that failed.
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
 impl Choice<'_> {
-    /// Why the answer ended. That a call is malformed, a gateway may have no word of its own for.
+    /// The finish reason. A gateway may have no term of its own for malformed calls.
     fn reason(&self) -> Option<String> {
         let native = reason(self.native_finish_reason);
         native
@@ -108,7 +108,7 @@ impl Choice<'_> {
             .or_else(|| reason(self.finish_reason))
     }
 
-    /// What became of the answer, if that is an error: it is void then, as one that breaks off is.
+    /// The error of an answer that failed: it is void then, like one that breaks off.
     fn failure(&self) -> Option<DecodeError> {
         if let Some(error) = self.error.filter(|error| !is_blank(error)) {
             return Some(api_error(error));
@@ -117,13 +117,13 @@ impl Choice<'_> {
             .reason()
             .filter(|reason| FAILURES.contains(&&*reason.to_lowercase()))?;
         Some(DecodeError::Api {
-            message: format!("the answer ended with `{reason}` as its `finish_reason`"),
+            message: format!("the answer ended with `finish_reason` `{reason}`"),
             kind: reason,
         })
     }
 }
 
-/// Why an answer ended that did not come to its end, whatever there is of it: what serves the model failed.
+/// Finish reasons that mean failure, whatever there is of the answer.
 const FAILURES: [&str; 7] = [
     "error",
     "abort",
@@ -135,7 +135,7 @@ const FAILURES: [&str; 7] = [
 ];
 
 #[derive(Deserialize)]
-struct Usage<'a> {
+struct ChatUsage<'a> {
     #[serde(borrow)]
     prompt_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -161,11 +161,11 @@ impl Wire for OpenaiChat {
                 None => chosen(choices),
             };
         }
-        let one: Call = object(document)?;
+        let one: ChatCall = object(document)?;
         if one.function.is_some() || one.custom.is_some() {
             return Ok(vec![call(document)?]);
         }
-        let message: Message = object(document)?;
+        let message: ChatMessage = object(document)?;
         if message.tool_calls.is_none()
             && message.tool_calls_of_sdk.is_none()
             && message.function_call.is_none()
@@ -173,7 +173,7 @@ impl Wire for OpenaiChat {
             if let Some(call) = frameworks::call(document).filter(|_| role(document).is_none()) {
                 return Ok(vec![call]);
             }
-            // A choice by itself, or the response of a server that has but one.
+            // A choice by itself, or the response of a server with a single one.
             if let Some(inner) = message.message {
                 return message_calls(inner);
             }
@@ -202,7 +202,7 @@ impl Wire for OpenaiChat {
         let Some(message_raw) = choice.message else {
             return Err(shape("a choice without a message"));
         };
-        let message: Message = object(message_raw)?;
+        let message: ChatMessage = object(message_raw)?;
         let calls = message_calls(message_raw)?;
         let text = content_text(message.content).or_else(|| string(message.refusal));
         let stop = stop(choice.reason(), !calls.is_empty());
@@ -222,9 +222,9 @@ impl Wire for OpenaiChat {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&ChatTool {
                 r#type: "function",
-                function: Function::new(tool, names),
+                function: OpenaiFunction::new(tool, names),
             })
         };
         raw(&tools.iter().map(declare).collect::<Vec<_>>())
@@ -236,7 +236,7 @@ impl Wire for OpenaiChat {
             return frameworks::answer(answer);
         }
         let is_legacy = kind == CallKind::Legacy;
-        raw(&ToolMessage {
+        raw(&ChatToolMessage {
             role: if is_legacy { "function" } else { "tool" },
             tool_call_id: answer.id().filter(|_| !is_legacy),
             name: is_legacy.then_some(answer.name),
@@ -248,7 +248,7 @@ impl Wire for OpenaiChat {
 
 impl Api for OpenaiChat {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<events::Stream>::default()
+        Box::<events::ChatStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -290,14 +290,14 @@ fn chat_choice(choice: &ToolChoice) -> Option<Value> {
     }
 }
 
-/// The calls of the one choice that has any.
+/// The calls of the only choice with any.
 fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     let mut chosen: Vec<Vec<ToolCall>> = Vec::new();
     let mut error = None;
     for choice in array(choices)? {
         let choice: Choice = object(choice)?;
         let failure = choice.failure();
-        // What an answer calls that ended in an error is void with it.
+        // The calls of a failed answer are void.
         if let Some(message) = choice.message.filter(|_| failure.is_none()) {
             chosen.push(message_calls(message)?);
         }
@@ -310,8 +310,8 @@ fn chosen(choices: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
     }
 }
 
-/// The choice that is the answer: the first, unless one that comes later has the calls, as some proxies
-/// split what a model says from what it calls.
+/// The choice to use: the first, unless a later one has the calls, as some proxies separate text
+/// and calls.
 fn answering<'a>(choices: &[&'a RawValue]) -> Result<Option<Choice<'a>>, DecodeError> {
     let mut first = None;
     for choice in choices {
@@ -325,7 +325,7 @@ fn answering<'a>(choices: &[&'a RawValue]) -> Result<Option<Choice<'a>>, DecodeE
     Ok(first)
 }
 
-/// Running the calls of several alternatives would do things that no reader of one asked for.
+/// Running the calls of several choices would do things that no one asked for together.
 pub(super) fn only(
     mut alternatives: Vec<Vec<ToolCall>>,
     of: &str,
@@ -334,10 +334,10 @@ pub(super) fn only(
     if alternatives.len() > 1 {
         return Err(DecodeError::Shape {
             found: format!(
-                "a {of} of which {} {named} have tool calls",
+                "a {of} in which {} {named} have tool calls",
                 alternatives.len()
             ),
-            expected: "one of them: pass the message of the one you mean",
+            expected: "a single one: pass the message of the one you mean",
         });
     }
     Ok(alternatives.pop().unwrap_or_default())
@@ -362,7 +362,8 @@ fn content_text(content: Option<&RawValue>) -> Option<String> {
     Some(texts.collect())
 }
 
-/// Some servers say `stop` for calls too, or words of their own, or those of the model's own API.
+/// Some servers report `stop` for calls too, or use words of their own, or those of the model's own
+/// API.
 fn stop(reason: Option<String>, has_calls: bool) -> Stop {
     let known = reason.as_deref().map(str::to_lowercase);
     match (known.as_deref(), reason) {
@@ -382,7 +383,7 @@ fn stop(reason: Option<String>, has_calls: bool) -> Stop {
 }
 
 fn tokens(usage: Option<&RawValue>) -> Tokens {
-    let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
+    let usage: Option<ChatUsage> = usage.and_then(|usage| object(usage).ok());
     usage.map_or_else(Tokens::default, |usage| Tokens {
         input: count(usage.prompt_tokens),
         output: count(usage.completion_tokens),

@@ -1,4 +1,4 @@
-//! OpenAI Responses, as <https://platform.openai.com/docs/api-reference/responses> has it.
+//! OpenAI Responses: <https://platform.openai.com/docs/api-reference/responses>.
 
 mod events;
 mod items;
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Echo, Piece, Takes, data_url, file_name};
-use super::back::{edited, edited_items, kept, without_nulls};
-use super::copies::{items_without_copies, without_copies};
+use super::answer::{AnswerPiece, Echo, Takes, data_url, file_name};
 use super::detail::Detail;
+use super::duplicate_calls::{items_without_copies, without_copies};
 use super::error::{DecodeError, shape};
 use super::history::{is_models, role, without_results};
-use super::leftover;
-use super::members::members;
-use super::openai_chat::Function;
+use super::object_merge::members;
+use super::openai_chat::OpenaiFunction;
 use super::request::Body;
-use super::stream::unclosed;
+use super::sent_back::{edited, edited_items, kept, without_nulls};
+use super::stream_decoder::unclosed;
+use super::unread_calls;
 use super::{
     Answer, Api, Names, Reply, Request, Stop, StreamDecoder, Tokens, ToolChoice, Wire, api_error,
     arguments, array, count, document, label, object, origin, raw, string,
@@ -28,18 +28,18 @@ use crate::tool::{CallKind, CallOrigin, Tool, ToolCall, Void};
 
 pub(super) struct OpenaiResponses;
 
-/// What a result may hold beside text.
+/// The media accepted in results beside text.
 const TAKES: Takes = Takes {
     images: &["image/png", "image/jpeg", "image/webp", "image/gif"],
     documents: &["application/pdf"],
 };
 
 #[derive(Serialize)]
-struct Declaration<'a> {
+struct ResponsesTool<'a> {
     r#type: &'static str,
     #[serde(flatten)]
-    function: Function<'a>,
-    /// Of what a result's text holds as JSON.
+    function: OpenaiFunction<'a>,
+    /// The structured content of a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_schema: Option<&'a Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -51,7 +51,7 @@ struct CallOutput<'a> {
     r#type: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call_id: Option<&'a str>,
-    /// There is no flag for errors: the text says it.
+    /// There is no error flag: the text says it.
     output: Value,
     #[serde(flatten)]
     echo: Echo<'a>,
@@ -60,7 +60,7 @@ struct CallOutput<'a> {
 }
 
 #[derive(Deserialize)]
-struct Response<'a> {
+struct ResponsesResponse<'a> {
     #[serde(borrow)]
     output: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -80,7 +80,7 @@ struct Details<'a> {
 }
 
 #[derive(Deserialize)]
-struct Item<'a> {
+struct ResponsesItem<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -89,28 +89,28 @@ struct Item<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
-    /// Of a custom tool: free text.
+    /// A custom tool's free text.
     #[serde(borrow)]
     input: Option<&'a RawValue>,
     #[serde(borrow)]
     status: Option<&'a RawValue>,
     #[serde(borrow)]
     namespace: Option<&'a RawValue>,
-    /// The program that calls.
+    /// The program that made the call.
     #[serde(borrow)]
     caller: Option<&'a RawValue>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
 }
 
-impl Item<'_> {
+impl ResponsesItem<'_> {
     fn kind(&self) -> Option<String> {
         string(self.r#type)
     }
 }
 
 #[derive(Deserialize)]
-struct Usage<'a> {
+struct ResponsesUsage<'a> {
     #[serde(borrow)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -125,7 +125,7 @@ impl Wire for OpenaiResponses {
         let items = if document.get().starts_with('[') {
             array(document)?
         } else {
-            let response: Response = object(document)?;
+            let response: ResponsesResponse = object(document)?;
             if response.output.is_some() {
                 ended(&response)?;
             }
@@ -140,7 +140,7 @@ impl Wire for OpenaiResponses {
     }
 
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
-        let response: Response = object(document(text)?)?;
+        let response: ResponsesResponse = object(document(text)?)?;
         ended(&response)?;
         let Some(output) = response.output else {
             return Err(shape("an object without `output`"));
@@ -164,8 +164,8 @@ impl Wire for OpenaiResponses {
         let is_void = |at: &usize| calls[*at].void() == Some(&Void::Cut);
         reply.cut = (0..calls.len()).filter(is_void).collect();
         if reply.stop.is_early() {
-            // Free text that others follow came to its end.
-            let last = leftover::last_known(calls).unwrap_or_default();
+            // Free text that is followed by others is complete.
+            let last = unread_calls::last_known(calls).unwrap_or_default();
             let is_cut = |at: &usize| *at == last || calls[*at].kind() != CallKind::FreeText;
             let unclosed = unclosed(calls).into_iter().filter(is_cut);
             reply.cut.extend(unclosed);
@@ -177,9 +177,9 @@ impl Wire for OpenaiResponses {
 
     fn declare(&self, tools: &[&Tool], names: &Names) -> Box<RawValue> {
         let declare = |tool: &&Tool| {
-            raw(&Declaration {
+            raw(&ResponsesTool {
                 r#type: "function",
-                function: Function::new(tool, names),
+                function: OpenaiFunction::new(tool, names),
                 output_schema: tool.output_schema.as_ref(),
                 allowed_callers: allowed_callers(tool),
             })
@@ -189,7 +189,7 @@ impl Wire for OpenaiResponses {
 
     fn answer(&self, answer: &Answer) -> Box<RawValue> {
         let output = match &answer.document_pieces(&TAKES)[..] {
-            [Piece::Text(text)] => json!(text),
+            [AnswerPiece::Text(text)] => json!(text),
             pieces => pieces.iter().map(part).collect(),
         };
         raw(&CallOutput {
@@ -206,7 +206,7 @@ impl Wire for OpenaiResponses {
     }
 }
 
-/// The kind of what answers a call of a kind that is not known, as the API names them.
+/// The type of the output for a call of an unknown kind, by the API's naming scheme.
 fn output_kind(kind: &str) -> String {
     match kind {
         "tool_search_call" => "tool_search_output".to_owned(),
@@ -214,14 +214,14 @@ fn output_kind(kind: &str) -> String {
     }
 }
 
-fn part(piece: &Piece) -> Value {
+fn part(piece: &AnswerPiece) -> Value {
     match piece {
-        Piece::Text(text) => json!({ "type": "input_text", "text": text }),
-        Piece::Image(media) => {
+        AnswerPiece::Text(text) => json!({ "type": "input_text", "text": text }),
+        AnswerPiece::Image(media) => {
             let url = data_url(&media.mime_type, &media.data);
             json!({ "type": "input_image", "image_url": url })
         }
-        Piece::Document(uri, kind, bytes) => json!({
+        AnswerPiece::Document(uri, kind, bytes) => json!({
             "type": "input_file",
             "filename": file_name(uri),
             "file_data": data_url(kind, bytes),
@@ -229,7 +229,7 @@ fn part(piece: &Piece) -> Value {
     }
 }
 
-/// Who may call a tool, in the API's words.
+/// The allowed callers of a tool, in the API's terms.
 fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
     let known = ["direct", "programmatic"].into_iter();
     known
@@ -237,16 +237,16 @@ fn allowed_callers(tool: &Tool) -> Vec<&'static str> {
         .collect()
 }
 
-/// The calls among items that have no result there, and after which nobody but the model said anything.
+/// The calls without results among items, after which there is nothing but the model's own.
 fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let mut calls = Vec::new();
     let mut results = Vec::new();
     // The calls of one answer: another may have the same ids.
     let mut answer = Vec::new();
-    // How many of the calls others have spoken after.
+    // How many of the calls are followed by others' items.
     let mut past = 0;
     for raw in items {
-        let item: Item = object(raw)?;
+        let item: ResponsesItem = object(raw)?;
         if let Some(call) = call(&item) {
             answer.push(call);
             continue;
@@ -271,7 +271,7 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     let later = without_results(later, results);
     match (earlier.first(), later.is_empty()) {
         (Some(open), true) => Err(super::history::waits(open)),
-        _ => leftover::with_unknown(
+        _ => unread_calls::with_unknown(
             later,
             after_others(items),
             &["function_call", "custom_tool_call"],
@@ -279,19 +279,19 @@ fn open_calls(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> {
     }
 }
 
-/// Whether somebody else than the model said it.
+/// Whether an item is not the model's.
 fn is_others(item: &RawValue) -> bool {
     role(item).is_some() && !is_models(item)
 }
 
-/// The items after which nobody but the model said anything.
+/// The items after the last that is not the model's.
 fn after_others<'i, 'a>(items: &'i [&'a RawValue]) -> &'i [&'a RawValue] {
     let last = items.iter().rposition(|item| is_others(item));
     &items[last.map_or(0, |last| last + 1)..]
 }
 
-/// The call that an item is, if it is one.
-fn call(item: &Item) -> Option<ToolCall> {
+/// Decodes an item, if it is a call.
+fn call(item: &ResponsesItem) -> Option<ToolCall> {
     let (kind, given) = match item.kind().as_deref() {
         Some("function_call") => (CallKind::Function, item.arguments),
         Some("custom_tool_call") => (CallKind::FreeText, item.input),
@@ -316,10 +316,12 @@ fn call(item: &Item) -> Option<ToolCall> {
     })
 }
 
-/// An item as it goes back: an API refuses `null` for what is not set, and what its SDK adds.
+/// An item as it is sent back: an API refuses `null` for unset members, and what its SDK adds.
 pub(super) fn back(item: &RawValue) -> Box<RawValue> {
-    let kind = object::<Item>(item).ok().and_then(|item| item.kind());
-    // Without these the API takes no item of theirs, and `null` is one of their values.
+    let kind = object::<ResponsesItem>(item)
+        .ok()
+        .and_then(|item| item.kind());
+    // The API requires these members, and `null` is one of their values.
     let null_means: &[&str] = match kind.as_deref() {
         Some("image_generation_call") => &["result"],
         Some("code_interpreter_call") => &["code", "outputs"],
@@ -329,7 +331,7 @@ pub(super) fn back(item: &RawValue) -> Box<RawValue> {
         "content" if kind.as_deref() == Some("message") => Some(edited_items(value, |part| {
             Some(without_nulls(part, &[], &["parsed"]))
         })),
-        // Python has no member of that name.
+        // A name that Python reserves.
         _ => kept(key, value, null_means, &["parsed_arguments", "async_"])
             .then_some(Cow::Borrowed(value)),
     });
@@ -345,8 +347,8 @@ pub(super) fn back(item: &RawValue) -> Box<RawValue> {
     RawValue::from_string(with).unwrap_or_else(|_| back.into_owned())
 }
 
-/// What a message says.
-fn item_text(item: &Item) -> String {
+/// The text of a message item.
+fn item_text(item: &ResponsesItem) -> String {
     #[derive(Deserialize)]
     struct Part<'a> {
         #[serde(borrow)]
@@ -367,7 +369,7 @@ fn item_text(item: &Item) -> String {
 
 impl Api for OpenaiResponses {
     fn stream(&self) -> Box<dyn StreamDecoder> {
-        Box::<events::Stream>::default()
+        Box::<events::ResponsesStream>::default()
     }
 
     fn request(&self, request: &Request) -> Box<RawValue> {
@@ -399,8 +401,8 @@ impl Api for OpenaiResponses {
 
 /// # Errors
 ///
-/// The response is an error.
-fn ended(response: &Response) -> Result<(), DecodeError> {
+/// The response failed.
+fn ended(response: &ResponsesResponse) -> Result<(), DecodeError> {
     match response.error {
         Some(error) => Err(api_error(error)),
         None => match string(response.status).as_deref() {
@@ -413,7 +415,7 @@ fn ended(response: &Response) -> Result<(), DecodeError> {
     }
 }
 
-fn stop(response: &Response, has_calls: bool) -> Stop {
+fn stop(response: &ResponsesResponse, has_calls: bool) -> Stop {
     let details: Option<Details> = response
         .incomplete_details
         .and_then(|details| object(details).ok());
@@ -427,7 +429,7 @@ fn stop(response: &Response, has_calls: bool) -> Stop {
 }
 
 fn tokens(usage: Option<&RawValue>) -> Tokens {
-    let usage: Option<Usage> = usage.and_then(|usage| object(usage).ok());
+    let usage: Option<ResponsesUsage> = usage.and_then(|usage| object(usage).ok());
     usage.map_or_else(Tokens::default, |usage| Tokens {
         input: count(usage.input_tokens),
         output: count(usage.output_tokens),

@@ -1,4 +1,4 @@
-//! What a model is asked, in no API's words.
+//! [`Request`]: a request to a model, independent of the API.
 
 use std::str::FromStr;
 
@@ -9,36 +9,37 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Request<'a> {
-    /// Which model.
+    /// The model's name.
     pub model: &'a str,
-    /// What it is told ahead of the conversation.
+    /// The system prompt.
     pub system: Option<&'a str>,
     /// The conversation, in the API's own form.
     pub messages: &'a [Box<RawValue>],
-    /// The tools, as [`Wire::declare`](super::Wire::declare) has them; none where there are none.
+    /// The tools, as [`Wire::declare`](super::Wire::declare) encodes them.
     pub tools: Option<&'a RawValue>,
     /// Whether it must call tools.
     pub tool_choice: ToolChoice,
-    /// Whether it may ask for several calls at once.
+    /// Whether it may make several calls at once.
     pub parallel: bool,
     /// The sampling temperature.
     pub temperature: Option<f64>,
     /// The maximum length of an answer, in tokens.
     pub max_tokens: Option<u64>,
-    /// Whether the answer is to come as an event stream.
+    /// Whether the answer is streamed.
     pub stream: bool,
-    /// Whether it goes to the API's maker, and not to another server that speaks it: the bound on the answer has the name
-    /// that OpenAI's own models want (`max_completion_tokens`), or else the one that other servers know (`max_tokens`).
+    /// Whether the server is the API's own vendor. OpenAI's models want the limit of the answer as
+    /// `max_completion_tokens`; other servers of the format know `max_tokens`.
     pub is_own_api: bool,
-    /// What the last answer had for this request: [`Reply::carried`](super::Reply::carried).
+    /// What the last answer carries over to this request:
+    /// [`Reply::carried`](super::Reply::carried).
     pub carried: Option<&'a Map<String, Value>>,
-    /// More of the API's own parameters; they replace ours.
+    /// Further parameters of the API; they override ours.
     pub extra: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Request<'a> {
-    /// A request to a model with the conversation so far: without tools, and with all else as the API has it. Calls may be
-    /// parallel, and the answer comes whole.
+    /// A request to a model with the conversation so far, without tools and with the defaults of the
+    /// API. Parallel calls are allowed, and the response is not streamed.
     ///
     /// ```
     /// use toolhost_wire::wire::{Format, Names, Request};
@@ -78,12 +79,12 @@ impl<'a> Request<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToolChoice {
-    /// As it sees fit.
+    /// As it decides.
     #[default]
     Auto,
     /// It must not.
     None,
-    /// It must call one at least.
+    /// It must call at least one.
     Required,
     /// It must call this one.
     Tool(String),
@@ -112,7 +113,7 @@ impl FromStr for ToolChoice {
     }
 }
 
-/// A request's body: what is set of it, then what replaces that.
+/// A request's body: the members that are set, and those that override them.
 pub(super) struct Body(Vec<(String, Box<RawValue>)>);
 
 impl Body {

@@ -1,8 +1,8 @@
-//! Which members of a JSON Schema hold schemas, and which of them hold data.
+//! Which members of a JSON Schema contain schemas, and which contain data.
 
 use serde_json::{Map, Value};
 
-/// What a member of a schema holds.
+/// What a member of a schema contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
     /// A schema.
@@ -15,7 +15,7 @@ pub enum Holds {
     Data,
 }
 
-/// What `value`, the member of that name of a schema, holds.
+/// What `value`, the member `key` of a schema, contains.
 pub fn holds(key: &str, value: &Value) -> Holds {
     match key {
         "items" if value.is_array() => Holds::Many,
@@ -38,7 +38,7 @@ pub fn holds(key: &str, value: &Value) -> Holds {
     }
 }
 
-/// Visits the schemas right within one.
+/// Visits the direct subschemas of a schema.
 pub fn each_within(schema: &mut Map<String, Value>, visit: &mut dyn FnMut(&mut Value)) {
     for (key, value) in schema {
         match (holds(key, value), value) {

@@ -195,7 +195,7 @@ fn what_fits_two_formats_is_refused_with_their_names() {
         for format in fits {
             assert!(error.contains(format.name()), "{error}");
         }
-        assert!(error.contains("name the one it is"), "{error}");
+        assert!(error.contains("choose one"), "{error}");
     }
 }
 
@@ -249,7 +249,7 @@ fn of_lines_each_is_a_call() {
         ([own, request], Told::None),
         ([request, own], Told::None),
         ([own, "{"], Told::None),
-        // Of these there are no lines.
+        // These have no lines.
         ([block, block], Told::None),
     ] {
         for end in ["\n", "\r\n", "\n\n"] {

@@ -64,7 +64,8 @@ fn fitted(format: Format, schema: Value) -> Result<(Value, String), String> {
     }
 }
 
-/// What an API refuses in a schema, as its errors say; written beside the code that keeps to it.
+/// What an API refuses in a schema, by its errors; written independently of the code that avoids
+/// it.
 fn refusals(format: Format, schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if schema.get("type") != Some(&json!("object")) {
@@ -294,7 +295,7 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
         }
         assert_eq!(
             left_out[0].why,
-            "asks for arguments of type \"string\", and arguments are objects"
+            "has arguments of type \"string\", but arguments are always an object"
         );
     }
     assert_eq!(declared(Format::Mcp, &tools).1.len(), 1);
@@ -403,7 +404,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Schemas that use most of what there is, one or two keywords each, all within a document with two definitions.
+/// Schemas with most keywords, one or two each, in a document with two definitions.
 fn schema() -> impl Strategy<Value = Value> {
     let kind = || prop::sample::select(vec!["object", "array", "string", "integer", "null"]);
     let reference = prop::sample::select(vec![
@@ -495,7 +496,8 @@ fn wired(value: &Value, fitted: &Value, names: &Names) -> Value {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever the schema: the API takes what is declared, and whatever fits the original fits that too.
+    /// For any schema: the API accepts the declaration, and whatever matches the original matches
+    /// it too.
     #[test]
     fn every_schema_fits_its_api_and_takes_what_it_took(
         schema in document(),

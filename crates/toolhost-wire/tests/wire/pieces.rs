@@ -17,7 +17,7 @@ pub(super) fn read(format: Format, events: &[Value]) -> Taken {
     receive([Bytes::from(text)], Some(format))
 }
 
-/// A piece: what is null is not there.
+/// A piece without its null members.
 fn piece(index: Value, id: Value, name: Value, arguments: &str) -> Value {
     let mut piece = json!({ "function": { "arguments": arguments } });
     for (key, value) in [("index", index), ("id", id)] {
@@ -49,7 +49,7 @@ fn is(what: &str, taken: &Taken, expected: &[(Option<&str>, &str, &str)], cut: &
         .map(|(_, call)| (call.id.as_deref(), &*call.name, &*call.arguments))
         .collect();
     assert_eq!(handed, expected, "{what}");
-    // Whoever sends it back names the same calls.
+    // Sent back, it names the same calls.
     for (position, call) in &taken.handed {
         assert_eq!(
             received.reply.calls[*position].arguments, call.arguments,
@@ -489,7 +489,7 @@ fn repeated_arguments_count_once_in_every_format() {
                 completed.clone(),
             ],
         ),
-        // The pieces have them, and what ends them nothing.
+        // The pieces contain them, and the final event does not.
         (
             Format::OpenaiResponses,
             vec![
@@ -769,7 +769,7 @@ proptest! {
         let mut events = Vec::new();
         for (index, given) in pieces.iter().enumerate() {
             let is_empty = given.call.arguments == "{}";
-            // Of `{` and `{}` nobody could say what they are.
+            // `{` and `{}` would be ambiguous.
             let ahead = if is_empty && ahead == "{" { "" } else { ahead };
             let begun = piece(json!(index), json!(format!("id{index}")), json!("f"), ahead);
             events.push(chunk(json!([begun])));

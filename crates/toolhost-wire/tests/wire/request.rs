@@ -1,4 +1,4 @@
-//! Requests to a model: what is asked is said in each API's own words.
+//! Requests to a model, encoded for each API.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};

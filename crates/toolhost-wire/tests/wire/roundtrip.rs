@@ -1,4 +1,4 @@
-//! What is encoded comes out as it went in, in every format.
+//! Round trips: what is encoded is decoded unchanged, in every format.
 
 use proptest::prelude::*;
 use proptest::sample::Index;

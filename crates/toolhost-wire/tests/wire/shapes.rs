@@ -1,4 +1,4 @@
-//! What goes out, to the member: declarations, results, and what goes back of a reply.
+//! Exact encodings: declarations, results, and replies that are sent back.
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -484,7 +484,7 @@ fn structured_output_keeps_every_digit() {
     for format in Format::ALL {
         let line = format.wire().answer(&Answer::new(&given));
         let text = match format {
-            // Which is told what the document is like.
+            // `read` is told what the document is like.
             Format::Gemini => format!(r#"{{"output":{document}}}"#),
             _ => json!(document).to_string(),
         };
@@ -519,7 +519,7 @@ fn ids_of_mcp_come_back_with_their_type() {
     }
 }
 
-/// What is sent besides `tools/call` is no call, and must not be answered as one.
+/// Messages other than `tools/call` are not calls, and must not be answered as such.
 #[test]
 fn other_requests_of_mcp_are_refused() {
     for request in [
@@ -568,7 +568,7 @@ fn parts_of_gemini_go_back_unchanged_whole_or_streamed() {
     let reply = Format::Gemini.api().unwrap().reply(&whole).unwrap();
     assert_eq!(reply.messages.len(), 1);
     assert_eq!(parsed(&reply.messages[0]), expected);
-    // The thought is nothing that it says.
+    // The thought is not part of the text.
     assert_eq!(reply.text, "I will look.");
     assert_eq!(reply.calls.len(), 2);
     let chunks: Vec<Value> = parts.chunks(1).map(candidate).collect();
@@ -702,7 +702,8 @@ fn whole_replies_go_back_as_they_came() {
     }
 }
 
-/// Gemini behind OpenAI's interface has its signatures there; others want their reasoning back.
+/// Gemini behind OpenAI's interface keeps its signatures there; others require their reasoning
+/// back.
 #[test]
 fn a_streamed_message_of_chat_keeps_what_servers_want_back() {
     let delta = |delta: Value| json!({ "choices": [{ "index": 0, "delta": delta }] });

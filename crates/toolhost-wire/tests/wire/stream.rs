@@ -19,8 +19,8 @@ fn split(bytes: &[u8], at: usize) -> [Bytes; 2] {
     ]
 }
 
-/// Calls with what is hard about arguments: many bytes to a character, braces in strings, digits
-/// that no float holds, nothing between braces, and for the APIs that send that nothing at all.
+/// Calls with difficult arguments: multi-byte characters, braces in strings, digits beyond a
+/// float's precision, empty objects, and no arguments at all for APIs that send none.
 fn hard(format: Format) -> Vec<Pieces> {
     let given: [(&str, &[&str]); 4] = [
         (
@@ -170,7 +170,7 @@ fn stream_cut_at_any_byte_keeps_complete_calls() {
                 assert_eq!(received.is_complete, ended, "{what}");
                 assert!(TEXT.starts_with(&taken.text), "{what}: {}", taken.text);
 
-                // Whoever does not know the format learns the same, once there is an event.
+                // Without the format, a reader learns the same once there is an event.
                 if at % 5 != 0 {
                     continue;
                 }
@@ -237,7 +237,7 @@ fn lines_are_read_as_the_standard_has_them() {
         ("event: x\n\ndata\n\ndata: a\n\n", &["a"]),
         ("\n\n\ndata: a\n\n\n\n", &["a"]),
         ("datum: a\n\nDATA: b\n\n data: c\n\n", &[]),
-        // Unlike in a browser, what the end cuts off is told.
+        // Unlike in a browser, an event that the end cuts off is delivered.
         ("data: a\n\ndata: b", &["a", "b"]),
         ("data: a\n\ndata: b\ndata", &["a", "b\n"]),
         ("", &[]),
@@ -514,7 +514,7 @@ fn an_error_in_a_stream_is_the_apis_own_and_what_came_before_stays() {
         assert_eq!(taken.handed.len(), 1, "{format}");
         let received = taken.received.unwrap();
         assert_eq!((received.is_complete, received.reply.cut.len()), (false, 0));
-        // Told the format, it may be all that comes.
+        // With the format given, an error may be all there is.
         let alone = read(Some(format), std::slice::from_ref(&error));
         assert!(
             matches!(alone.error, Some(DecodeError::Api { .. })),
@@ -530,12 +530,9 @@ fn what_is_not_of_any_api_is_no_stream() {
         (": ping\n\n", "it has no events"),
         ("<html>502 Bad Gateway</html>", "it has no events"),
         ("{\"choices\":[]}", "it has no events"),
-        ("data: {}\n\n", "of no format that is known"),
-        ("data: {\"hello\":1}\n\n", "of no format that is known"),
-        (
-            "data: {\"type\":\"hello\"}\n\n",
-            "of no format that is known",
-        ),
+        ("data: {}\n\n", "match no known format"),
+        ("data: {\"hello\":1}\n\n", "match no known format"),
+        ("data: {\"type\":\"hello\"}\n\n", "match no known format"),
     ] {
         let taken = receive([Bytes::copy_from_slice(text.as_bytes())], None);
         match taken.received {

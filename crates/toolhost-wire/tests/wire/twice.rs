@@ -159,7 +159,7 @@ fn what_differs_or_has_no_id_is_a_call_of_its_own() {
     }
 }
 
-/// Nor does its beginning say that it is: its name does.
+/// Its name decides, not its beginning.
 #[test]
 fn what_has_no_arguments_is_no_copy_of_a_call_of_another_tool() {
     let given = calls(&[("a", "echo", X), ("b", "echo", Y), ("a", "clock", "")]);
@@ -203,7 +203,7 @@ fn ids_that_come_again_in_another_answer_are_of_other_calls() {
     assert_eq!(seen(&calls), [(Some("a"), X)]);
 }
 
-/// What is handed on of a stream of these calls, and the calls of a whole answer.
+/// What a stream of these calls delivers, and the calls of a whole answer.
 fn counted(format: Format, given: &[ToolCall]) -> (usize, Option<usize>) {
     let text = whole(format, given, Around::Response);
     let (_, calls) = wire::decode(text.as_bytes(), Some(format)).unwrap();
@@ -225,7 +225,7 @@ fn where_ids_are_not_unique_no_call_is_a_copy() {
         for given in [&named, &same] {
             let (whole, handed) = counted(format, given);
             assert_eq!(whole, given.len(), "{format} {given:?}");
-            // What follows a call in a stream of chat completions is read as its copy at once.
+            // A repeated call in a stream of chat completions is recognized at once.
             let is_read_at_once = format == Format::OpenaiChat && *given == same;
             let expected = given.len() - usize::from(is_read_at_once);
             assert_eq!(handed.unwrap_or(whole), expected, "{format} {given:?}");

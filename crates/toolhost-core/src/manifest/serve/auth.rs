@@ -1,4 +1,4 @@
-//! `[serve.auth]`: the tokens that clients may have, and who issues others.
+//! `[serve.auth]`: clients' tokens, and the OAuth issuer of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,15 +11,17 @@ use crate::digest::hex;
 use crate::error::InvalidValue;
 use crate::manifest::agent::is_in_the_clear;
 use crate::manifest::is_name;
-use crate::manifest::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
+use crate::manifest::reader::{
+    ManifestSource, ManifestTable, Value, expect_string, expect_table, mismatch,
+};
 
-/// Who may use the server.
+/// Authentication of clients.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct AuthConfig {
-    /// Clients that have a token of their own.
+    /// Clients with a token in the manifest.
     pub tokens: Vec<TokenConfig>,
-    /// Who issues tokens to others.
+    /// The issuer of other tokens.
     pub oauth: Option<OauthConfig>,
 }
 
@@ -28,15 +30,20 @@ impl AuthConfig {
     pub fn is_required(&self) -> bool {
         !self.tokens.is_empty() || self.oauth.is_some()
     }
+
+    /// Whether there is one client at most with a name.
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.oauth.is_none() && self.tokens.len() <= 1
+    }
 }
 
 /// `[serve.auth.tokens.NAME]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenConfig {
-    /// Whose it is.
+    /// The name of the client.
     pub name: String,
-    /// What its token is recognized by.
+    /// The digest of its token.
     pub digest: TokenDigest,
     /// The tools that it may call; all when `None`.
     pub tools: Option<BTreeSet<String>>,
@@ -66,13 +73,13 @@ impl TokenConfig {
 
 /// The SHA-256 digest of a token.
 ///
-/// It needs no salt and no slow function: tokens are made by `toolhost token new` and have 256 bits
-/// that nobody can guess.
+/// No salt and no slow hash are needed: tokens are made by `toolhost token new` and have 256 random
+/// bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenDigest(#[doc(hidden)] pub [u8; 32]);
 
 impl TokenDigest {
-    /// That of a token.
+    /// The digest of a token.
     pub fn of(token: &str) -> TokenDigest {
         TokenDigest(Sha256::digest(token).into())
     }
@@ -107,28 +114,29 @@ impl fmt::Debug for TokenDigest {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OauthConfig {
-    /// Who issues the tokens, spelled as their `iss`.
+    /// The issuer, spelled as in the tokens' `iss`.
     pub issuer: Url,
-    /// As the manifest spells it: `https://a.example` and `https://a.example/` are two issuers.
+    /// The issuer as the manifest spells it: `https://a.example` and `https://a.example/` are
+    /// different issuers.
     #[doc(hidden)]
     pub issuer_text: String,
-    /// What this server is, spelled as the tokens' `aud`.
+    /// This server, spelled as in the tokens' `aud`.
     pub audience: Url,
-    /// As the manifest spells it.
+    /// As written in the manifest.
     #[doc(hidden)]
     pub audience_text: String,
-    /// Where the issuer's keys are, if its metadata need not be asked.
+    /// The URL of the issuer's keys; from its metadata when `None`.
     pub jwks: Option<Url>,
-    /// The tools that each scope stands for; a token may call all when `None`.
+    /// The tools of each scope; every token may call all tools when `None`.
     pub scopes: Option<BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl OauthConfig {
-    /// Who issues tokens, and what this server is, as the tokens' `iss` and `aud` spell it.
+    /// The issuer of the tokens (their `iss`) and the identifier of this server (their `aud`).
     ///
     /// # Errors
     ///
-    /// One of the two is no URL to trust.
+    /// One of the two is not an acceptable URL.
     pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, InvalidValue> {
         let read = |text| {
             let invalid = || InvalidValue::new(format!("{text} {TRUSTED_URL}"));
@@ -146,9 +154,9 @@ impl OauthConfig {
 }
 
 const TRUSTED_URL: &str =
-    "must be an https URL without user and fragment, or an http URL of this machine";
+    "must be an https URL without user or fragment, or an http URL on this machine";
 
-/// Whoever answers there decides who is let in.
+/// Parses a URL that decides who is let in, so it must be HTTPS or local.
 fn trusted_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_plain = matches!(url.scheme(), "http" | "https")
@@ -158,14 +166,18 @@ fn trusted_url(text: &str) -> Option<Url> {
     (is_plain && !is_in_the_clear(&url)).then_some(url)
 }
 
-pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Source) -> AuthConfig {
+pub(super) fn read_auth(
+    mut table: ManifestTable,
+    span: Range<usize>,
+    source: &mut ManifestSource,
+) -> AuthConfig {
     let mut auth = AuthConfig::default();
     if let Some(table) = table.table("tokens", source) {
         for (key, value, path) in table.entries() {
             let name = key.get_ref().to_string();
             if !is_name(&name) {
                 let message =
-                    format!("`{name}` is not a client's name: use A-Z, a-z, 0-9, `_` and `-`");
+                    format!("`{name}` is not a client name: use A-Z, a-z, 0-9, `_` and `-`");
                 source.problem(key.span(), message);
             }
             let Some(token) = expect_table(value, path, source)
@@ -175,7 +187,7 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
             };
             let known = auth.tokens.iter().find(|it| it.digest == token.digest);
             if let Some(known) = known {
-                let message = format!("`{}` and `{}` have one token", known.name, token.name);
+                let message = format!("`{}` and `{}` have the same token", known.name, token.name);
                 source.problem(value.span(), message);
             }
             auth.tokens.push(token);
@@ -186,13 +198,14 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
     {
         auth.oauth = read_oauth(table, value.span(), source);
     }
-    // Who writes this wants clients to be asked. A mistake in it has its own message.
+    // Whoever writes this section wants clients to authenticate. Mistakes in it are reported
+    // separately.
     let names_nobody = |value: &Value| value.get_ref().as_table().is_some_and(|it| it.is_empty());
     let has_oauth = table.has("oauth");
     if !has_oauth && table.get("tokens").is_none_or(names_nobody) {
         source.problem(
             span,
-            "`serve.auth` needs `tokens` or `oauth`: so nobody is asked for a token",
+            "`serve.auth` needs `tokens` or `oauth`: without them no token is required",
         );
     }
     table.finish(source);
@@ -200,10 +213,10 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
 }
 
 fn read_token(
-    mut table: Table,
+    mut table: ManifestTable,
     name: String,
     span: Range<usize>,
-    source: &mut Source,
+    source: &mut ManifestSource,
 ) -> Option<TokenConfig> {
     if !table.has("sha256") {
         source.problem(
@@ -225,7 +238,11 @@ fn read_token(
     })
 }
 
-fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Option<OauthConfig> {
+fn read_oauth(
+    mut table: ManifestTable,
+    span: Range<usize>,
+    source: &mut ManifestSource,
+) -> Option<OauthConfig> {
     for key in ["issuer", "audience"] {
         if !table.has(key) {
             source.problem(span.clone(), format!("`serve.auth.oauth` needs `{key}`"));
@@ -236,7 +253,7 @@ fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Opti
         let text = table.string(key, source)?;
         let url = trusted_url(text);
         if url.is_none() {
-            // Not the text: a password may be in it.
+            // Do not show the text: it may contain a password.
             source.problem(
                 value.span(),
                 format!("`serve.auth.oauth.{key}` {TRUSTED_URL}"),
@@ -267,7 +284,7 @@ fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Opti
         if entries.entries().next().is_none() {
             source.problem(
                 value.span(),
-                "`serve.auth.oauth.scopes` is empty: without it all tools may be called",
+                "`serve.auth.oauth.scopes` is empty: to allow all tools, remove it",
             );
         }
         scopes = Some(read);
@@ -284,14 +301,14 @@ fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Opti
     })
 }
 
-/// A list of tools that is not empty.
-fn read_tools(value: &Value, path: &str, source: &mut Source) -> Option<BTreeSet<String>> {
+/// Reads a list of tools that must not be empty.
+fn read_tools(value: &Value, path: &str, source: &mut ManifestSource) -> Option<BTreeSet<String>> {
     let Some(items) = value.get_ref().as_array() else {
         mismatch(value, path, "an array", source);
         return None;
     };
     if items.is_empty() {
-        let message = format!("`{path}` is empty: name the tools that may be called");
+        let message = format!("`{path}` is empty: list the tools that may be called");
         source.problem(value.span(), message);
     }
     let tools = items

@@ -17,7 +17,7 @@ async fn a_thousand_that_do_nothing_keep_nobody_out() {
     allow_descriptors(4000);
     let mut config = plain();
     config.max_connections = 1000;
-    // Nobody is served because somebody has waited for long enough.
+    // Served only by eviction, not because a timeout passed.
     config.header_timeout = 10 * PATIENCE;
     config.idle_timeout = 10 * PATIENCE;
     let server = Server::start(&config).await;

@@ -1,9 +1,9 @@
-//! `Host`, `Origin`, and what pages are let read.
+//! `Host`, `Origin`, and CORS.
 
 use super::*;
 use crate::manifest::{TokenConfig, TokenDigest};
 
-/// A server with names of its own, where nobody is let through to `/mcp`.
+/// A server with names of its own, which admits nobody to `/mcp`.
 async fn named() -> Server {
     let mut config = plain();
     config.hosts = ["tools.example.com", "tools.example.org:8443"]
@@ -140,7 +140,7 @@ async fn a_page_may_ask_first_and_then_read_what_it_needs() {
     assert_eq!(allowed, Some("https://app.example.com"));
     let headers = reply.header("access-control-allow-headers");
     assert_eq!(headers, Some("authorization"));
-    // Without a token it is told so, where it can read it; to ask lets nobody through.
+    // Refusals are readable by the page; preflights admit nobody.
     let reply = server
         .ask(&format!("OPTIONS /mcp HTTP/1.1\r\n{head}\r\n"))
         .await;

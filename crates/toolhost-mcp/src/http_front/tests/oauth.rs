@@ -75,26 +75,26 @@ async fn a_token_that_is_wrong_in_any_way_lets_nobody_through() {
     let mut tokens: Vec<(String, &str, String)> = Vec::new();
     for (change, why) in [
         (json!({ "exp": now() - 3600 }), "it has expired"),
-        (json!({ "exp": null }), "it lacks a claim"),
+        (json!({ "exp": null }), "a required claim is missing"),
         (
             json!({ "exp": (now() + 300).to_string() }),
-            "it lacks a claim",
+            "a required claim is missing",
         ),
         (
             json!({ "exp": (now() - 3600) as f64 + 0.5 }),
             "it has expired",
         ),
         (json!({ "exp": 0 }), "it has expired"),
-        (json!({ "exp": -1 }), "it lacks a claim"),
-        (json!({ "exp": true }), "it lacks a claim"),
+        (json!({ "exp": -1 }), "a required claim is missing"),
+        (json!({ "exp": true }), "a required claim is missing"),
         (
             json!({ "exp": [now() + 300] }),
-            "it is no token of this server",
+            "it is not a token of this server",
         ),
-        (json!({ "exp": {} }), "it lacks a claim"),
+        (json!({ "exp": {} }), "a required claim is missing"),
         (json!({ "nbf": now() + 3600 }), "it is not valid yet"),
         (json!({ "nbf": u64::MAX }), "it is not valid yet"),
-        (json!({ "nbf": "soon" }), "it is no token of this server"),
+        (json!({ "nbf": "soon" }), "it is not a token of this server"),
         (
             json!({ "aud": "https://other.example/mcp" }),
             "it is for another server",
@@ -104,7 +104,7 @@ async fn a_token_that_is_wrong_in_any_way_lets_nobody_through() {
             "it is for another server",
         ),
         (json!({ "aud": [] }), "it is for another server"),
-        (json!({ "aud": null }), "it lacks a claim"),
+        (json!({ "aud": null }), "a required claim is missing"),
         (
             json!({ "iss": "https://evil.example" }),
             "it is from another issuer",
@@ -113,21 +113,24 @@ async fn a_token_that_is_wrong_in_any_way_lets_nobody_through() {
             json!({ "iss": format!("{}/", issuer.url) }),
             "it is from another issuer",
         ),
-        (json!({ "iss": null }), "it lacks a claim"),
-        (json!({ "sub": null }), "it is no token of this server"),
-        (json!({ "sub": "" }), "its subject is no name"),
-        (json!({ "sub": "a\nb" }), "its subject is no name"),
-        (json!({ "sub": "x".repeat(300) }), "its subject is no name"),
+        (json!({ "iss": null }), "a required claim is missing"),
+        (json!({ "sub": null }), "it is not a token of this server"),
+        (json!({ "sub": "" }), "its subject is not a valid name"),
+        (json!({ "sub": "a\nb" }), "its subject is not a valid name"),
+        (
+            json!({ "sub": "x".repeat(300) }),
+            "its subject is not a valid name",
+        ),
     ] {
         let token = issuer.token(Signer::Ed, &claims(&issuer, change.clone()));
         tokens.push((change.to_string(), why, token));
     }
-    let not_taken = "its algorithm is not taken";
+    let not_taken = "its algorithm is not accepted";
     for alg in ["none", "None", "NONE", "nOnE", "", "RS1", "ES512", "rs256"] {
         let token = issuer::unsigned(&json!({ "alg": alg, "kid": "ed" }), &good) + ".";
         tokens.push((format!("alg {alg}"), not_taken, token));
     }
-    // Whatever of what is public somebody takes for a secret that both sides have.
+    // Whatever public text is taken for a shared secret.
     for (name, secret) in issuer.public() {
         for kid in ["rsa", "ed", "secret"] {
             let header = json!({ "alg": "HS256", "kid": kid });
@@ -166,7 +169,7 @@ async fn a_token_that_is_wrong_in_any_way_lets_nobody_through() {
     let [header, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else {
         panic!("{token}");
     };
-    let none = "it is no token of this server";
+    let none = "it is not a token of this server";
     let other = issuer::encoded(&claims(&issuer, json!({ "sub": "root" })));
     for (what, why, token) in [
         (
@@ -291,7 +294,7 @@ async fn all_who_wait_for_keys_take_one_answer() {
     }
     say(fetch, r#"{"keys":[]}"#).await;
     for find in finds {
-        // Nobody answers a second time.
+        // The issuer answers only once.
         assert_eq!(find.await.unwrap(), Err(NoKey::Unknown));
     }
 }
@@ -308,7 +311,7 @@ async fn silent_issuer_times_out_and_known_keys_need_none() {
     let keys = json!({ "keys": [issuer.key("ed")] }).to_string();
     let (found, ()) = tokio::join!(find("ed"), async { say(silent.asked().await, &keys).await });
     assert_eq!(found, Ok(()));
-    // It takes the question and says nothing, or never comes to the end of what it says.
+    // It accepts the request and stays silent, or never finishes its answer.
     for begin in [
         "",
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"keys\":",
@@ -317,7 +320,7 @@ async fn silent_issuer_times_out_and_known_keys_need_none() {
         let (found, mut hanging) = tokio::join!(unknown, async {
             let mut stream = silent.asked().await;
             stream.write_all(begin.as_bytes()).await.unwrap();
-            // Meanwhile nobody waits who has a key that is known.
+            // Tokens with known keys do not wait meanwhile.
             assert_eq!(find("ed").await, Ok(()));
             stream
         });
@@ -440,7 +443,7 @@ async fn no_key_is_taken_for_more_than_it_is() {
         let token = issuer.signed(signer, &header, &good);
         server.ask(&with_token(&token)).await
     };
-    // A name is no more than a name.
+    // A key id is only an identifier.
     for kid in [path, &long] {
         let reply = ask(Signer::Ed, json!({ "alg": "EdDSA", "kid": kid })).await;
         assert_eq!(reply.status, 200, "{kid:.40}: {reply:?}");

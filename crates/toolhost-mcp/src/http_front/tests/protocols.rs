@@ -44,7 +44,7 @@ impl Files {
         ServeConfig::default().with_tls(self.tls.clone())
     }
 
-    /// Whoever trusts the certificate that is there now.
+    /// A client that trusts the present certificate.
     fn client(&self, protocols: &[&str]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(&self.tls.certificate).unwrap();
@@ -179,7 +179,7 @@ async fn http_2_passes_the_same_checks() {
     server.lifecycle.stop.cancel();
     let ended = tokio::time::timeout(PATIENCE, stream.chunk()).await;
     ended.expect("it is told to stop").unwrap_err();
-    // Nobody is left who would let an event out.
+    // Nothing is left that would end the wait.
     let begun = tokio::time::Instant::now();
     while Arc::strong_count(&server.events) > 1 {
         assert!(begun.elapsed() < PATIENCE, "something still runs");

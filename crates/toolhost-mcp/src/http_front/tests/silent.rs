@@ -1,10 +1,10 @@
-//! Clients that take nothing of what they are sent, or send nothing of what they began, whatever they speak and however
-//! alive they seem.
+//! Clients that read nothing of what they are sent, or do not finish what they began, in any
+//! protocol and however alive they seem.
 
 use bytesize::ByteSize;
 
 use super::*;
-use crate::http_front::slots::activity::STALLED;
+use crate::http_front::connection_limit::activity::STALL_TIMEOUT;
 
 const SHORT: Duration = Duration::from_millis(250);
 
@@ -128,7 +128,7 @@ fn pings() -> Vec<Vec<u8>> {
 async fn clients_that_take_no_answer_keep_nobody_out() {
     let mut config = plain();
     config.max_connections = 6;
-    // Nobody is served because somebody has waited for long enough.
+    // Served only by eviction, not because a timeout passed.
     config.header_timeout = 10 * PATIENCE;
     config.idle_timeout = 10 * PATIENCE;
     config.body_timeout = 10 * PATIENCE;
@@ -158,8 +158,8 @@ async fn clients_that_take_no_answer_keep_nobody_out() {
     }
     // More than the sockets take of both streams.
     server.events.add_permits(10_000_000);
-    // Before that, whoever has only just become idle would make room.
-    tokio::time::sleep(2 * STALLED).await;
+    // Before that, a connection that has just become idle would be evicted.
+    tokio::time::sleep(2 * STALL_TIMEOUT).await;
     // As many as all of those, so that each kind has to make room.
     let mut served = Vec::new();
     for _ in 0..6 {
@@ -214,7 +214,7 @@ async fn what_clients_have_not_taken_is_bounded_for_all_together() {
         client.answered(1).await;
         silent.push(client);
     }
-    // Whoever takes its answer has it.
+    // A client that reads its answer gets it.
     let body = "x".repeat(ANSWER);
     let head = format!("Host: localhost\r\nContent-Length: {ANSWER}\r\n");
     let reply = server

@@ -14,7 +14,8 @@ fn post(head: &str, rest: &str) -> String {
 async fn all(server: &Server, request: &str) -> String {
     let mut client = server.connect().await;
     client.send(request).await;
-    // No more comes from here: what is not refused is answered, and then closed.
+    // The client sends no more: a request that is not refused is answered, and the connection then
+    // closed.
     client.stream.shutdown().await.unwrap();
     client.end().await
 }
@@ -90,7 +91,7 @@ async fn chunks_that_are_none_end_the_connection() {
     }
 }
 
-/// As RFC 9112 has it: a length counts for nothing beside chunks.
+/// RFC 9112: a length is ignored beside chunks.
 #[tokio::test]
 async fn a_length_beside_chunks_is_not_gone_by() {
     let server = Server::start(&plain()).await;

@@ -134,7 +134,7 @@ async fn tokens_cannot_be_guessed_without_end() {
         "{held_back:?}"
     );
     assert!(refused >= 20, "{refused}");
-    // The others are none of that, and who sends no token makes no guess.
+    // Others are not affected, and a request without a token is not a guess.
     assert_eq!(server.ask(&from("192.0.2.2", "th_a")).await.name(), "a");
     let without = message("X-Forwarded-For: 192.0.2.1\r\n");
     assert_eq!(server.ask(&without).await.status, 401);

@@ -1,7 +1,7 @@
-//! What is at `/mcp`: requests that the front let through, on their way to sessions and back.
+//! The endpoint at `/mcp`: requests that the front admitted, on their way to sessions and back.
 //!
-//! Calls of tools in a session that has begun are most of what comes, and are answered here, where
-//! there is nothing else to them. rmcp answers the rest, and refuses what the protocol does not allow.
+//! Most requests are plain tool calls in a session that has begun, and those are answered here.
+//! rmcp answers the rest, and refuses what the protocol does not allow.
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http_front::{self, Principal, Room, Short, Unsent};
+use crate::http_front::{self, BodyRoom, Principal, Short, UnreadBytes};
 use crate::manifest::ServeConfig;
 use crate::server::dispatch::ArrivedCall;
 use crate::server::handler::{ClientSession, ReadyHandler};
-use crate::server::http::accept::{self, Accepted, JSON, is_events, of_kind};
+use crate::server::http::content_negotiation::{self, Accepted, JSON, is_events, of_kind};
 use crate::server::http::fast_path::{self, FastCall};
 use crate::server::http::refusal;
-use crate::server::http::session::{Answer, AnswerSlot, JsonOnly};
-use crate::server::http::sessions::{Bounds, HttpSessions};
+use crate::server::http::session::{AnswerSlot, JsonOnly, RequestOutcome};
+use crate::server::http::session_table::{HttpSessions, SessionBounds};
 use crate::server::http::sse::{self, EVENT_STREAM};
 use crate::server::http::task_streams::TaskSubscription;
 use crate::server::initialize;
 use crate::server::json_rpc::message_text;
-use crate::server::message::Peeked;
+use crate::server::message_outline::MessagePeek;
 use crate::server::server_state::ServerState;
 use crate::watch::Owner;
 
-/// An `initialize` of another protocol is passed on as it is up to so many bytes.
+/// An `initialize` of another protocol version is passed on unchanged up to this many bytes.
 const MAX_SEEN: usize = 16 << 10;
 
 pub(crate) struct Endpoint {
     service: StreamableHttpService<ClientSession, HttpSessions>,
     sessions: Arc<HttpSessions>,
     server: Arc<ServerState>,
-    /// Responses to messages that are on their way.
+    /// Responses that are still being sent.
     answers: TaskTracker,
 }
 
@@ -49,9 +49,9 @@ impl Endpoint {
         config: &ServeConfig,
         stop: CancellationToken,
         answers: TaskTracker,
-        unsent: Unsent,
+        unsent: UnreadBytes,
     ) -> Endpoint {
-        let bounds = Bounds {
+        let bounds = SessionBounds {
             all: config.max_sessions,
             of_one: config.sessions_of_one(),
             timeout: config.session_timeout,
@@ -59,12 +59,13 @@ impl Endpoint {
         let sessions = Arc::new(HttpSessions::new(bounds, unsent));
         let config = StreamableHttpServerConfig::default()
             .with_cancellation_token(stop)
-            // The front has looked at them, by a list that may change.
+            // The front has checked them, against a list that can be reloaded.
             .disable_allowed_hosts()
             .disable_allowed_origins()
-            // Here, a timer for each response; `coalesce_first_events` has one for those that last.
+            // rmcp would use a timer for each response; `coalesce_first_events` has one for long
+            // streams only.
             .with_sse_keep_alive(None)
-            // Which sessions have a first event without data is known here.
+            // Which sessions get a first event without data is decided here.
             .with_sse_retry(None)
             .with_max_request_body_bytes(usize::MAX);
         let factory = {
@@ -83,11 +84,13 @@ impl Endpoint {
         let answer = (request.method() == Method::POST).then(|| self.answers.token());
         let accepted = Accepted::of(request.headers());
         let message = request.body().clone();
-        let mut response = match lacks(&request, accepted) {
-            Some(needed) => accept::not_acceptable(needed),
+        let mut response = match unacceptable(&request, accepted) {
+            Some(needed) => content_negotiation::not_acceptable(needed),
             None if request.method() == Method::POST => match refusal::refused(&request) {
                 Some(refusal) => refusal,
-                None => accept::fitted(self.pass(request, accepted).await, accepted).await,
+                None => {
+                    content_negotiation::fitted(self.pass(request, accepted).await, accepted).await
+                }
             },
             None => self.pass(request, accepted).await,
         };
@@ -95,12 +98,12 @@ impl Endpoint {
         if is_events(&response) {
             response = sse::coalesce_first_events(response).await;
         }
-        // Whoever ends the server waits for connections that send what is whole.
+        // A whole body needs no tracking: shutdown waits for connections that send one.
         if response.body().size_hint().exact().is_some() {
             return response;
         }
         response.map(|body| {
-            Body::new(http_front::Response {
+            Body::new(http_front::TrackedBody {
                 body,
                 _running: answer,
             })
@@ -108,7 +111,7 @@ impl Endpoint {
     }
 
     async fn pass(&self, mut request: Request<Bytes>, accepted: Accepted) -> Response {
-        accept::name_both(request.headers_mut());
+        content_negotiation::name_both(request.headers_mut());
         let is_json_only = accepted == Accepted::Json;
         if is_json_only {
             request.extensions_mut().insert(JsonOnly);
@@ -118,17 +121,17 @@ impl Endpoint {
         let Some(session) = session(request.headers()) else {
             return self.pass_alone(request, principal).await;
         };
-        // What is no session is not ours to refuse: the stateless protocol ignores it.
+        // An unknown session id is not refused here: the stateless protocol ignores it.
         let Ok(session) = self.sessions.enter(session, &principal.name) else {
             return no_session();
         };
         let Some(session) = session else {
-            // A client that begins anew after a restart may still name the session of before.
+            // A client that reconnects after a restart may still send its old session id.
             if request.method() == Method::POST && initialize::is_initialize(request.body()) {
                 request.headers_mut().remove("mcp-session-id");
                 return self.pass_alone(request, principal).await;
             }
-            // rmcp ends what is not there as well.
+            // rmcp answers `DELETE` of an unknown session with success as well.
             let deletes = request.method() == Method::DELETE;
             return match deletes && is_of_session(request.headers()) {
                 true => no_session(),
@@ -155,10 +158,10 @@ impl Endpoint {
         };
         drop(request);
         let answer = session.call(handler, call, principal, room, is_json_only);
-        answer.await.map_or_else(|_| no_session(), written)
+        answer.await.map_or_else(|_| no_session(), outcome_response)
     }
 
-    /// What rmcp does with it; its answer is written here.
+    /// Has rmcp handle a request of a session, and writes its answer.
     async fn handle_in_session(
         &self,
         mut request: Request<Bytes>,
@@ -168,14 +171,15 @@ impl Endpoint {
         let slot = AnswerSlot::default();
         request.extensions_mut().insert(slot.clone());
         let response = self.handle(request, handler, by).await;
-        slot.take().map_or(response, written)
+        slot.take().map_or(response, outcome_response)
     }
 
-    /// What is of no session, and may begin one.
+    /// Handles a request outside any session, which may begin one.
     async fn pass_alone(&self, mut request: Request<Bytes>, principal: Principal) -> Response {
         let mut admission = None;
         if may_begin_session(&request) && initialize::is_initialize(request.body()) {
-            // What says its method there is of the protocol that has no `initialize`: rmcp sees what it says.
+            // With `mcp-method` it is of the stateless protocol, which has no `initialize`; rmcp
+            // validates that.
             let is_known = !request.headers().contains_key("mcp-method");
             if is_known || request.body().len() > MAX_SEEN {
                 match initialize::reduced(request.body(), is_known) {
@@ -184,7 +188,7 @@ impl Endpoint {
                     Ok(None) => {}
                 }
             }
-            // It may go by the version in its body alone: what is agreed upon is not known before.
+            // The version may be in the body alone: none has been negotiated yet.
             if is_known {
                 request.headers_mut().remove("mcp-protocol-version");
             }
@@ -199,7 +203,7 @@ impl Endpoint {
         }
         let response = self.handle(request, None, &principal).await;
         if let Some(session) = session(response.headers()) {
-            // What was not seen to begin a session has no place for one.
+            // A request that does not begin a session was not admitted to one.
             if admission.is_none() {
                 self.sessions.end(session);
                 return too_many_sessions();
@@ -217,7 +221,8 @@ impl Endpoint {
         }
     }
 
-    /// What rmcp does with it. It begins a call in a task of its own: that takes its places in order before.
+    /// Has rmcp handle a request. rmcp starts a task for each call, so the call takes its places in
+    /// order before.
     async fn handle(
         &self,
         mut request: Request<Bytes>,
@@ -226,7 +231,7 @@ impl Endpoint {
     ) -> Response {
         let deletes = request.method() == Method::DELETE;
         let message = request.body().clone();
-        let peeked = Peeked::of(&message);
+        let peeked = MessagePeek::of(&message);
         if let Some(refusal) = peeked.refusal() {
             return refused(StatusCode::BAD_REQUEST, &refusal);
         }
@@ -240,7 +245,8 @@ impl Endpoint {
             let call = outline.call();
             let places = match handler {
                 Some(handler) => handler.session.places(&call, Some(by)),
-                // Each request is a client of its own, and so is one of a session that has not begun.
+                // Each stateless request is a client of its own, as is one of a session that has
+                // not begun.
                 None => ClientSession::new(self.server.clone()).places(&call, Some(by)),
             };
             request
@@ -252,9 +258,9 @@ impl Endpoint {
         }
         drop(message);
         let request = request.map(Full::new);
-        // Boxed: it is large, and what it is in is moved about.
+        // Boxed: it is large, and the futures around it are moved.
         let mut response = Box::pin(self.service.handle(request)).await.map(Body::new);
-        // Nothing is left to be done, and clients take 202 for a failure.
+        // It has been handled, and clients take 202 for a failure.
         if deletes && response.status() == StatusCode::ACCEPTED {
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
@@ -262,13 +268,13 @@ impl Endpoint {
     }
 }
 
-/// Has a request that waits for its answer count for as long as it does: what is done for it goes on when its
-/// connection is gone. The room that it has, where it came by a front.
+/// Counts a request for as long as it waits for its response, since its work goes on when its
+/// connection is gone. Returns the reservation of its body, if it came through a front.
 ///
 /// # Errors
 ///
-/// The response where there is no room.
-async fn counted(request: &mut Request<Bytes>) -> Result<Option<Room>, Box<Response>> {
+/// The response if there is no room.
+async fn counted(request: &mut Request<Bytes>) -> Result<Option<BodyRoom>, Box<Response>> {
     if let Some(short) = request.extensions_mut().remove::<Short>() {
         let room = short.room().await?;
         request.extensions_mut().insert(room);
@@ -276,8 +282,8 @@ async fn counted(request: &mut Request<Bytes>) -> Result<Option<Room>, Box<Respo
     Ok(request.extensions().get().cloned())
 }
 
-/// The kind of answer that a request cannot do without, and its client does not take.
-fn lacks(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
+/// The content type that a request needs and its client does not accept.
+fn unacceptable(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
     let listens = || {
         let method = request.headers().get("mcp-method");
         method.is_some_and(|method| method == "subscriptions/listen")
@@ -292,7 +298,7 @@ fn lacks(request: &Request<Bytes>, accepted: Accepted) -> Option<&'static str> {
     }
 }
 
-/// A call of a tool, in a request that has nothing for rmcp to look at.
+/// Reads a tool call, if the request leaves nothing for rmcp to check.
 fn call(request: &Request<Bytes>) -> Option<FastCall> {
     let headers = request.headers();
     let is_usual = request.method() == Method::POST && is_of_session(headers);
@@ -302,7 +308,7 @@ fn call(request: &Request<Bytes>) -> Option<FastCall> {
     }
 }
 
-/// Whether the version of the protocol, where it is said, is one that has sessions.
+/// Whether the protocol version, if given, is one with sessions.
 fn is_of_session(headers: &HeaderMap) -> bool {
     let Some(version) = headers.get("mcp-protocol-version") else {
         return true;
@@ -311,10 +317,10 @@ fn is_of_session(headers: &HeaderMap) -> bool {
     known.any(|known| version == known.as_str() && *known < ProtocolVersion::V_2026_07_28)
 }
 
-fn written(answer: Answer) -> Response {
+fn outcome_response(answer: RequestOutcome) -> Response {
     match answer {
-        Answer::Json(answer) => json(&answer),
-        Answer::Stream(reader) => sse::response(reader),
+        RequestOutcome::Json(answer) => json(&answer),
+        RequestOutcome::Stream(reader) => sse::response(reader),
     }
 }
 
@@ -328,19 +334,19 @@ fn json(answer: &ServerJsonRpcMessage) -> Response {
     of_kind(JSON, Body::from(message_text(answer)))
 }
 
-/// The session that a message says it is of; an empty name, which none has, where it is no text.
+/// The session id of a message; empty, which matches no session, if it is not text.
 fn session(headers: &HeaderMap) -> Option<&str> {
     let session = headers.get("mcp-session-id")?;
     Some(session.to_str().unwrap_or_default())
 }
 
-/// As of one that is over: whose it is, is not said.
+/// As for a session that has ended: whose it is must not show.
 fn no_session() -> Response {
     (StatusCode::NOT_FOUND, "Not Found: Session not found\n").into_response()
 }
 
-/// Whether a request may be the first of a session. What says that it is of the stateless protocol and
-/// some other method than it is, is refused for that.
+/// Whether a request may begin a session. One that claims the stateless protocol and another method
+/// is left to rmcp to refuse.
 fn may_begin_session(request: &Request<Bytes>) -> bool {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -351,8 +357,8 @@ fn may_begin_session(request: &Request<Bytes>) -> bool {
 }
 
 fn too_many_sessions() -> Response {
-    let message = "there are as many sessions as may be, or as this client may have (`max-sessions`, \
-                   `max-sessions-per-client`): try again later\n";
+    let message = "too many sessions, in total or for this client (`max-sessions`, `max-sessions-per-client`): \
+                   try again later\n";
     let retry = [(header::RETRY_AFTER, "10")];
     (StatusCode::SERVICE_UNAVAILABLE, retry, message).into_response()
 }

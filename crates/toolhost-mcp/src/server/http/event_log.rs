@@ -1,124 +1,72 @@
-//! One event stream of a session: what a client is still to be sent, and what it may have to be sent
-//! again, when it comes back after its connection broke (`Last-Event-ID`).
+//! The event log of one stream of a session: events still to be sent, and events that may have to
+//! be sent again when the client reconnects (`Last-Event-ID`).
 //!
 //! # A queue with one reader
 //!
-//! A log is a queue whose last events stay for a while after they were sent. Who writes never waits inside the lock:
-//! [`EventLog::push`] gives the event back where there is no room, and [`EventLog::room`] comes once another try is
-//! worth it. Who reads is a response's body ([`Reader`]). A log outlives its readers: a connection breaks, the client
-//! comes back and reads on after the last event that it had. Each reader has a number, and the last one reads: those
-//! before it are at their end, so that an old connection that is still open takes nothing from the new one.
+//! A log is a queue that keeps its last events for a while after they were sent. A writer never
+//! waits inside the lock: [`EventLog::push`] returns the event if there is no room, and
+//! [`EventLog::room`] completes once a retry is worth it. The reader is a response's body
+//! ([`EventReader`]). A log outlives its readers: when a connection breaks, the client reconnects and
+//! continues after the last event that it received. Readers are numbered and only the latest one
+//! reads; earlier ones are at their end, so that an old connection that is still open takes no
+//! events from the new one.
 //!
-//! | phase ([`Phase`]) | is read | is not read |
+//! | phase ([`Phase`]) | with a reader | without one |
 //! | --- | --- | --- |
-//! | `Open` | a writer waits while 16 events, or 1 MiB of them, are not sent yet | the oldest beyond that are dropped |
-//! | `Answered` | what is left is sent, then the reader is at its end | kept among the [`UndeliveredAnswers`], unless all was sent |
-//! | `Ended` | the same | nothing is kept |
+//! | `Open` | a writer waits while 16 events, or 1 MiB of them, are unsent | the oldest beyond that are dropped |
+//! | `Answered` | the rest is sent, then the reader is at its end | stored in [`UndeliveredAnswers`], unless all was sent |
+//! | `Ended` | the rest is sent, then the reader is at its end | nothing is kept |
 //!
 //! | from | event | to | by |
 //! | --- | --- | --- | --- |
-//! | `Open` | the answer was added | `Answered` | [`EventLog::answered`] |
-//! | `Open` | the request was cancelled, or its session is over | `Ended` | [`EventLog::end`] |
-//! | is not read, or is read by another | a response begins | is read | [`EventLog::read`] |
-//! | is read | the response is dropped, and no other has begun | is not read | [`Reader`]'s `drop` |
+//! | `Open` | the response was pushed | `Answered` | [`EventLog::answered`] |
+//! | `Open` | the request was cancelled, or its session has ended | `Ended` | [`EventLog::end`] |
+//! | no reader, or another one | a response body begins | with a reader | [`EventLog::read`] |
+//! | with a reader | its body is dropped, and no other has begun | no reader | [`EventReader`]'s `drop` |
 
-use std::collections::{HashMap, VecDeque};
+mod undelivered_answers;
+
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
-use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio::sync::Notify;
 
-use crate::http_front::Unsent;
-use crate::server::lock;
+use crate::http_front::UnreadBytes;
+use crate::locks::lock;
+pub(crate) use undelivered_answers::{StreamName, UNDELIVERED_TTL, UndeliveredAnswers};
 
-/// Events that wait for a client that reads slowly, or are kept for one that is away; and their bytes, but for a longer
-/// one that is alone.
+/// The most events, and bytes of them, that are queued for a slow client or kept for one that is
+/// away. A single larger event is let in alone.
 const MAX_EVENTS: usize = 16;
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// Answers that could not be sent are kept for so long, and so many of them.
-pub(crate) const UNDELIVERED_TTL: Duration = Duration::from_secs(60);
-const MAX_UNDELIVERED: usize = 64;
-const MAX_UNDELIVERED_BYTES: usize = 64 << 20;
-
-/// What is sent on one stream, whichever connection it goes out on.
+/// The events of one stream, independent of the connection they are sent on.
 pub(crate) struct EventLog {
-    log: Mutex<Log>,
-    /// A place for another event, or nobody reads any more.
+    log: Mutex<LogState>,
+    /// Signals that there may be room, or that the reader is gone.
     room: Notify,
     left: Option<(Weak<UndeliveredAnswers>, StreamName)>,
-    unsent: Unsent,
+    unsent: UnreadBytes,
 }
 
-/// A stream among those of all sessions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StreamName {
-    pub(crate) session: SessionId,
-    pub(crate) number: u64,
-}
-
-/// Answers that could not be sent, of all sessions; oldest first. A client that comes back has them.
-#[derive(Default)]
-pub(crate) struct UndeliveredAnswers(Mutex<VecDeque<(Instant, StreamName, Arc<EventLog>)>>);
-
-impl UndeliveredAnswers {
-    fn add(&self, name: StreamName, events: Arc<EventLog>) {
-        let mut all = lock(&self.0);
-        all.push_back((Instant::now(), name, events));
-        let bytes = |events: &EventLog| lock(&events.log).bytes;
-        let mut held: usize = all.iter().map(|(_, _, events)| bytes(events)).sum();
-        while all.len() > MAX_UNDELIVERED || held > MAX_UNDELIVERED_BYTES {
-            // The session that leaves the most gives up its oldest.
-            let mut sessions: HashMap<&SessionId, (usize, usize)> = HashMap::new();
-            for (_, name, events) in all.iter() {
-                let session = sessions.entry(&name.session).or_default();
-                session.0 += bytes(events);
-                session.1 += 1;
-            }
-            let most = sessions.into_iter().max_by_key(|(_, held)| *held);
-            let oldest = most.and_then(|(most, _)| {
-                let mut names = all.iter().map(|(_, name, _)| name);
-                names.position(|name| name.session == *most)
-            });
-            let Some((_, _, events)) = oldest.and_then(|at| all.remove(at)) else {
-                break;
-            };
-            held -= bytes(&events);
-        }
-    }
-
-    pub(crate) fn take(&self, name: &StreamName) -> Option<Arc<EventLog>> {
-        let mut all = lock(&self.0);
-        let at = all.iter().position(|(_, left, _)| left == name)?;
-        all.remove(at).map(|(_, _, events)| events)
-    }
-
-    /// Drops what is old, and what is of a session that is over.
-    pub(crate) fn forget(&self, session: Option<&SessionId>) {
-        lock(&self.0).retain(|(since, name, _)| {
-            since.elapsed() < UNDELIVERED_TTL && session.is_none_or(|over| name.session != *over)
-        });
-    }
-}
-
-struct Log {
+struct LogState {
     /// Oldest first, with their sizes; those before `next` have been sent.
     events: VecDeque<(Event, usize)>,
-    /// Of all that are there.
+    /// The size of all events.
     bytes: usize,
-    /// The number of the oldest.
+    /// The number of the oldest event.
     first: usize,
-    /// The number of the one that is sent next.
+    /// The number of the event to send next.
     next: usize,
     phase: Phase,
-    /// The number of the last reader.
+    /// The number of the latest reader.
     reader: u64,
-    /// Since when nobody reads; nothing while somebody does.
+    /// Since when there is no reader; `None` while there is one.
     unread: Option<Instant>,
     waker: Option<Waker>,
 }
@@ -132,16 +80,16 @@ enum Phase {
 }
 
 impl EventLog {
-    /// The first event will have the number `first`. An answer that its reader leaves unread goes to `left`.
+    /// The first event will have number `first`. An answer that is not delivered goes to `left`.
     pub(crate) fn new(
         first: usize,
         left: Option<(Weak<UndeliveredAnswers>, StreamName)>,
-        unsent: Unsent,
+        unsent: UnreadBytes,
     ) -> Arc<EventLog> {
         Arc::new(EventLog {
             left,
             unsent,
-            log: Mutex::new(Log {
+            log: Mutex::new(LogState {
                 events: VecDeque::new(),
                 bytes: 0,
                 first,
@@ -155,12 +103,12 @@ impl EventLog {
         })
     }
 
-    /// Adds an event of so many bytes, made for its number, unless the one who reads has to catch up first. Without a
-    /// reader the oldest make room. What comes after the end is left out.
+    /// Adds an event of `bytes` bytes, made for its number, unless the reader has to catch up
+    /// first. Without a reader the oldest events make room. Events after the end are dropped.
     ///
     /// # Errors
     ///
-    /// `make`, when there is no room.
+    /// `make`, if there is no room.
     pub(crate) fn push<F: FnOnce(usize) -> Event>(&self, bytes: usize, make: F) -> Result<(), F> {
         let mut log = lock(&self.log);
         if log.phase != Phase::Open {
@@ -179,14 +127,14 @@ impl EventLog {
         Ok(())
     }
 
-    /// Has what is held for all clients follow what is held here.
-    fn changed(&self, log: &mut Log, change: impl FnOnce(&mut Log)) {
+    /// Applies a change, and updates the count of bytes held for all clients.
+    fn changed(&self, log: &mut LogState, change: impl FnOnce(&mut LogState)) {
         let before = log.bytes;
         change(log);
         self.unsent.change(before, log.bytes);
     }
 
-    /// Comes when [`push`](EventLog::push) is worth another try.
+    /// Completes when [`push`](EventLog::push) is worth a retry.
     pub(crate) async fn room(&self) {
         let room = self.room.notified();
         let is_full = {
@@ -198,13 +146,13 @@ impl EventLog {
         }
     }
 
-    /// No more events come.
+    /// Ends the stream: no more events are accepted.
     pub(crate) fn end(&self) {
         lock(&self.log).end(Phase::Ended);
         self.room.notify_waiters();
     }
 
-    /// The last event was an answer. Where nobody is there to read it, it is left for later.
+    /// The last event was the response. If there is no reader, the log is stored as undelivered.
     pub(crate) fn answered(self: &Arc<Self>) {
         let mut log = lock(&self.log);
         log.end(Phase::Answered);
@@ -228,13 +176,13 @@ impl EventLog {
         lock(&self.log).is_read()
     }
 
-    /// How long nobody has read.
+    /// How long there has been no reader.
     pub(crate) fn unread_for(&self) -> Duration {
         let unread = lock(&self.log).unread;
         unread.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Comes when nobody reads.
+    /// Completes when there is no reader.
     pub(crate) async fn unread(&self) {
         loop {
             let changed = self.room.notified();
@@ -245,9 +193,9 @@ impl EventLog {
         }
     }
 
-    /// Reads on, from what follows the event of a number where one is given, instead of whoever reads
-    /// now. Those that are not kept any more are left out.
-    pub(crate) fn read(self: &Arc<Self>, after: Option<usize>) -> Reader {
+    /// Becomes the reader, in place of the present one. Continues after the event numbered `after`,
+    /// if given; events that are no longer kept are skipped.
+    pub(crate) fn read(self: &Arc<Self>, after: Option<usize>) -> EventReader {
         let mut log = lock(&self.log);
         if let Some(after) = after {
             let end = log.first + log.events.len();
@@ -255,10 +203,10 @@ impl EventLog {
         }
         log.reader += 1;
         log.unread = None;
-        // Whoever read before learns that it is at its end.
+        // The previous reader learns that it is at its end.
         log.wake();
         self.room.notify_waiters();
-        Reader {
+        EventReader {
             events: self.clone(),
             number: log.reader,
         }
@@ -272,7 +220,7 @@ impl Drop for EventLog {
     }
 }
 
-impl Log {
+impl LogState {
     fn is_read(&self) -> bool {
         self.unread.is_none()
     }
@@ -281,7 +229,7 @@ impl Log {
         self.first + self.events.len() - self.next
     }
 
-    /// Whether whoever reads has to catch up before there are more.
+    /// Whether the reader has to catch up before more events are accepted.
     fn is_full(&self) -> bool {
         let waiting = self.waiting();
         self.is_read() && (waiting >= MAX_EVENTS || waiting > 0 && self.bytes >= MAX_EVENT_BYTES)
@@ -298,7 +246,7 @@ impl Log {
         }
     }
 
-    /// What has come to its end stays as it is.
+    /// A log that has ended stays as it is.
     fn end(&mut self, phase: Phase) {
         if self.phase == Phase::Open {
             self.phase = phase;
@@ -313,13 +261,13 @@ impl Log {
     }
 }
 
-/// Who reads a stream, until it is dropped or somebody else does.
-pub(crate) struct Reader {
+/// The reader of a stream, until it is dropped or replaced.
+pub(crate) struct EventReader {
     events: Arc<EventLog>,
     number: u64,
 }
 
-impl Stream for Reader {
+impl Stream for EventReader {
     type Item = Event;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -331,7 +279,7 @@ impl Stream for Reader {
         match log.events.get(at).map(|(event, _)| event.clone()) {
             Some(event) => {
                 log.next += 1;
-                self.events.changed(&mut log, Log::trim);
+                self.events.changed(&mut log, LogState::trim);
                 drop(log);
                 self.events.room.notify_waiters();
                 Poll::Ready(Some(event))
@@ -345,7 +293,7 @@ impl Stream for Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for EventReader {
     fn drop(&mut self) {
         let mut log = lock(&self.events.log);
         if log.reader != self.number {

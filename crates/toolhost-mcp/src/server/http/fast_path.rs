@@ -1,5 +1,5 @@
-//! Calls of tools in sessions over HTTP, read once, by what they are. rmcp reads a message by trying one kind after the
-//! other on a copy, and its arguments into numbers of 64 bits.
+//! The fast path: reads plain tool calls of sessions over HTTP in one pass. rmcp reads a message by
+//! trying one kind after the other on a copy, and its numbers as 64 bits.
 
 use rmcp::model::{JsonObject, ProgressToken, RequestId, RequestMetaObject};
 use serde::Deserialize;
@@ -7,22 +7,22 @@ use serde_json::value::RawValue;
 
 use crate::server::caller;
 use crate::server::dispatch::IncomingCall;
-use crate::server::message::{MAX_ID, are_arguments, is_much, meant, object};
+use crate::server::message_outline::{MAX_ID, are_arguments, is_much, object, trimmed_arguments};
 use crate::tool::ToolCall;
 
-/// A `tools/call`, with what its `_meta` has.
+/// A `tools/call` and its `_meta`.
 pub(crate) struct FastCall {
     pub(crate) id: RequestId,
     pub(crate) incoming: IncomingCall,
-    /// What its progress is told by.
+    /// Its progress token.
     pub(crate) token: Option<ProgressToken>,
-    /// What else there is.
+    /// The other members of its `_meta`.
     pub(crate) meta: Option<Box<JsonObject>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Message<'a> {
+struct CallMessage<'a> {
     jsonrpc: &'a str,
     id: RequestId,
     method: &'a str,
@@ -32,7 +32,7 @@ struct Message<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Params<'a> {
+struct CallMessageParams<'a> {
     name: String,
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
@@ -40,14 +40,14 @@ struct Params<'a> {
     meta: Option<&'a RawValue>,
 }
 
-/// A call as the clients of sessions make it; none where there is anything else to it, which is then
-/// for rmcp to read, or to refuse.
+/// Reads a call as clients with sessions make it; `None` if there is anything else in it, which is
+/// left to rmcp to read or refuse.
 pub(crate) fn read(message: &[u8]) -> Option<FastCall> {
-    let message: Message = object(str::from_utf8(message).ok()?)?;
+    let message: CallMessage = object(str::from_utf8(message).ok()?)?;
     if message.jsonrpc != "2.0" || message.method != "tools/call" {
         return None;
     }
-    let params: Params = object(message.params.get())?;
+    let params: CallMessageParams = object(message.params.get())?;
     let arguments = params.arguments.map_or("{}", RawValue::get);
     let is_long = |id: &RequestId| matches!(id, RequestId::String(id) if id.len() > MAX_ID);
     if is_long(&message.id) || params.meta.is_some_and(is_much) {
@@ -57,7 +57,7 @@ pub(crate) fn read(message: &[u8]) -> Option<FastCall> {
         Some(meta) => object(meta.get())?,
         None => RequestMetaObject::default(),
     };
-    // Those are the stateless protocol's.
+    // These belong to the stateless protocol.
     let is_of_session = meta.protocol_version().is_none() && meta.client_capabilities().is_none();
     if !is_of_session || !are_arguments(arguments) {
         return None;
@@ -68,7 +68,7 @@ pub(crate) fn read(message: &[u8]) -> Option<FastCall> {
         meta: caller::meta(&meta),
         id: message.id,
         incoming: IncomingCall {
-            call: ToolCall::new(id, params.name, meant(arguments)),
+            call: ToolCall::new(id, params.name, trimmed_arguments(arguments)),
             places: None,
             state: None,
             responses: None,

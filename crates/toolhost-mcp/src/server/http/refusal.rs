@@ -1,19 +1,19 @@
-//! What is said of messages that cannot be read, and of requests over HTTP that are refused: a JSON-RPC error
-//! in either case, so that whatever reads it finds out what to send instead.
+//! Refusals: malformed messages and refused HTTP requests are answered with a JSON-RPC error that
+//! says what to send instead.
 
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use rmcp::model::{ClientJsonRpcMessage, ErrorCode, ErrorData, JsonRpcMessage, RequestId};
 
-use crate::lines::IdFinder;
-use crate::server::http::accept::{JSON, is_of_kind, of_kind};
+use crate::json_lines::IdFinder;
+use crate::server::http::content_negotiation::{JSON, is_of_kind, of_kind};
 use crate::server::json_rpc::{batch, is_batch, message_text, unreadable};
 
-/// The longest text of rmcp's that says why a request is refused.
+/// The longest explanation of rmcp's that is passed on, in bytes.
 const MAX_TEXT: usize = 64 << 10;
 
-/// Whether a request says that its body is JSON.
+/// Whether the content type of a request is JSON.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let only = kinds.next().filter(|_| kinds.next().is_none());
@@ -24,7 +24,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Refuses a message for what it is, whatever it says.
+/// Refuses a request by its content type.
 pub(crate) fn refused<B: AsRef<[u8]>>(request: &Request<B>) -> Option<Response> {
     if !is_json(request.headers()) {
         let kinds = request.headers().get_all(header::CONTENT_TYPE).iter();
@@ -48,7 +48,7 @@ pub(crate) fn refused<B: AsRef<[u8]>>(request: &Request<B>) -> Option<Response> 
     is_batch(request.body().as_ref()).then(|| refuse(StatusCode::BAD_REQUEST, batch(), None))
 }
 
-/// The id of the request that is refused: clients take an error for another's that has none.
+/// The id of the refused request: clients attribute an error without one to another request.
 fn id(message: &[u8]) -> Option<RequestId> {
     IdFinder::of(message).of_request()
 }
@@ -60,8 +60,8 @@ pub(crate) fn refuse(status: StatusCode, error: ErrorData, id: Option<RequestId>
     response
 }
 
-/// A refusal of a request whose content type is right. rmcp says in plain text why, and takes a message that
-/// it cannot read for one of another type.
+/// Explains a refusal by rmcp of a request with the right content type. rmcp explains in plain
+/// text, and reports a malformed message as a wrong content type.
 pub(crate) async fn explained(response: Response, message: &[u8]) -> Response {
     let status = response.status();
     let is_refusal = status.is_client_error() || status.is_server_error();

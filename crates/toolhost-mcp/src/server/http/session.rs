@@ -1,22 +1,23 @@
-//! A session of a client that speaks one of the older protocols over HTTP.
+//! A session over HTTP, of a client that speaks one of the older protocol versions.
 //!
 //! # How requests are answered
 //!
-//! A session is served by rmcp's loop, which reads [`SessionTransport`], until it has begun; then that loop has
-//! notifications alone, and what the server asks the client. Requests go past it, so that none waits for another:
+//! Until it has begun, a session is served by rmcp's loop, which reads [`SessionTransport`]; after
+//! that the loop handles only notifications and the server's requests to the client. The client's
+//! requests bypass it, so that none waits for another:
 //!
 //! | state | begins with | requests | ends with |
 //! | --- | --- | --- | --- |
-//! | created | `initialize` | go to rmcp's loop, by the inbox | `notifications/initialized` |
-//! | ready | its [`HandlerSlot`] is filled | are answered each by itself, by the handler in the slot | `DELETE`, its timeout, making room, or the server |
-//! | closed | `closed` is cancelled | are refused: there is no such session | |
+//! | created | `initialize` | go to rmcp's loop, through the inbox | `notifications/initialized` |
+//! | ready | its [`HandlerSlot`] is filled | are each answered by the handler in the slot | `DELETE`, its timeout, eviction, or shutdown |
+//! | closed | `closed` is cancelled | are refused: no such session | |
 //!
-//! A plain call of a tool ([`HttpSession::call`]) is polled once where it came in, on its connection's own task. Most
-//! calls are over then, and are answered by a JSON body: they need neither a stream nor a task. One that is not, or
-//! because of which something was said meanwhile, gets both: the very future that was polled moves to a task, which
-//! puts the answer on the stream. Whether a stream is needed is decided under the lock of the streams
-//! ([`Streams::finish`]), so that nothing said in between is lost. All other requests are given to a task from the
-//! start.
+//! A plain tool call ([`HttpSession::call`]) is polled once on its connection's own task. Most
+//! calls complete in that poll and are answered with a JSON body: they need neither a stream nor a
+//! task. A call that does not, or that has sent a message meanwhile, gets both: the same future
+//! moves to a task, which puts its answer on the stream. Whether a stream is needed is decided
+//! under the lock of the streams ([`Streams::finish`]), so that no message sent in between is lost.
+//! All other requests get a task from the start.
 
 use std::convert::Infallible;
 use std::future::{self, poll_fn};
@@ -40,80 +41,81 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::http_front::{Principal, Room, Unsent};
+use crate::http_front::{BodyRoom, Principal, UnreadBytes};
+use crate::locks::lock;
 use crate::server::caller::{self, Caller};
 use crate::server::handler::{HandlerSlot, ReadyHandler};
-use crate::server::http::event_log::{Reader, UNDELIVERED_TTL, UndeliveredAnswers};
+use crate::server::http::event_log::{EventReader, UNDELIVERED_TTL, UndeliveredAnswers};
 use crate::server::http::fast_path::FastCall;
-use crate::server::http::streams::{AcceptedRequest, RefusedRequest, Route, Streams};
-use crate::server::lock;
+use crate::server::http::stream_routing::{AcceptedRequest, RefusedRequest, Route, Streams};
 use crate::server::stream_id::StreamId;
 
-/// Messages of a client that wait to be looked at.
+/// Messages of a client that may wait to be handled.
 const INBOX_MESSAGES: usize = 64;
 
-/// What a session that a client says has begun may take for it.
+/// How long a session may take to become ready after its client sent `notifications/initialized`.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a session looks for what it need not keep any more.
+/// How often a session looks for state that has expired.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// One that is open, or was until now.
+/// A session that is open, or was until now.
 pub(crate) struct HttpSession {
-    /// Who began it: that its name is hard to guess does not make it a second password.
+    /// The client that began it. Session ids are not credentials: only the owner may use the
+    /// session.
     pub(crate) owner: OnceLock<Arc<str>>,
     inbox: mpsc::Sender<ClientJsonRpcMessage>,
     streams: Mutex<Streams>,
     pub(crate) closed: CancellationToken,
-    /// By what its requests are answered; it is filled by a request that has it in its extensions.
+    /// Answers its requests; filled by a request that has it in its extensions.
     pub(crate) handler: HandlerSlot,
 }
 
-/// Why a message is not taken.
+/// Why a message is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
-    #[error("there is no such session")]
+    #[error("no such session")]
     Unknown,
-    #[error("it is over")]
+    #[error("the session has ended")]
     Over,
     #[error("could not generate a session id: the system RNG failed")]
     Random,
 }
 
-/// What comes of a request at first.
-pub(crate) enum Answer {
-    /// It is over.
+/// The immediate outcome of a request.
+pub(crate) enum RequestOutcome {
+    /// It is complete.
     Json(Box<ServerJsonRpcMessage>),
-    /// It runs, or something was said because of it: all that is said, the answer at last. Nothing at
-    /// all where it was cancelled.
-    Stream(Reader),
+    /// It runs, or has sent a message already: all its messages, and finally its answer. Empty if
+    /// it was cancelled.
+    Stream(EventReader),
 }
 
-/// In the extensions of an HTTP request whose client takes no events for an answer.
+/// In the extensions of an HTTP request whose client does not accept event streams.
 #[derive(Clone, Copy)]
 pub(crate) struct JsonOnly;
 
-/// In the extensions of an HTTP request that rmcp takes for a session: the answer is left here, and is written by
-/// ourselves.
+/// In the extensions of an HTTP request that rmcp handles for a session: the answer is put here,
+/// and written by our own code.
 #[derive(Clone, Default)]
-pub(crate) struct AnswerSlot(Arc<Mutex<Option<Answer>>>);
+pub(crate) struct AnswerSlot(Arc<Mutex<Option<RequestOutcome>>>);
 
 impl AnswerSlot {
-    pub(crate) fn leave(&self, answer: Answer) {
+    pub(crate) fn leave(&self, answer: RequestOutcome) {
         *lock(&self.0) = Some(answer);
     }
 
-    pub(crate) fn take(&self) -> Option<Answer> {
+    pub(crate) fn take(&self) -> Option<RequestOutcome> {
         lock(&self.0).take()
     }
 }
 
 impl HttpSession {
-    /// A session without a request is over after `timeout`.
+    /// A session without a request ends after `timeout`.
     pub(crate) fn open(
         id: SessionId,
         undelivered: Arc<UndeliveredAnswers>,
-        unsent: Unsent,
+        unsent: UnreadBytes,
         timeout: Duration,
     ) -> (Arc<HttpSession>, SessionTransport) {
         let (inbox, messages) = mpsc::channel(INBOX_MESSAGES);
@@ -133,7 +135,7 @@ impl HttpSession {
         (session, transport)
     }
 
-    /// How long nothing was said and nothing runs.
+    /// How long nothing has run and nothing was sent.
     pub(crate) fn idle(&self) -> Duration {
         lock(&self.streams).idle()
     }
@@ -147,21 +149,21 @@ impl HttpSession {
     ///
     /// # Errors
     ///
-    /// The session is over.
+    /// The session has ended.
     pub(crate) async fn call(
         self: Arc<Self>,
         handler: ReadyHandler,
         call: FastCall,
         principal: Principal,
-        room: Option<Room>,
+        room: Option<BodyRoom>,
         is_json_only: bool,
-    ) -> Result<Answer, SessionError> {
+    ) -> Result<RequestOutcome, SessionError> {
         let id = call.id;
         let accepted = lock(&self.streams).begin(&id, is_json_only);
         let AcceptedRequest { stream, cancel } = match accepted {
             Ok(accepted) => accepted,
             Err(RefusedRequest::Over) => return Err(SessionError::Over),
-            Err(RefusedRequest::Answer(answer)) => return Ok(Answer::Json(answer)),
+            Err(RefusedRequest::Answer(answer)) => return Ok(RequestOutcome::Json(answer)),
         };
         let answer = async move {
             let ReadyHandler { session, client } = handler;
@@ -179,7 +181,7 @@ impl HttpSession {
         let mut streams = lock(&self.streams);
         let answer = match at_once {
             Poll::Ready(answer) if streams.finish(&id, stream) => {
-                return Ok(Answer::Json(Box::new(answer)));
+                return Ok(RequestOutcome::Json(Box::new(answer)));
             }
             Poll::Ready(answer) => future::ready(answer).boxed(),
             Poll::Pending => answer,
@@ -187,20 +189,20 @@ impl HttpSession {
         let reader = streams.read(stream);
         drop(streams);
         tokio::spawn(self.deliver(id, stream, answer));
-        Ok(Answer::Stream(reader))
+        Ok(RequestOutcome::Stream(reader))
     }
 
-    /// Takes a request that rmcp has read, which is answered on a stream.
+    /// Handles a request that rmcp has read. It is answered on a stream.
     ///
     /// # Errors
     ///
-    /// The session is over.
+    /// The session has ended.
     pub(crate) async fn request(
         self: Arc<Self>,
         mut request: JsonRpcRequest<ClientRequest>,
-    ) -> Result<Answer, SessionError> {
+    ) -> Result<RequestOutcome, SessionError> {
         let handler = self.handler.ready();
-        // What cannot be handed on at once is not begun.
+        // A request that cannot be queued at once is not begun.
         let place = match handler {
             Some(_) => None,
             None => Some(self.inbox.reserve().await.map_err(|_| SessionError::Over)?),
@@ -215,25 +217,25 @@ impl HttpSession {
                     (accepted, reader)
                 }
                 Err(RefusedRequest::Over) => return Err(SessionError::Over),
-                Err(RefusedRequest::Answer(answer)) => return Ok(Answer::Json(answer)),
+                Err(RefusedRequest::Answer(answer)) => return Ok(RequestOutcome::Json(answer)),
             }
         };
         request.request.extensions_mut().insert(stream);
         if let Some(place) = place {
             place.send(JsonRpcMessage::Request(request));
         } else if let Some(handler) = handler {
-            // Boxed: it is large, and a task is moved about when it begins and ends.
+            // Boxed: it is large, and a task is moved when it begins and ends.
             let answer = answer(handler.clone(), request, cancel).boxed();
             tokio::spawn(self.clone().deliver(id, stream, answer));
         }
-        Ok(Answer::Stream(reader))
+        Ok(RequestOutcome::Stream(reader))
     }
 
-    /// Takes a message that rmcp has read and that is no request.
+    /// Handles a message that rmcp has read and that is not a request.
     ///
     /// # Errors
     ///
-    /// The session is over.
+    /// The session has ended.
     pub(crate) async fn message(&self, message: ClientJsonRpcMessage) -> Result<(), SessionError> {
         let begins = matches!(&message, JsonRpcMessage::Notification(notification)
             if matches!(notification.notification, ClientNotification::InitializedNotification(_)));
@@ -241,14 +243,14 @@ impl HttpSession {
         let sent = self.inbox.send(message).await;
         sent.map_err(|_| SessionError::Over)?;
         if begins {
-            // What the client sends once this is answered finds the session begun.
+            // The session must be ready for what the client sends after this is answered.
             let ready = timeout(HANDSHAKE_TIMEOUT, self.handler.wait());
             let _ = self.closed.run_until_cancelled(ready).await;
         }
         Ok(())
     }
 
-    /// Has an answer go out on the stream of its request, once it is there.
+    /// Sends an answer on the stream of its request, once it is there.
     async fn deliver(
         self: Arc<Self>,
         request: RequestId,
@@ -260,7 +262,7 @@ impl HttpSession {
         self.send(route, answer).await;
     }
 
-    /// Sends a message on its way, unless the session is over before the client has caught up.
+    /// Sends a message to the client, unless the session ends before the client has caught up.
     async fn send(&self, route: Option<Route>, message: ServerJsonRpcMessage) {
         let Some(route) = route else { return };
         let answers = route.answers();
@@ -272,29 +274,31 @@ impl HttpSession {
         }
     }
 
-    /// The stream of a `GET`: what belongs to no request, or what follows the event that the client had last, on
-    /// whichever stream. That of an event that is not known any more is empty, so that the client does not come back
-    /// for it again.
+    /// The stream of a `GET`: the standalone stream, or the events after the last one that the
+    /// client received, on any stream. If that event is no longer known the stream is empty, so
+    /// that the client does not ask for it again.
     pub(crate) fn events(self: Arc<Self>, last: Option<&str>) -> BoxStream<'static, Event> {
         let Some(last) = last else {
             let priming = lock(&self.streams).priming();
-            return stream::iter(priming).chain(self.listen()).boxed();
+            return stream::iter(priming)
+                .chain(self.standalone_stream())
+                .boxed();
         };
         let known = lock(&self.streams).resume(last);
         let Some((events, after)) = known else {
-            tracing::debug!("a client reads on after an event that is not known any more");
+            tracing::debug!("a client resumes after an event that is no longer known");
             return stream::empty().boxed();
         };
-        // It had nothing yet of what belongs to no request: it may be the second to read it.
+        // It has received no event of the standalone stream yet, so it may be a second reader.
         if after == 0 && Arc::ptr_eq(&events, &lock(&self.streams).common()) {
-            return self.listen().boxed();
+            return self.standalone_stream().boxed();
         }
         events.read(Some(after)).boxed()
     }
 
-    /// What belongs to no request. Of two who read it the second waits: to take it over would have them
-    /// take it from each other for ever.
-    fn listen(self: Arc<Self>) -> impl Stream<Item = Event> + Send + 'static {
+    /// The standalone stream. A second reader waits until the first is gone: if it took over, both
+    /// would reconnect and take it from each other forever.
+    fn standalone_stream(self: Arc<Self>) -> impl Stream<Item = Event> + Send + 'static {
         let reader = async move {
             loop {
                 let common = {
@@ -311,7 +315,7 @@ impl HttpSession {
         stream::once(reader).flat_map(|reader| stream::iter(reader).flatten())
     }
 
-    /// Ends a session that nobody uses.
+    /// Ends a session that is not used.
     async fn expire(
         session: Weak<HttpSession>,
         undelivered: Arc<UndeliveredAnswers>,
@@ -337,7 +341,7 @@ impl HttpSession {
     }
 }
 
-/// What rmcp's loop does with a request.
+/// Answers a request as rmcp's loop would.
 async fn answer(
     ReadyHandler { session, client }: ReadyHandler,
     request: JsonRpcRequest<ClientRequest>,
@@ -353,8 +357,8 @@ async fn answer(
     answered(id, session.answer(request, context)).await
 }
 
-/// A result as the answer to a request. A panic of the server's is that request's error and nobody
-/// else's.
+/// The response of a request. A panic of the server becomes that request's error and affects no
+/// other.
 async fn answered(
     id: RequestId,
     result: impl Future<Output = Result<ServerResult, ErrorData>>,
@@ -369,7 +373,7 @@ async fn answered(
     }
 }
 
-/// A session, as rmcp serves it.
+/// The transport of a session, as rmcp's loop sees it.
 pub(crate) struct SessionTransport {
     session: Arc<HttpSession>,
     messages: mpsc::Receiver<ClientJsonRpcMessage>,

@@ -1,8 +1,9 @@
-//! Event streams (SSE), as they go out: their framing, the ids and the first event of those that a client can come back
-//! to, their first events in one write, and what keeps them alive.
+//! Server-sent events (SSE): framing, event ids and the priming event of resumable streams,
+//! coalescing of the first events, and keep-alive.
 //!
-//! rmcp writes the streams of requests without a session itself, a `data` line for each message: they are read back
-//! into events here, where something is to be done about one, and pass through the same coalescing.
+//! rmcp writes the streams of requests without a session itself, one `data` line per message: they
+//! are parsed back into events here where one has to be handled, and pass through the same
+//! coalescing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,26 +20,25 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::server::json_rpc::message_text;
 
-/// What the body of an event stream is.
+/// The content type of an event stream.
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 
-/// When a client should come back after its connection broke.
-const RETRY: Duration = Duration::from_secs(3);
+/// When a client should reconnect after its connection broke.
+const RECONNECT_DELAY: Duration = Duration::from_secs(3);
 
-/// How long the beginning of a stream may wait for its answer.
+/// How long the first event may be held back for the answer.
 const COALESCE_WINDOW: Duration = Duration::from_millis(5);
 
-/// The events that there are then: one that begins the stream, and the answer.
+/// The number of events coalesced: the priming event and the answer.
 const FIRST_EVENTS: usize = 2;
 
-/// A stream on which nothing was sent for so long shows that it is alive.
+/// A comment is sent on a stream that was silent for this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What clients skip.
+/// A comment, which clients ignore.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
-/// Which event of which stream, as a client says it in `Last-Event-ID`: `3/17`, or `3` on the stream that belongs to no
-/// request.
+/// An event of a stream, as in `Last-Event-ID`: `3/17`, or `3` on the standalone stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventId {
     pub(crate) event: usize,
@@ -67,13 +67,13 @@ impl FromStr for EventId {
     }
 }
 
-/// An event that only names itself, for a client to come back by.
+/// The priming event: it has an id and no data, so that the client can resume from it.
 pub(crate) fn priming(id: EventId) -> Event {
-    Event::priming(id.to_string(), RETRY)
+    Event::priming(id.to_string(), RECONNECT_DELAY)
 }
 
-/// An event, as <https://html.spec.whatwg.org/multipage/server-sent-events.html> has it. JSON as it is
-/// written has no line ends.
+/// The text of an event, by <https://html.spec.whatwg.org/multipage/server-sent-events.html>. JSON
+/// as written here has no line ends.
 fn event_text(event: &Event) -> String {
     let message = event.message.as_deref().map(message_text);
     let mut text = format!("data: {}\n", message.unwrap_or_default());
@@ -87,7 +87,7 @@ fn event_text(event: &Event) -> String {
     text
 }
 
-/// A message as an event that no client comes back to.
+/// A message as an event without an id, from which no client resumes.
 pub(crate) fn event_of(message: ServerJsonRpcMessage) -> Bytes {
     event_text(&Event::from_message(message)).into()
 }
@@ -97,14 +97,14 @@ pub(crate) fn event_of_text(json: &[u8]) -> Bytes {
     [b"data: ", json, b"\n\n"].concat().into()
 }
 
-/// The response that has these events.
+/// The response with these events.
 pub(crate) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let events = events.map(|event| Ok::<_, std::convert::Infallible>(event_text(&event)));
     let mut response = Response::new(Body::from_stream(events));
     for (name, value) in [
         (header::CONTENT_TYPE, EVENT_STREAM),
         (header::CACHE_CONTROL, "no-cache"),
-        // Has nginx pass on events as they come.
+        // Keeps nginx from buffering events.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ] {
         let value = HeaderValue::from_static(value);
@@ -113,7 +113,7 @@ pub(crate) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Re
     response
 }
 
-/// The events of a stream that was written, each as it was.
+/// Splits a written stream into its events, each unchanged.
 pub(crate) fn events(body: Body) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send {
     let start = (body.into_data_stream(), Vec::new());
     stream::unfold(start, async |(mut body, mut read)| {
@@ -124,7 +124,7 @@ pub(crate) fn events(body: Body) -> impl Stream<Item = Result<Bytes, axum::Error
                 let rest = read.split_off(from + end + 2);
                 return Some((Ok(Bytes::from(read)), (body, rest)));
             }
-            // What was looked at has no end in it but for its last byte's.
+            // The part searched so far contains no end, except that its last byte may begin one.
             from = read.len().saturating_sub(1);
             match body.next().await? {
                 Ok(data) => read.extend_from_slice(&data),
@@ -142,9 +142,9 @@ pub(crate) fn data(event: &[u8]) -> Vec<u8> {
     data.join(&b'\n')
 }
 
-/// An event stream in fewer writes. The head of a response and its first event only say that the stream has begun, and
-/// most streams have their answer a moment later: they wait that moment, and go out with the answer. A stream that goes
-/// on is kept alive.
+/// Coalesces the first events of a stream into one write. The response's head and the priming event
+/// only say that the stream has begun, and most streams have their answer a moment later: they are
+/// held back for that moment and sent with it. A stream that goes on is kept alive.
 pub(crate) async fn coalesce_first_events(response: Response) -> Response {
     let (head, body) = response.into_parts();
     let until = Instant::now() + COALESCE_WINDOW;
@@ -153,7 +153,7 @@ pub(crate) async fn coalesce_first_events(response: Response) -> Response {
     for number in 0..=FIRST_EVENTS {
         let next = match number < FIRST_EVENTS {
             true => timeout_at(until, rest.next()).await.ok(),
-            // The end is there already, where what came was the answer.
+            // If the answer has come, the end is there as well.
             false => rest.next().now_or_never(),
         };
         match next {

@@ -1,5 +1,5 @@
-//! `notifications/tasks` on the streams of `subscriptions/listen`, over HTTP. rmcp knows no `taskIds` in
-//! a subscription: it answers the rest of it, and the tasks join its stream here.
+//! `notifications/tasks` on `subscriptions/listen` streams over HTTP. rmcp does not know `taskIds`
+//! in a subscription: it answers the rest, and the tasks' notifications join its stream here.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::server::http::sse;
 use crate::server::server_state::ServerState;
 use crate::watch::Owner;
 
-/// Tasks that one stream tells of.
+/// The most tasks of one subscription.
 const MAX_TASKS: usize = 1_000;
 
 /// A subscription to tasks.
@@ -35,14 +35,14 @@ pub(crate) struct TaskSubscription {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct ListenMessage {
     id: RequestId,
     method: String,
-    params: Params,
+    params: ListenParams,
 }
 
 #[derive(Deserialize)]
-struct Params {
+struct ListenParams {
     notifications: Notifications,
     #[serde(rename = "_meta")]
     meta: RequestMetaObject,
@@ -55,13 +55,13 @@ struct Notifications {
 }
 
 impl TaskSubscription {
-    /// What a request asks for, if it is one; rmcp refuses what is wrong of it.
+    /// Reads the subscription from a request, if it is one; rmcp refuses malformed ones.
     pub(crate) fn of(request: &Request<Bytes>) -> Option<TaskSubscription> {
         let method = request.headers().get("mcp-method")?;
         if method != "subscriptions/listen" {
             return None;
         }
-        let message: Message = serde_json::from_slice(request.body()).ok()?;
+        let message: ListenMessage = serde_json::from_slice(request.body()).ok()?;
         if message.method != "subscriptions/listen" {
             return None;
         }
@@ -73,7 +73,7 @@ impl TaskSubscription {
         })
     }
 
-    /// The response to one of a client that takes no tasks.
+    /// The refusal, for a client that does not support tasks.
     pub(crate) fn refusal(&self) -> Option<Response> {
         if self.takes_tasks {
             return None;
@@ -84,14 +84,14 @@ impl TaskSubscription {
         Some(refuse(StatusCode::BAD_REQUEST, error, id))
     }
 
-    /// The stream of the other notifications, with those of an owner's tasks among them.
+    /// Joins the notifications of an owner's tasks with the stream of the others.
     pub(crate) fn join(
         self,
         server: Arc<ServerState>,
         owner: Owner,
         response: Response,
     ) -> Response {
-        let changes = server.tasks.listen();
+        let changes = server.tasks.subscribe();
         let tasks = self.tasks.into_iter().take(MAX_TASKS);
         let joined = Joined {
             tasks: tasks
@@ -108,10 +108,10 @@ impl TaskSubscription {
     }
 }
 
-/// Events as they go out.
-trait Events: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
+/// A stream of written events.
+trait WrittenEvents: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {}
 
-impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> Events for T {}
+impl<T: Stream<Item = Result<Bytes, axum::Error>> + Send + 'static> WrittenEvents for T {}
 
 struct Joined {
     server: Arc<ServerState>,
@@ -120,12 +120,17 @@ struct Joined {
     tasks: HashSet<String>,
     changes: Receiver<String>,
     is_begun: bool,
-    /// What is to be sent next.
-    ready: VecDeque<Bytes>,
+    /// The events to be sent next. A task is queued by its id, since its result may be long.
+    ready: VecDeque<Ready>,
+}
+
+enum Ready {
+    Event(Bytes),
+    Task(String),
 }
 
 impl Joined {
-    fn stream(self, rest: impl Events) -> impl Events {
+    fn stream(self, rest: impl WrittenEvents) -> impl WrittenEvents {
         stream::unfold((self, Box::pin(rest)), async |(mut joined, mut rest)| {
             let next = joined.next(&mut rest).await?;
             Some((next, (joined, rest)))
@@ -134,11 +139,18 @@ impl Joined {
 
     async fn next(
         &mut self,
-        rest: &mut (impl Events + Unpin),
+        rest: &mut (impl WrittenEvents + Unpin),
     ) -> Option<Result<Bytes, axum::Error>> {
         loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Some(Ok(ready));
+            while let Some(ready) = self.ready.pop_front() {
+                match ready {
+                    Ready::Event(event) => return Some(Ok(event)),
+                    Ready::Task(id) => {
+                        if let Some(task) = self.server.tasks.get(&self.owner, &id) {
+                            return Some(Ok(self.event_of(task)));
+                        }
+                    }
+                }
             }
             tokio::select! {
                 event = rest.next() => match event? {
@@ -147,7 +159,7 @@ impl Joined {
                     Err(error) => return Some(Err(error)),
                 },
                 changed = self.changes.recv(), if self.is_begun => match changed {
-                    Ok(id) if self.tasks.contains(&id) => self.tell(&id),
+                    Ok(id) if self.tasks.contains(&id) => self.ready.push_back(Ready::Task(id)),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => self.tell_all(|_| true),
                     Err(RecvError::Closed) => return None,
@@ -156,12 +168,12 @@ impl Joined {
         }
     }
 
-    /// Takes in the acknowledgement, which says which tasks are told of. What became of them before is
-    /// told at once: nothing else would.
+    /// Handles the acknowledgement, which lists the tasks. Their present states are sent at once:
+    /// there may be no further change.
     fn begin(&mut self, event: Bytes) {
         self.is_begun = true;
         let message = serde_json::from_slice::<Value>(&sse::data(&event)).ok();
-        self.ready.push_back(match message {
+        self.ready.push_back(Ready::Event(match message {
             Some(mut message) if message["params"]["notifications"].is_object() => {
                 let mut tasks: Vec<&String> = self.tasks.iter().collect();
                 tasks.sort();
@@ -170,32 +182,23 @@ impl Joined {
             }
             // An error, which ends the stream.
             _ => event,
-        });
+        }));
         self.tell_all(|task| task.status() != rmcp::model::TaskStatus::Working);
     }
 
     fn tell_all(&mut self, is_told: impl Fn(&DetailedTask) -> bool) {
-        let tasks = self.tasks.iter();
-        let told = tasks.filter_map(|id| self.server.tasks.get(&self.owner, id));
-        let told: Vec<DetailedTask> = told.filter(is_told).collect();
-        for task in told {
-            self.push(task);
-        }
+        let (server, owner) = (&self.server, &self.owner);
+        let is_told = |id: &&String| server.tasks.get(owner, id).is_some_and(|it| is_told(&it));
+        let told = self.tasks.iter().filter(is_told).cloned().map(Ready::Task);
+        self.ready.extend(told);
     }
 
-    fn tell(&mut self, id: &str) {
-        if let Some(task) = self.server.tasks.get(&self.owner, id) {
-            self.push(task);
-        }
-    }
-
-    fn push(&mut self, task: DetailedTask) {
+    fn event_of(&self, task: DetailedTask) -> Bytes {
         let params = TaskStatusNotificationParams::new(task);
         let notification = TaskStatusNotification::new(params);
         let mut notification = ServerNotification::TaskStatusNotification(notification);
         let meta = notification.get_meta_mut();
         meta.set_subscription_id(self.request.clone());
-        self.ready
-            .push_back(sse::event_of(JsonRpcMessage::notification(notification)));
+        sse::event_of(JsonRpcMessage::notification(notification))
     }
 }

@@ -1,5 +1,5 @@
-//! A client's messages, a line each. Every request is answered whose id can be read: rmcp's own
-//! transport lets those go that it cannot read.
+//! Reads a client's messages, one per line. Every request with a readable id is answered, also
+//! malformed ones, which rmcp's own transport drops.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,44 +20,45 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::lines::{IdFinder, Line, Lines};
+use crate::json_lines::{IdFinder, LineReader, ReadLine};
+use crate::locks::lock;
+use crate::server::initialize;
 use crate::server::json_rpc::{in_use, unreadable, weight};
-use crate::server::message::{CallOutline, Peeked};
-use crate::server::{initialize, lock};
+use crate::server::message_outline::{CallOutline, MessagePeek};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 pub(crate) struct LineTransport<R, W: AsyncWrite> {
-    lines: Lines<R>,
+    lines: LineReader<R>,
     writer: AsyncRwTransport<RoleServer, Empty, W>,
-    /// What is being sent to say that a message was no good: the next one is read after it.
+    /// The refusal being sent; the next message is read after it.
     refusing: Option<JoinHandle<()>>,
-    running: Running,
+    running: IdsInUse,
     /// A line that there is no room for yet.
-    next: Option<Line>,
+    next: Option<ReadLine>,
     /// What is held for the client: its requests, and answers that it has not read.
-    held: Arc<Held>,
+    held: Arc<HeldBytes>,
     end: CancellationToken,
 }
 
-/// A client that does not read is not read either, once so much waits for it; nor is one whose requests take so much
-/// until they are answered.
+/// Reading stops while this much is held: answers the client does not read, or requests not yet
+/// answered.
 const MAX_UNREAD: usize = 64 << 20;
 const MAX_REQUESTS: usize = 256 << 20;
 
-/// Requests of fewer bytes are not counted.
-const SMALL: usize = 16 << 10;
+/// The minimum memory of a request until it is answered, in addition to its line.
+const REQUEST_OVERHEAD: usize = 8 << 10;
 
 #[derive(Default)]
-struct Held {
+struct HeldBytes {
     unread: AtomicUsize,
     requests: AtomicUsize,
-    /// There is less.
+    /// Signals that less is held.
     less: Notify,
 }
 
-impl Held {
-    /// Comes once more may be read.
+impl HeldBytes {
+    /// Completes once more may be read.
     async fn room(&self) {
         loop {
             let less = self.less.notified();
@@ -71,17 +72,17 @@ impl Held {
     }
 }
 
-/// A part of what is held, until it is dropped.
-struct Part {
-    held: Arc<Held>,
+/// A counted part of what is held, until it is dropped.
+struct HeldPart {
+    held: Arc<HeldBytes>,
     bytes: usize,
-    of: fn(&Held) -> &AtomicUsize,
+    of: fn(&HeldBytes) -> &AtomicUsize,
 }
 
-impl Part {
-    fn new(held: &Arc<Held>, bytes: usize, of: fn(&Held) -> &AtomicUsize) -> Part {
+impl HeldPart {
+    fn new(held: &Arc<HeldBytes>, bytes: usize, of: fn(&HeldBytes) -> &AtomicUsize) -> HeldPart {
         of(held).fetch_add(bytes, Ordering::Relaxed);
-        Part {
+        HeldPart {
             held: held.clone(),
             bytes,
             of,
@@ -89,55 +90,55 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for HeldPart {
     fn drop(&mut self) {
         let before = (self.of)(&self.held).fetch_sub(self.bytes, Ordering::Relaxed);
-        // Nobody waits where there was room before.
+        // If there was room before, no reader waits.
         if before > MAX_UNREAD.min(MAX_REQUESTS) {
             self.held.less.notify_waiters();
         }
     }
 }
 
-/// The requests that are not answered yet. An id is in use until its answer is sent: rmcp takes the end of one request
-/// for that of another with its id. One that is cancelled is not answered, and in use for as long as it runs.
+/// The ids in use. An id is in use until its answer has been sent: rmcp confuses two requests with
+/// one id. A cancelled request is not answered, and its id is in use for as long as it runs.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<HashMap<RequestId, Unanswered>>>);
+struct IdsInUse(Arc<Mutex<HashMap<RequestId, IdInUse>>>);
 
-struct Unanswered {
+struct IdInUse {
     runs: Weak<()>,
     is_cancelled: bool,
 }
 
-impl Unanswered {
+impl IdInUse {
     fn is_over(&self) -> bool {
         self.is_cancelled && self.runs.strong_count() == 0
     }
 }
 
-/// Is with a request while it runs, with what its line takes.
+/// Held by a request while it runs, with the reservation for its line.
 #[derive(Clone)]
 struct Runs {
     _request: Arc<()>,
-    _line: Option<Arc<Part>>,
+    _line: Arc<HeldPart>,
 }
 
-impl Running {
-    /// Nothing where the id is in use.
-    fn begin(&self, id: &RequestId, line: Option<Part>) -> Option<Runs> {
+impl IdsInUse {
+    /// Marks an id as in use; `None` if it is already.
+    fn begin(&self, id: &RequestId, line: HeldPart) -> Option<Runs> {
         let mut requests = lock(&self.0);
         if requests.get(id).is_some_and(|used| !used.is_over()) {
             return None;
         }
         let request = Arc::new(());
-        let unanswered = Unanswered {
+        let unanswered = IdInUse {
             runs: Arc::downgrade(&request),
             is_cancelled: false,
         };
         requests.insert(id.clone(), unanswered);
         Some(Runs {
             _request: request,
-            _line: line.map(Arc::new),
+            _line: Arc::new(line),
         })
     }
 
@@ -145,7 +146,7 @@ impl Running {
         lock(&self.0).remove(id);
     }
 
-    /// One will not be answered. Forgets those of that kind that are over.
+    /// Notes that a request will not be answered, and frees such ids whose requests have ended.
     fn cancelled(&self, id: Option<&RequestId>) {
         let mut requests = lock(&self.0);
         if let Some(request) = id.and_then(|id| requests.get_mut(id)) {
@@ -163,24 +164,27 @@ where
     /// Cancels `end` at the end of input.
     pub(crate) fn new(reader: R, writer: W, longest: usize, end: CancellationToken) -> Self {
         LineTransport {
-            lines: Lines::new(reader, longest),
+            lines: LineReader::new(reader, longest),
             writer: AsyncRwTransport::new_server(empty(), writer),
             refusing: None,
-            running: Running::default(),
+            running: IdsInUse::default(),
             next: None,
             held: Arc::default(),
             end,
         }
     }
 
-    /// Its message, or what is to be said of it.
-    fn read(&self, line: Line) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
+    /// The message of a line, or the refusal to send.
+    fn read(
+        &self,
+        line: ReadLine,
+    ) -> Result<ClientJsonRpcMessage, Option<Box<ServerJsonRpcMessage>>> {
         let line = match line {
-            Line::Whole(line) => line,
-            Line::TooLong(passed) => {
+            ReadLine::Whole(line) => line,
+            ReadLine::TooLong(passed) => {
                 let longest = self.lines.longest();
-                tracing::error!("a message of over {longest} bytes was left out");
-                let text = format!("the message has over {longest} bytes");
+                tracing::error!("skipped a message of more than {longest} bytes");
+                let text = format!("the message has more than {longest} bytes");
                 let error = ErrorData::invalid_request(text, None);
                 let id = passed.of_request();
                 return Err(id.map(|id| Box::new(JsonRpcMessage::error(error, Some(id)))));
@@ -190,7 +194,7 @@ where
         if line.trim_ascii().is_empty() {
             return Err(None);
         }
-        let peeked = Peeked::of(line);
+        let peeked = MessagePeek::of(line);
         if let Some(refusal) = peeked.refusal() {
             return Err(Some(Box::new(refusal)));
         }
@@ -202,8 +206,9 @@ where
         let mut message = read.map_err(|error| refusal(line, &error).map(Box::new))?;
         match &mut message {
             JsonRpcMessage::Request(request) => {
-                let part = || Part::new(&self.held, line.len(), |held| &held.requests);
-                let part = (line.len() > SMALL).then(part);
+                let part = HeldPart::new(&self.held, line.len() + REQUEST_OVERHEAD, |held| {
+                    &held.requests
+                });
                 match self.running.begin(&request.id, part) {
                     Some(runs) => drop(request.request.extensions_mut().insert(runs)),
                     None => return Err(Some(Box::new(in_use(request.id.clone())))),
@@ -220,7 +225,7 @@ where
     }
 }
 
-/// The message of a line. The arguments of a call are kept as they are written, and not read here.
+/// Parses a line. The arguments of a call are kept as written and not parsed here.
 fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<ClientJsonRpcMessage> {
     let written = outline.as_ref().map(CallOutline::call);
     let rest = outline.and_then(|outline| outline.with_arguments("{}"));
@@ -234,10 +239,9 @@ fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<Clie
     Ok(message)
 }
 
-/// What is said of a line that is no message: nothing of one that is no JSON and has no id, and may be
-/// anything.
+/// The refusal of a malformed line; `None` for text without an id that is not JSON.
 fn refusal(line: &[u8], error: &serde_json::Error) -> Option<ServerJsonRpcMessage> {
-    tracing::debug!("a line that is no message was left out: {error}");
+    tracing::debug!("skipped a line that is not a message: {error}");
     let id = IdFinder::of(line).of_request();
     match error.is_data() {
         true if is_notification(line) => return None,
@@ -271,7 +275,7 @@ where
         if let Some(id) = answered {
             self.running.answered(id);
         }
-        let part = Part::new(&self.held, weight(&message), |held| &held.unread);
+        let part = HeldPart::new(&self.held, weight(&message), |held| &held.unread);
         let sent = self.writer.send(message);
         async move {
             let sent = sent.await;
@@ -282,12 +286,13 @@ where
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            // Whoever sends one bad line after the other and reads nothing is not read either.
+            // While a refusal is unsent, nothing more is read.
             if let Some(refusing) = &mut self.refusing {
                 let _ = refusing.await;
                 self.refusing = None;
             }
-            // Kept here: this future may be dropped. The end of input is seen at any time.
+            // Kept in the struct: this future may be dropped. End of input must be seen at any
+            // time.
             if self.next.is_none() {
                 self.next = self.lines.next().await;
                 if self.next.is_none() {
@@ -303,7 +308,7 @@ where
                 Ok(message) => return Some(message),
                 Err(None) => {}
                 Err(Some(refusal)) => {
-                    // In a task of its own: this future may be dropped, and what it sends, too.
+                    // In a task of its own: this future may be dropped, and the refusal with it.
                     let sent = self.writer.send(*refusal);
                     self.refusing = Some(tokio::spawn(async move { drop(sent.await) }));
                 }
@@ -318,28 +323,57 @@ where
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    fn part() -> HeldPart {
+        HeldPart::new(&Arc::default(), 0, |held| &held.requests)
+    }
+
+    #[tokio::test]
+    async fn a_client_whose_requests_wait_is_not_read_however_small_they_are() {
+        let most = MAX_REQUESTS / REQUEST_OVERHEAD;
+        let lines: String = (0..most + 10)
+            .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
+            .collect();
+        let end = CancellationToken::new();
+        let mut transport = LineTransport::new(
+            std::io::Cursor::new(lines.into_bytes()),
+            tokio::io::sink(),
+            1 << 20,
+            end,
+        );
+        let mut waiting = Vec::new();
+        while let Some(message) = transport.receive().now_or_never() {
+            waiting.push(message.expect("there are more"));
+        }
+        assert!(waiting.len() > most / 2 && waiting.len() <= most + 1);
+        // One of the requests is answered.
+        waiting.pop();
+        assert!(transport.receive().now_or_never().is_some());
+    }
 
     #[test]
     fn an_id_is_in_use_until_its_answer_is_sent() {
-        let running = Running::default();
+        let running = IdsInUse::default();
         let id = RequestId::Number(1);
-        drop(running.begin(&id, None).expect("it is new"));
-        // Its handler is done, and its answer on the way to the transport.
-        assert!(running.begin(&id, None).is_none());
+        drop(running.begin(&id, part()).expect("it is new"));
+        // Its handler has returned, and its answer is on the way to the transport.
+        assert!(running.begin(&id, part()).is_none());
         running.answered(&id);
-        assert!(running.begin(&id, None).is_some());
+        assert!(running.begin(&id, part()).is_some());
     }
 
     #[test]
     fn the_id_of_a_cancelled_request_is_in_use_until_that_is_over() {
-        let running = Running::default();
+        let running = IdsInUse::default();
         let id = RequestId::Number(1);
-        let runs = running.begin(&id, None).expect("it is new");
+        let runs = running.begin(&id, part()).expect("it is new");
         running.cancelled(Some(&id));
-        assert!(running.begin(&id, None).is_none());
+        assert!(running.begin(&id, part()).is_none());
         drop(runs);
-        assert!(running.begin(&id, None).is_some());
+        assert!(running.begin(&id, part()).is_some());
         running.cancelled(Some(&id));
         assert!(lock(&running.0).is_empty());
     }

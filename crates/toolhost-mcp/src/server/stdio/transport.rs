@@ -1,5 +1,5 @@
-//! Places in order that calls take as their message is read, ahead of rmcp, which begins each request in a
-//! task of its own. Over stdio that is between the transport and rmcp.
+//! Takes places in order as messages are read, ahead of rmcp, which starts a task for each request.
+//! Over stdio that is between the transport and rmcp.
 
 use rmcp::RoleServer;
 use rmcp::model::{ClientRequest, GetMeta, JsonRpcMessage, ProtocolVersion};
@@ -25,8 +25,8 @@ impl<T> OrderedTransport<T> {
     }
 }
 
-/// Whether a message begins what its client wants of the server. One that asks which versions there are, and
-/// gives up or goes on as it likes, has not begun.
+/// Whether a message begins a session. A client that only asks for the supported versions may still
+/// leave or go on.
 fn begins(message: &RxJsonRpcMessage<RoleServer>) -> bool {
     let JsonRpcMessage::Request(request) = message else {
         return false;
@@ -58,11 +58,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for OrderedTransport<T> {
         let mut message = loop {
             let message = self.transport.receive().await?;
             self.has_begun |= begins(&message);
-            // rmcp takes anything but a request for the end of a client that has not begun.
+            // rmcp treats anything but a request as the end of a client that has not begun.
             if self.has_begun || matches!(message, JsonRpcMessage::Request(_)) {
                 break message;
             }
-            tracing::debug!("a message ahead of the first request was left out");
+            tracing::debug!("skipped a message before the first request");
         };
         if let JsonRpcMessage::Request(request) = &mut message
             && let ClientRequest::CallToolRequest(call) = &mut request.request

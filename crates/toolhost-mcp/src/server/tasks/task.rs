@@ -1,24 +1,25 @@
-//! One call that may become a task, or is one: what it is doing, and what its client is asked.
+//! A call that is, or may become, a task: its state and its questions.
 //!
-//! A call of a client that takes tasks runs in a task of the runtime from the start, and its request waits for either
-//! of two things: its answer, or `task-after`. Both want to be first, so that which of them answers the request is
-//! decided under the lock of [`Stage`]: [`Task::answer`] and [`Task::take_over`] succeed in `Held` alone.
+//! A call of a client that supports tasks runs in a tokio task from the start, and its request
+//! waits for its answer or for `task-after`, whichever comes first. Which of the two answers the
+//! request is decided under the lock of [`Stage`]: [`Task::answer`] and [`Task::take_over`] succeed
+//! only in `Held`.
 //!
 //! | stage | the request | the call | `tasks/get` |
 //! | --- | --- | --- | --- |
 //! | `Held` | waits | runs | unknown |
-//! | `Answered` | has the answer | is over | unknown |
+//! | `Answered` | has the answer | has ended | unknown |
 //! | `Working` | has a task | runs | `working` |
-//! | `Asking` | has a task | waits for its client, in no instance | `input_required` |
-//! | (ended) | has a task | is over | `completed`, `failed` or `cancelled`, for an hour: kept by [`Tasks`](super::Tasks) |
+//! | `OpenQuestions` | has a task | waits for its client, without an instance | `input_required` |
+//! | (ended) | has a task | has ended | `completed`, `failed` or `cancelled`, for an hour: kept by [`Tasks`](super::Tasks) |
 //!
 //! | from | event | to | by |
 //! | --- | --- | --- | --- |
-//! | `Held` | the call is over, or asks by its result | `Answered` | [`Task::answer`] |
-//! | `Held` | the client has waited long enough, and may have another task | `Working` | [`Task::take_over`] |
-//! | `Working` | the tool asks | `Asking` | [`Task::ask`] |
-//! | `Asking` | `tasks/update` has answered everything, or nobody will | `Working` | [`Task::update`], [`Task::ask`] |
-//! | `Working`, `Asking` | the call is over, or was cancelled | (ended) | [`Task::ended`] |
+//! | `Held` | the call has ended, or asks through its result | `Answered` | [`Task::answer`] |
+//! | `Held` | `task-after` has passed, and the client may have another task | `Working` | [`Task::take_over`] |
+//! | `Working` | the tool asks | `OpenQuestions` | [`Task::ask`] |
+//! | `OpenQuestions` | `tasks/update` has answered everything, or the questions are void | `Working` | [`Task::update`], [`Task::ask`] |
+//! | `Working`, `OpenQuestions` | the call has ended, or was cancelled | (ended) | [`Task::ended`] |
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -34,37 +35,37 @@ use toolhost_core::Responder;
 
 use crate::error::CallError;
 use crate::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
+use crate::locks::lock;
 use crate::server::elicitation::{self, PeerResponder};
-use crate::server::lock;
 use crate::server::pending_questions::PendingQuestions;
 use crate::watch::Owner;
 
-/// What becomes of a task is kept for so long once it has ended.
+/// How long a task's result is kept after it has ended.
 pub(crate) const TASK_TTL: Duration = Duration::from_secs(60 * 60);
 
-/// How often a client should ask.
+/// The polling interval suggested to clients.
 const POLL_MS: u64 = 1_000;
 
-/// A call that may become a task, or is one.
+/// A call that is, or may become, a task.
 pub(crate) struct Task {
     pub(crate) id: String,
     pub(crate) owner: Owner,
-    /// Whose questions are counted together, in all sessions.
+    /// The client whose questions are counted, across its sessions.
     client: Option<Arc<str>>,
     created: SystemTime,
     since: Instant,
-    /// Ends it.
+    /// Cancels the call.
     pub(crate) cancel: CancellationToken,
     changes: broadcast::Sender<String>,
     questions: Arc<PendingQuestions>,
-    state: Mutex<State>,
+    state: Mutex<TaskState>,
 }
 
-struct State {
+struct TaskState {
     stage: Stage,
     message: Option<String>,
     updated: SystemTime,
-    /// Every key that the client was asked under.
+    /// All keys of questions that were ever used.
     keys: HashSet<String>,
     was_cancelled: bool,
 }
@@ -75,29 +76,29 @@ enum Stage {
     /// Its request has the answer.
     Answered,
     Working,
-    Asking(Asking),
+    Asking(OpenQuestions),
 }
 
-/// What the client is asked, and what it said so far.
-struct Asking {
+/// The questions to the client, and the replies so far.
+struct OpenQuestions {
     /// By the keys that the client knows.
     open: InputRequests,
-    /// The tool's own keys by those.
+    /// The tool's own keys by the client's.
     keys: HashMap<String, String>,
     replies: Vec<(String, Reply)>,
     resume: oneshot::Sender<Vec<(String, Reply)>>,
 }
 
 /// Why a question of a task has no reply.
-pub(crate) enum Unanswered {
+pub(crate) enum NoReply {
     /// The task was cancelled.
     Cancelled,
-    /// What to tell the model.
+    /// The error for the model.
     Failed(String),
 }
 
 impl Task {
-    /// One whose request waits for the answer.
+    /// A call whose request waits for the answer.
     pub(crate) fn new(
         id: String,
         owner: Owner,
@@ -115,7 +116,7 @@ impl Task {
             cancel: CancellationToken::new(),
             changes,
             questions,
-            state: Mutex::new(State {
+            state: Mutex::new(TaskState {
                 stage: Stage::Held,
                 message: None,
                 updated: now,
@@ -130,7 +131,7 @@ impl Task {
         matches!(lock(&self.state).stage, Stage::Held)
     }
 
-    /// Goes on without its request, if that is not answered yet.
+    /// Makes it a task, unless its request has been answered.
     pub(crate) fn take_over(&self) -> Option<mcp::Task> {
         let mut state = lock(&self.state);
         let Stage::Held = state.stage else {
@@ -140,7 +141,7 @@ impl Task {
         Some(self.described(&state))
     }
 
-    /// What it is once its call has come to an end.
+    /// The final state, once its call has ended.
     pub(crate) fn ended(&self, outcome: Result<JsonObject, ErrorData>) -> DetailedTask {
         let mut state = lock(&self.state);
         state.stage = Stage::Answered;
@@ -156,7 +157,7 @@ impl Task {
         DetailedTask::new(self.described(&state), payload)
     }
 
-    /// Gives the answer to its request; false where it has become a task.
+    /// Gives the answer to its request; false if it has become a task.
     pub(crate) fn answer(&self) -> bool {
         let mut state = lock(&self.state);
         let is_held = matches!(state.stage, Stage::Held);
@@ -166,25 +167,25 @@ impl Task {
         is_held
     }
 
-    /// Its call ended because it was cancelled.
+    /// Notes that its call ended because it was cancelled.
     pub(crate) fn was_cancelled(&self) {
         lock(&self.state).was_cancelled = true;
     }
 
-    /// How far it is, in words.
+    /// Sets the status message.
     pub(crate) fn progressed(&self, message: String) {
         let mut state = lock(&self.state);
         state.message = Some(message);
         state.updated = SystemTime::now();
     }
 
-    fn described(&self, state: &State) -> mcp::Task {
+    fn described(&self, state: &TaskState) -> mcp::Task {
         let status = match &state.stage {
             Stage::Asking(_) => mcp::TaskStatus::InputRequired,
             _ => mcp::TaskStatus::Working,
         };
         let time = |time| humantime::format_rfc3339_millis(time).to_string();
-        // It is kept for as long once it has ended: what that comes to is known only then.
+        // It is kept for as long after its end, whose time is not known yet.
         let ttl = self.since.elapsed() + TASK_TTL;
         let mut task = mcp::Task::new(&*self.id, status, time(self.created), time(state.updated));
         task.status_message = state.message.clone();
@@ -193,7 +194,7 @@ impl Task {
         task
     }
 
-    /// What it is now.
+    /// Its present state.
     pub(crate) fn detailed(&self) -> DetailedTask {
         let state = lock(&self.state);
         let payload = match &state.stage {
@@ -205,24 +206,24 @@ impl Task {
         DetailedTask::new(self.described(&state), payload)
     }
 
-    fn tell(&self) {
-        // Nobody may be listening.
+    fn notify_status(&self) {
+        // There may be no receiver.
         let _ = self.changes.send(self.id.clone());
     }
 
-    /// Asks the client, which finds the questions in `tasks/get`, until it has answered them all.
+    /// Asks the client, which finds the questions in `tasks/get`, until all are answered.
     pub(crate) async fn ask(
         &self,
         questions: &[(String, Question)],
-    ) -> Result<Vec<(String, Reply)>, Unanswered> {
+    ) -> Result<Vec<(String, Reply)>, NoReply> {
         let (resume, resumed) = oneshot::channel();
         {
             let mut state = lock(&self.state);
             let (mut open, mut keys) = (InputRequests::new(), HashMap::new());
             for (key, question) in questions {
                 let request = elicitation::input_request(question)
-                    .map_err(|message| Unanswered::Failed(format!("{key:?}: {message}")))?;
-                // No key comes twice in the life of a task.
+                    .map_err(|message| NoReply::Failed(format!("{key:?}: {message}")))?;
+                // No key is used twice in the life of a task.
                 let mut known = key.clone();
                 let mut number = 1;
                 while !state.keys.insert(known.clone()) {
@@ -232,7 +233,7 @@ impl Task {
                 open.insert(known.clone(), request);
                 keys.insert(known, key.clone());
             }
-            state.stage = Stage::Asking(Asking {
+            state.stage = Stage::Asking(OpenQuestions {
                 open,
                 keys,
                 replies: Vec::new(),
@@ -240,25 +241,25 @@ impl Task {
             });
             state.updated = SystemTime::now();
         }
-        self.tell();
+        self.notify_status();
         let replies = self
             .questions
             .wait(&self.owner, self.client.as_ref(), resumed);
         let why = match self.cancel.run_until_cancelled(replies).await {
-            None => return Err(Unanswered::Cancelled),
+            None => return Err(NoReply::Cancelled),
             Some(Ok(Ok(replies))) => return Ok(replies),
-            Some(Ok(Err(_))) => "the client did not answer what the tool asks".to_owned(),
+            Some(Ok(Err(_))) => "the client did not answer the tool's question".to_owned(),
             Some(Err(why)) => why,
         };
         lock(&self.state).stage = Stage::Working;
-        Err(Unanswered::Failed(why))
+        Err(NoReply::Failed(why))
     }
 
-    /// Takes what a client says to what it is asked. What it is not asked is passed over.
+    /// Takes replies to its questions; those to other questions are ignored.
     ///
     /// # Errors
     ///
-    /// A response is none of the protocol's: then none is taken.
+    /// A reply is malformed: then none is taken.
     pub(crate) fn update(&self, responses: mcp::InputResponses) -> Result<(), ErrorData> {
         let mut state = lock(&self.state);
         let Stage::Asking(asking) = &mut state.stage else {
@@ -287,12 +288,13 @@ impl Task {
             let _ = asking.resume.send(asking.replies);
         }
         drop(state);
-        self.tell();
+        self.notify_status();
         Ok(())
     }
 }
 
-/// The client of a session: it is asked by requests of ours, or in its task once there is one.
+/// A [`Responder`] that asks the client of a session: by requests of the server, or through its
+/// task once there is one.
 pub(crate) struct TaskResponder {
     pub(crate) peer: PeerResponder,
     pub(crate) task: Arc<Task>,
@@ -322,20 +324,20 @@ impl Responder for TaskResponder {
                     checked.map_err(CallError::failed)?;
                     Ok(reply)
                 }
-                Err(Unanswered::Cancelled) => Err(CallError::failed("the task was cancelled")),
-                Err(Unanswered::Failed(message)) => Err(CallError::failed(message)),
+                Err(NoReply::Cancelled) => Err(CallError::failed("the task was cancelled")),
+                Err(NoReply::Failed(message)) => Err(CallError::failed(message)),
             }
         })
     }
 }
 
-/// What a tool of a task asks that goes on with the replies.
-pub(crate) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, Unanswered> {
+/// The replies to a task's questions, to resume the tool with.
+pub(crate) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, NoReply> {
     let replies = task.ask(&input.questions).await?;
     Ok(Resumption::new(input.state, replies))
 }
 
-/// What a task is that an error of the protocol ended.
+/// The state of a task that ended with a protocol error.
 pub(crate) fn failed(error: &ErrorData) -> TaskPayload {
     let error = match serde_json::to_value(error) {
         Ok(Value::Object(error)) => error,

@@ -1,4 +1,4 @@
-//! A block of a streamed message, from its beginning to what goes back.
+//! A block of a streamed message, from its beginning to what is sent back.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -6,25 +6,25 @@ use serde_json::{Map, Value, json};
 
 use super::Anthropic;
 use crate::tool::ToolCall;
-use crate::wire::copies::Places;
-use crate::wire::open::{Given, Open};
+use crate::wire::duplicate_calls::CallPositions;
+use crate::wire::open_call::{Given, OpenCall};
 use crate::wire::{Delta, raw};
 
-/// A block that comes in pieces: as it began, with what has come since.
-pub(super) struct Block {
+/// A block that arrives in pieces: its beginning, and what has arrived since.
+pub(super) struct StreamedBlock {
     pub(super) kind: String,
     pub(super) began: Map<String, Value>,
-    /// What it calls, or the API does by itself.
-    pub(super) input: Option<Open>,
+    /// The input of a call, or of something the API runs itself.
+    pub(super) input: Option<OpenCall>,
     pub(super) is_call: bool,
     pub(super) has_ended: bool,
-    /// Whether it has had a piece.
+    /// Whether a piece has arrived.
     pub(super) has_more: bool,
 }
 
-impl Block {
-    pub(super) fn plain(kind: &str, began: Map<String, Value>) -> Block {
-        Block {
+impl StreamedBlock {
+    pub(super) fn plain(kind: &str, began: Map<String, Value>) -> StreamedBlock {
+        StreamedBlock {
             kind: kind.to_owned(),
             began,
             input: None,
@@ -35,24 +35,24 @@ impl Block {
     }
 
     pub(super) fn given(&self) -> Given {
-        self.input.as_ref().map_or(Given::Nothing, Open::given)
+        self.input.as_ref().map_or(Given::Nothing, OpenCall::given)
     }
 
     pub(super) fn call(&self) -> Option<ToolCall> {
         let input = self.input.as_ref().filter(|_| self.is_call)?;
         let mut call = input.call(&Anthropic, self.whole().get());
-        // What is no object goes back as another.
+        // An input that is not an object is sent back differently.
         call.arguments = input.arguments().to_owned();
         Some(call)
     }
 
-    /// Whether it is a call that was there before.
+    /// Whether it repeats an earlier call.
     pub(super) fn is_copy(&self) -> bool {
         self.input.as_ref().is_some_and(|input| input.is_copy)
     }
 
-    /// Hands it on, if it is a call that was not yet; whether it was.
-    pub(super) fn complete(&mut self, places: &mut Places, deltas: &mut Vec<Delta>) -> bool {
+    /// Delivers it, if it is a call that has not been delivered. Returns whether it was.
+    pub(super) fn complete(&mut self, places: &mut CallPositions, deltas: &mut Vec<Delta>) -> bool {
         let call = match &self.input {
             Some(input) if !places.has_taken(input) => self.call(),
             _ => None,
@@ -63,7 +63,7 @@ impl Block {
         places.complete(input, call, deltas)
     }
 
-    /// As it would have come whole.
+    /// The block as it would be if it had not been streamed.
     pub(super) fn whole(&self) -> Box<RawValue> {
         let Some(input) = &self.input else {
             return raw(&self.began);
@@ -73,7 +73,7 @@ impl Block {
         let input = match RawValue::from_string(json.to_owned()) {
             Ok(input) if is_object => input,
             _ if input.given() == Given::Nothing => raw(&json!({})),
-            // As the API's documentation on fine-grained streaming asks for.
+            // As the API's documentation on fine-grained streaming requires.
             _ => raw(&json!({ "INVALID_JSON": json })),
         };
         #[derive(Serialize)]
@@ -91,7 +91,7 @@ impl Block {
     }
 }
 
-/// Adds to a text.
+/// Appends to a text.
 pub(super) fn append(members: &mut Map<String, Value>, key: &str, piece: &str) {
     match members.entry(key).or_insert(json!("")) {
         Value::String(text) => text.push_str(piece),

@@ -1,4 +1,4 @@
-//! A message that comes as an event stream: blocks, and what is added to them.
+//! A streamed message: blocks, and deltas to them.
 
 use std::collections::HashMap;
 
@@ -6,20 +6,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::block::{Block, append};
+use super::block::{StreamedBlock, append};
 use super::{assistant, back, carried, stop, tokens};
-use crate::wire::copies::{Places, by_place};
+use crate::wire::duplicate_calls::{CallPositions, by_place};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::lenient::{given, is_blank, name, number, reason};
-use crate::wire::members::Members;
-use crate::wire::open::{Given, Open};
+use crate::wire::object_merge::ObjectMembers;
+use crate::wire::open_call::{Given, OpenCall};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, string,
 };
 
 #[derive(Deserialize)]
-struct Event<'a> {
+struct AnthropicEvent<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -37,7 +37,7 @@ struct Event<'a> {
 }
 
 #[derive(Deserialize)]
-struct Start<'a> {
+struct MessageStart<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -63,42 +63,43 @@ struct BlockStart<'a> {
 }
 
 #[derive(Deserialize)]
-struct Usage<'a> {
+struct StreamedUsage<'a> {
     #[serde(borrow)]
     input_tokens: Option<&'a RawValue>,
     #[serde(borrow)]
     output_tokens: Option<&'a RawValue>,
 }
 
-/// More often it is not said why a message ended; who says it more often means harm.
+/// A stop reason that is repeated more often than this is malicious.
 const MOST_REASONS: u8 = 16;
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct AnthropicStream {
     text: String,
-    blocks: Vec<Block>,
+    blocks: Vec<StreamedBlock>,
     /// The last block of each index.
     by_index: HashMap<u64, usize>,
     /// The blocks that are calls.
     calls: Vec<usize>,
-    places: Places,
-    /// How many of them were not handed on.
+    places: CallPositions,
+    /// How many of them have not been delivered.
     open: usize,
     stop_reason: Option<String>,
-    /// How often that was said.
+    /// How often a stop reason was given.
     reasons: u8,
     is_over: bool,
-    /// A piece of a call came that could be of several: none that was open then is known to be whole.
+    /// Whether a piece arrived that could belong to several calls: none of those is known to be
+    /// complete.
     lost: bool,
     tokens: Tokens,
     carried: Map<String, Value>,
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for AnthropicStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for AnthropicStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let event: Event = object(document(data)?)?;
+        let event: AnthropicEvent = object(document(data)?)?;
         let index = number(event.index);
         match string(event.r#type).as_deref() {
             Some("message_start") => {
@@ -106,7 +107,7 @@ impl StreamDecoder for Stream {
                     self.message(object(message)?, deltas)?;
                 }
             }
-            // Of a server that does not stream.
+            // From a server that does not stream.
             Some("message") => self.message(object(document(data)?)?, deltas)?,
             Some("content_block_start") => match given(event.content_block) {
                 Some(block) => self.begin(index, block, deltas)?,
@@ -114,22 +115,25 @@ impl StreamDecoder for Stream {
             },
             Some("content_block_delta") => {
                 if let Some(delta) = given(event.delta) {
-                    let Members(members) = object(delta)?;
+                    let ObjectMembers(members) = object(delta)?;
                     self.delta(index, members, deltas);
                 }
             }
             Some("content_block_stop") => self.block_ended(index, deltas),
             Some("message_delta") => {
-                if let Some(usage) = event.usage.and_then(|usage| object::<Usage>(usage).ok()) {
+                if let Some(usage) = event
+                    .usage
+                    .and_then(|usage| object::<StreamedUsage>(usage).ok())
+                {
                     let Tokens { input, output } = &mut self.tokens;
                     *input = number(usage.input_tokens).unwrap_or(*input);
                     *output = number(usage.output_tokens).unwrap_or(*output);
                 }
-                let delta = given(event.delta).and_then(|delta| object::<Start>(delta).ok());
+                let delta = given(event.delta).and_then(|delta| object::<MessageStart>(delta).ok());
                 if let Some(delta) = delta {
                     self.carried.extend(carried(delta.container));
                     if let Some(reason) = reason(delta.stop_reason) {
-                        self.said(reason, deltas);
+                        self.stop_reason(reason, deltas);
                     }
                 }
             }
@@ -140,7 +144,7 @@ impl StreamDecoder for Stream {
                     None => shape("an error without its message"),
                 });
             }
-            // `ping`, and what is not yet known. Some proxies have no type for their errors.
+            // `ping`, and unknown events. Some proxies send errors without a type.
             None if given(event.error).is_some() => {
                 return Err(event.error.map(api_error).expect("it is given"));
             }
@@ -175,7 +179,7 @@ impl StreamDecoder for Stream {
             }
         }
         let blocks = self.blocks.iter().filter(|block| !block.is_copy());
-        let blocks: Vec<_> = blocks.map(Block::whole).collect();
+        let blocks: Vec<_> = blocks.map(StreamedBlock::whole).collect();
         let blocks: Vec<_> = blocks.iter().filter_map(|block| back(block)).collect();
         let calls = self.calls.iter().map(|at| &self.blocks[*at]);
         let (calls, cut) =
@@ -195,12 +199,16 @@ impl StreamDecoder for Stream {
     }
 }
 
-impl Stream {
+impl AnthropicStream {
     fn is_early(&self) -> bool {
         stop(self.stop_reason.clone(), true).is_early()
     }
 
-    fn message(&mut self, message: Start, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
+    fn message(
+        &mut self,
+        message: MessageStart,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<(), DecodeError> {
         if message.usage.is_some() {
             self.tokens = tokens(message.usage);
         }
@@ -211,12 +219,12 @@ impl Stream {
             self.block_ended(None, deltas);
         }
         if let Some(reason) = reason(message.stop_reason) {
-            self.said(reason, deltas);
+            self.stop_reason(reason, deltas);
         }
         Ok(())
     }
 
-    fn said(&mut self, reason: String, deltas: &mut Vec<Delta>) {
+    fn stop_reason(&mut self, reason: String, deltas: &mut Vec<Delta>) {
         self.stop_reason = Some(reason);
         self.reasons = self.reasons.saturating_add(1);
         if self.reasons < MOST_REASONS {
@@ -224,8 +232,8 @@ impl Stream {
         }
     }
 
-    /// Hands on what is open, as far as the reason for the end says that it is whole. A call that has
-    /// nothing, and no end of its own either, waits for the message's end.
+    /// Delivers open calls as far as the stop reason says that they are complete. A call without
+    /// any input and without its own end waits for the message's end.
     fn complete(&mut self, deltas: &mut Vec<Delta>) {
         let (is_over, is_early) = (self.is_over, self.is_early());
         let has_reason = self.stop_reason.is_some();
@@ -238,7 +246,7 @@ impl Stream {
                 Given::Braces => true,
                 Given::Nothing if has_reason => is_over || block.has_ended,
                 Given::Nothing => block.has_ended,
-                // Whoever does not say why it ended may have been cut off itself.
+                // A proxy that gives no stop reason may have been cut off itself.
                 Given::Part => has_reason && (is_over || block.has_ended),
             };
             if is_certain {
@@ -261,7 +269,7 @@ impl Stream {
     ) -> Result<(), DecodeError> {
         let block: BlockStart = object(began)?;
         let kind = string(block.r#type).unwrap_or_default();
-        // There are proxies that begin a block with each piece of it.
+        // Some proxies begin a block with each piece of it.
         let known = index.and_then(|index| self.by_index.get(&index));
         if let Some(known) = known.map(|at| &self.blocks[*at])
             && !known.has_ended
@@ -275,7 +283,7 @@ impl Stream {
         let has_input = is_call || block.input.is_some() || kind.ends_with("tool_use");
         let input = has_input.then(|| {
             let called = name(block.name).unwrap_or_default();
-            Open::new(name(block.id), called, arguments(block.input))
+            OpenCall::new(name(block.id), called, arguments(block.input))
         });
         let text = string(block.text).filter(|text| !text.is_empty());
         if let Some(text) = text.filter(|_| kind == "text") {
@@ -284,7 +292,7 @@ impl Stream {
         }
         self.push(
             index,
-            Block {
+            StreamedBlock {
                 kind,
                 began: object(began)?,
                 input,
@@ -296,7 +304,7 @@ impl Stream {
         Ok(())
     }
 
-    fn push(&mut self, index: Option<u64>, mut block: Block) -> usize {
+    fn push(&mut self, index: Option<u64>, mut block: StreamedBlock) -> usize {
         let at = self.blocks.len();
         if let Some(input) = block.input.as_mut().filter(|_| block.is_call) {
             input.place = self.places.begin(input.id.as_deref(), &input.name);
@@ -309,8 +317,9 @@ impl Stream {
         at
     }
 
-    /// The block of an index, or the last; of several that count alike the last that takes such a piece.
-    fn block(&self, index: Option<u64>, takes: impl Fn(&Block) -> bool) -> Option<usize> {
+    /// The block with this index, or the last; if several match, the last that accepts such a
+    /// piece.
+    fn block(&self, index: Option<u64>, takes: impl Fn(&StreamedBlock) -> bool) -> Option<usize> {
         let by_index = index.map(|index| self.by_index.get(&index).copied());
         let at = by_index.unwrap_or(self.blocks.len().checked_sub(1));
         at.filter(|at| takes(&self.blocks[*at]))
@@ -325,7 +334,7 @@ impl Stream {
         let kind = members.iter().find(|(key, _)| key == "type");
         let kind = kind.and_then(|(_, kind)| string(Some(kind)));
         let kind = kind.unwrap_or_default();
-        let takes: &dyn Fn(&Block) -> bool = match &*kind {
+        let takes: &dyn Fn(&StreamedBlock) -> bool = match &*kind {
             "text_delta" | "citations_delta" => &|block| block.kind == "text",
             "thinking_delta" | "signature_delta" => &|block| block.kind == "thinking",
             "input_json_delta" => &|block| block.input.is_some(),
@@ -333,7 +342,7 @@ impl Stream {
         };
         let at = match (self.block(index, takes), &*kind) {
             (Some(at), _) => at,
-            // Some servers begin no block for what they say, or count it to another one.
+            // Some servers begin no block for text, or count it to another one.
             (None, "text_delta" | "thinking_delta") => {
                 if members
                     .iter()
@@ -344,10 +353,10 @@ impl Stream {
                 let kind = kind.trim_end_matches("_delta");
                 let began = json!({ "type": kind, kind: "" });
                 let Value::Object(began) = began else { return };
-                self.push(index, Block::plain(kind, began))
+                self.push(index, StreamedBlock::plain(kind, began))
             }
             (None, "input_json_delta") => {
-                // An index that is no call's: which it is can be told only where one alone is open.
+                // An index that is no call's: it can be attributed only if a single call is open.
                 let calls = self.calls.iter().copied();
                 let mut open = calls.filter(|at| !self.blocks[*at].has_ended);
                 match (open.next(), open.next()) {
@@ -368,7 +377,7 @@ impl Stream {
                 (_, "type") => {}
                 ("text_delta", "text") => {
                     let text = string(Some(value)).unwrap_or_default();
-                    // What the block began with may come again.
+                    // The initial content of a block may be repeated.
                     let is_again = is_first && block.began.get("text") == Some(&json!(text));
                     if !text.is_empty() && !is_again {
                         append(&mut block.began, "text", &text);
@@ -397,7 +406,8 @@ impl Stream {
                         citations.push(citation);
                     }
                 }
-                // A piece of a kind that is new: texts are added, the last of anything else stands.
+                // An unknown kind of piece: texts are appended, for anything else the last one
+                // counts.
                 _ => match (string(Some(value)), serde_json::from_str(value.get())) {
                     (Some(piece), _) => append(&mut block.began, &key, &piece),
                     (None, Ok(value)) => drop(block.began.insert(key, value)),
@@ -408,14 +418,14 @@ impl Stream {
     }
 
     fn block_ended(&mut self, index: Option<u64>, deltas: &mut Vec<Delta>) {
-        // One that nobody has heard of ends no other.
+        // The end of an unknown block ends no other.
         let is_known = index.is_none_or(|index| self.by_index.contains_key(&index));
         let Some(at) = self.block(index, |_| true).filter(|_| is_known) else {
             return;
         };
         let block = &mut self.blocks[at];
         block.has_ended = true;
-        // One that has nothing yet may have been cut off before it had.
+        // A call without any input may have been cut off before it.
         if block.given() != Given::Nothing && !self.lost {
             self.open -= usize::from(block.complete(&mut self.places, deltas));
         }

@@ -1,4 +1,4 @@
-//! The kinds of items and blocks that show a format, and what the content of a message does.
+//! The kinds of items and blocks that identify a format, and what a message's content tells.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -38,7 +38,8 @@ pub(in crate::wire) const RESPONSES_ITEMS: &[&str] = &[
     "web_search_call",
 ];
 
-/// Blocks of Anthropic, beside results of the tools that it runs by itself, which end in `_tool_result`.
+/// Anthropic's blocks, beside results of the tools that it runs itself, which end in
+/// `_tool_result`.
 pub(in crate::wire) const ANTHROPIC_BLOCKS: &[&str] = &[
     "compaction",
     "container_upload",
@@ -59,48 +60,48 @@ pub(in crate::wire) const ANTHROPIC_BLOCKS: &[&str] = &[
     "tool_use",
 ];
 
-/// What a message's content shows of its format.
+/// What a message's content tells about its format.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
-    /// No array, or nothing at all.
+pub(super) enum ContentKind {
+    /// Not an array, or nothing.
     Other,
-    /// An array without anything in it.
+    /// An empty array.
     Empty,
-    /// Blocks of Anthropic, or parts of a chat message.
+    /// Blocks of Anthropic's, or parts of a chat message.
     Blocks,
     Responses,
     Bedrock,
     AiSdk,
 }
 
-impl Content {
-    pub(super) fn of_message(message: &RawValue) -> Content {
+impl ContentKind {
+    pub(super) fn of_message(message: &RawValue) -> ContentKind {
         #[derive(Deserialize)]
         struct Message<'a> {
             #[serde(borrow)]
             content: Option<&'a RawValue>,
         }
         let message: Option<Message> = object(message).ok();
-        Content::of(message.and_then(|message| message.content))
+        ContentKind::of(message.and_then(|message| message.content))
     }
 
-    pub(super) fn of(content: Option<&RawValue>) -> Content {
+    pub(super) fn of(content: Option<&RawValue>) -> ContentKind {
         #[derive(Deserialize)]
         struct Part<'a> {
             #[serde(borrow)]
             r#type: Option<&'a RawValue>,
         }
-        // With no kind to say what it is: its one member does.
+        // Without a kind, its only member tells.
         let is_bedrock =
             |part: &&RawValue| object::<Part>(part).is_ok_and(|part| part.r#type.is_none());
         let Some(parts) = content.and_then(|content| array(content).ok()) else {
-            return Content::Other;
+            return ContentKind::Other;
         };
         if parts.is_empty() {
-            return Content::Empty;
+            return ContentKind::Empty;
         }
         if frameworks::has_calls(content) {
-            return Content::AiSdk;
+            return ContentKind::AiSdk;
         }
         let kinds = parts.iter().map(|part| {
             let part: Option<Part> = object(part).ok();
@@ -114,11 +115,11 @@ impl Content {
             )
         };
         if kinds.iter().any(is_responses) {
-            return Content::Responses;
+            return ContentKind::Responses;
         }
         match parts.iter().all(is_bedrock) {
-            true => Content::Bedrock,
-            false => Content::Blocks,
+            true => ContentKind::Bedrock,
+            false => ContentKind::Blocks,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The responses that come one after the other: a call comes whole, or in pieces that are values at
-//! paths (see [`super::partial`]).
+//! A streamed answer: responses one after the other, with calls complete or in pieces that are
+//! values at paths (see [`super::partial_args`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::partial::Arguments;
+use super::partial_args::PartialArguments;
 use super::{Gemini, back, content};
 use crate::tool::ToolCall;
-use crate::wire::copies::{Places, by_place};
+use crate::wire::duplicate_calls::{CallPositions, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number, reason};
-use crate::wire::members::{Members, Merged};
-use crate::wire::open::Open;
+use crate::wire::object_merge::{Merged, ObjectMembers};
+use crate::wire::open_call::OpenCall;
 use crate::wire::{
     Close, Delta, End, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, raw, string,
@@ -22,7 +22,7 @@ use crate::wire::{
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct StreamedResponse<'a> {
     #[serde(borrow)]
     candidates: Option<&'a RawValue>,
     #[serde(borrow, alias = "prompt_feedback")]
@@ -35,7 +35,7 @@ struct Response<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
+struct StreamedCandidate<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow, alias = "finish_reason")]
@@ -43,21 +43,21 @@ struct Candidate<'a> {
 }
 
 #[derive(Deserialize)]
-struct Content<'a> {
+struct StreamedContent<'a> {
     #[serde(borrow)]
     parts: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part<'a> {
+struct StreamedPart<'a> {
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     #[serde(borrow)]
     thought: Option<&'a RawValue>,
     #[serde(borrow, alias = "function_call")]
     function_call: Option<&'a RawValue>,
-    /// What the API runs by itself.
+    /// Code that the API runs itself.
     #[serde(borrow, alias = "executable_code")]
     executable_code: Option<&'a RawValue>,
     #[serde(borrow, alias = "code_execution_result")]
@@ -66,7 +66,7 @@ struct Part<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FunctionCall<'a> {
+struct StreamedFunctionCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -81,7 +81,7 @@ struct FunctionCall<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Usage<'a> {
+struct GeminiUsage<'a> {
     #[serde(borrow, alias = "prompt_token_count")]
     prompt_token_count: Option<&'a RawValue>,
     #[serde(borrow, alias = "candidates_token_count")]
@@ -97,51 +97,51 @@ struct PromptFeedback<'a> {
     block_reason: Option<&'a RawValue>,
 }
 
-/// A call, and the part of the answer that it is.
-struct Call {
-    open: Open,
+/// A call, and its part of the answer.
+struct StreamedCall {
+    open: OpenCall,
     part: usize,
-    /// The other members of that part, where it came in pieces.
+    /// The other members of that part, if it arrived in pieces.
     others: Merged,
-    pieces: Arguments,
+    pieces: PartialArguments,
     is_in_pieces: bool,
-    /// Whether more of it is to come.
+    /// Whether more of it will arrive.
     goes_on: bool,
-    /// Whether arguments were there, be they none.
+    /// Whether there were arguments, even empty ones.
     has_arguments: bool,
-    /// Whether more of it came than was said to.
+    /// Whether more of it arrived than was announced.
     is_doubtful: bool,
 }
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct GeminiStream {
     text: String,
-    /// Unchanged, signatures and all: the API wants them back so.
+    /// Unchanged, with signatures: the API requires them back that way.
     parts: Vec<Box<RawValue>>,
-    calls: Vec<Call>,
-    places: Places,
+    calls: Vec<StreamedCall>,
+    places: CallPositions,
     by_id: HashMap<String, usize>,
     finish_reason: Option<String>,
-    /// Whether something of the answer came after a reason for its end.
+    /// Whether some of the answer arrived after its finish reason.
     went_on: bool,
-    /// Whether the last part is one after which an answer may end: not what the API runs by itself.
+    /// Whether an answer may end after the last part: not after code that the API runs itself.
     may_end: bool,
     is_over: bool,
     tokens: Tokens,
 }
 
-impl Stream {
+impl GeminiStream {
     pub(super) fn response(
         &mut self,
         raw: &RawValue,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
-        let response: Response = object(raw)?;
+        let response: StreamedResponse = object(raw)?;
         if let Some(error) = response.error.filter(|error| !is_blank(error)) {
             return Err(api_error(error));
         }
         let usage = given(response.usage_metadata);
-        if let Some(usage) = usage.and_then(|usage| object::<Usage>(usage).ok()) {
+        if let Some(usage) = usage.and_then(|usage| object::<GeminiUsage>(usage).ok()) {
             let count = |raw| number(raw).unwrap_or_default();
             let thoughts = count(usage.thoughts_token_count);
             self.tokens = Tokens {
@@ -156,13 +156,13 @@ impl Stream {
             self.may_end = true;
         }
         let candidates = given(response.candidates).map(array).transpose()?;
-        // Of several alternatives the first is the answer.
+        // Of several candidates the first is the answer.
         let Some(candidate) = candidates.unwrap_or_default().into_iter().next() else {
             return Ok(());
         };
-        let candidate: Candidate = object(candidate)?;
+        let candidate: StreamedCandidate = object(candidate)?;
         if let Some(content) = given(candidate.content) {
-            let content: Content = object(content)?;
+            let content: StreamedContent = object(content)?;
             let parts = given(content.parts).map(array).transpose()?;
             for part in parts.unwrap_or_default() {
                 self.part(part, deltas)?;
@@ -175,7 +175,7 @@ impl Stream {
     }
 
     fn part(&mut self, raw: &RawValue, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let part: Part = object(raw)?;
+        let part: StreamedPart = object(raw)?;
         let is_thought = part.thought.is_some_and(|flag| flag.get() == "true");
         let text = string(part.text).unwrap_or_default();
         if let Some(called) = given(part.function_call) {
@@ -200,11 +200,11 @@ impl Stream {
     fn called(
         &mut self,
         part: &RawValue,
-        call: FunctionCall,
+        call: StreamedFunctionCall,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
         let (id, called) = (name(call.id), name(call.name));
-        // A piece has neither, or says them again.
+        // A piece has neither, or repeats them.
         let is_its = |at: &usize| {
             let known = &self.calls[*at];
             let same_id = id.is_none() || known.open.id.is_none() || known.open.id == id;
@@ -217,16 +217,16 @@ impl Stream {
         let is_begun = called.is_some() || id.is_some() || given(call.args).is_some();
         let partial_args = given(call.partial_args);
         let (at, is_new) = match known {
-            // Two that have nothing are two, unless the first is to go on.
+            // Two calls without arguments are two, unless the first is to continue.
             Some(at) if self.calls[at].goes_on || called.is_none() => (at, false),
-            // What ends a call that has ended already.
+            // The end of a call that has ended already.
             _ if !is_begun && partial_args.is_none() => return Ok(()),
             _ => (self.begin(part, &id, called.as_deref()), true),
         };
         let known = &mut self.calls[at];
         known.is_in_pieces |= !is_new;
         known.is_doubtful |= !is_new && !known.goes_on;
-        for (key, value) in object::<Members>(part)?.0 {
+        for (key, value) in object::<ObjectMembers>(part)?.0 {
             if !matches!(&*key, "functionCall" | "function_call") {
                 known.others.set(&key, value);
             }
@@ -254,13 +254,13 @@ impl Stream {
             self.by_id.insert(id.clone(), at);
         }
         let name = name.unwrap_or_default();
-        let mut open = Open::new(id.clone(), name.to_owned(), String::new());
+        let mut open = OpenCall::new(id.clone(), name.to_owned(), String::new());
         open.place = self.places.begin(id.as_deref(), name);
-        self.calls.push(Call {
+        self.calls.push(StreamedCall {
             open,
             part: self.parts.len(),
             others: Merged::default(),
-            pieces: Arguments::default(),
+            pieces: PartialArguments::default(),
             is_in_pieces: false,
             goes_on: false,
             has_arguments: false,
@@ -278,7 +278,7 @@ impl Stream {
         }
     }
 
-    /// Makes one part of the pieces of a call, as the API wants it back.
+    /// Joins the pieces of a call into one part, as the API requires it back.
     fn put_together(&mut self, at: usize) {
         let call = &mut self.calls[at];
         if !call.is_in_pieces {
@@ -301,10 +301,10 @@ impl Stream {
         self.parts[call.part] = part.to_raw();
     }
 
-    fn tool_call(&self, call: &Call) -> ToolCall {
+    fn tool_call(&self, call: &StreamedCall) -> ToolCall {
         let mut read = call.open.call(&Gemini, self.parts[call.part].get());
         if !call.pieces.is_valid() {
-            // It is no object: that is the call's error.
+            // Not being an object is the call's error.
             read.arguments = call.pieces.to_json();
         }
         read
@@ -327,7 +327,7 @@ impl Stream {
         }
     }
 
-    /// An answer that came whole.
+    /// The reply, for an answer that was not streamed.
     pub(super) fn into_reply(mut self) -> Reply {
         self.complete_whole();
         self.places.over();
@@ -380,9 +380,9 @@ impl Stream {
     }
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for GeminiStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for GeminiStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let document = document(data)?;
         let responses = match document.get().starts_with('[') {
@@ -398,7 +398,7 @@ impl StreamDecoder for Stream {
     fn end(&self) -> End {
         match &self.finish_reason {
             _ if self.is_over => End::Over,
-            // Some proxies say it ahead of everything, and the API between what it runs by itself.
+            // Some proxies send it first, and the API between parts that it runs itself.
             Some(_) if self.may_end => End::Said {
                 doubtful: self.went_on || self.calls.last().is_some_and(|call| call.goes_on),
             },
@@ -423,13 +423,13 @@ impl StreamDecoder for Stream {
     }
 }
 
-/// A reason that is one.
+/// A finish reason, if it is one.
 fn why(raw: Option<&RawValue>) -> Option<String> {
     reason(raw).filter(|reason| !reason.ends_with("_UNSPECIFIED"))
 }
 
-impl Call {
-    /// Whether nothing says that there is more of it.
+impl StreamedCall {
+    /// Whether nothing says that more of it will arrive.
     fn is_whole(&self) -> bool {
         !self.goes_on && self.has_arguments && !self.pieces.is_open()
     }

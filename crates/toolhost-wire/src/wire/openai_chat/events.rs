@@ -1,22 +1,22 @@
-//! A completion that comes as an event stream: deltas of one message.
+//! A streamed completion: deltas of one message.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::begun::{Piece, Sort};
 use super::messages::back;
-use super::pieces::{Calls, Ended, Items};
+use super::partial_call::{CallPiece, Sort};
+use super::piece_attribution::{AnswerEnd, MessageCalls, StreamedCalls};
 use super::{Choice, only, stop, tokens};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
-use crate::wire::members::{Members, Merged};
+use crate::wire::object_merge::{Merged, ObjectMembers};
 use crate::wire::{
     Close, Delta, End, Received, Reply, StreamDecoder, Tokens, api_error, arguments, array,
     document, object, raw, string,
 };
 
-/// Why a model says that it is done; of another reason nobody knows whether it cut something off.
+/// Finish reasons of a complete answer; any other may have cut something off.
 const WELL: [&str; 12] = [
     "stop",
     "tool_calls",
@@ -32,7 +32,7 @@ const WELL: [&str; 12] = [
     "completed",
 ];
 
-/// Members of a message that come in pieces.
+/// Members of a message that arrive in pieces.
 const PIECES: [&str; 4] = [
     "reasoning",
     "reasoning_content",
@@ -40,7 +40,7 @@ const PIECES: [&str; 4] = [
     "thinking",
 ];
 
-/// Members of a message that are lists to which more is added.
+/// Members of a message that are lists to be extended.
 const LISTS: [&str; 6] = [
     "reasoning_details",
     "thinking_blocks",
@@ -51,7 +51,7 @@ const LISTS: [&str; 6] = [
 ];
 
 #[derive(Deserialize)]
-struct Chunk<'a> {
+struct ChatChunk<'a> {
     #[serde(borrow)]
     choices: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -61,32 +61,32 @@ struct Chunk<'a> {
 }
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct ChatStream {
     text: String,
     refusal: String,
-    /// What of the content is in parts that are no text, and the text ahead of each.
+    /// The parts of the content that are not text, with the text before each.
     parts: Vec<Box<RawValue>>,
     has_parts: bool,
     /// How much of the text is in them.
     in_parts: usize,
     others: Merged,
-    calls: Calls,
-    /// The choice that has calls.
+    calls: StreamedCalls,
+    /// The choice with calls.
     choice: Option<u64>,
     finish_reason: Option<String>,
-    /// Whether something of the message came after a reason for its end.
+    /// Whether some of the message arrived after its finish reason.
     went_on: bool,
-    /// Whether the last chunk had nothing but what the answer took.
+    /// Whether the last chunk contained only usage.
     took_last: bool,
     is_over: bool,
     tokens: Tokens,
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for ChatStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for ChatStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let chunk: Chunk = object(document(data)?)?;
+        let chunk: ChatChunk = object(document(data)?)?;
         if let Some(error) = chunk.error.filter(|error| !is_blank(error)) {
             return Err(api_error(error));
         }
@@ -100,7 +100,7 @@ impl StreamDecoder for Stream {
             if usage.is_some() && self.has_content() {
                 self.took_last = true;
             }
-            // It comes after everything else.
+            // Usage comes last.
             if usage.is_some() && self.finish_reason.is_some() && !self.went_on {
                 self.over(deltas);
             }
@@ -109,14 +109,14 @@ impl StreamDecoder for Stream {
         self.took_last = false;
         self.calls.next_chunk();
         for choice in choices {
-            // `message` is of a server that does not stream, or there once more at the end.
+            // `message` is from a server that does not stream, or a repetition at the end.
             let choice: Choice = object(choice)?;
             let delta = match (given(choice.delta), given(choice.message)) {
                 (None, Some(message)) if !self.has_content() => Some(message),
                 (delta, _) => delta,
             };
             if let Some(delta) = delta {
-                let Members(members) = object(delta)?;
+                let ObjectMembers(members) = object(delta)?;
                 let index = number(choice.index).unwrap_or_default();
                 self.delta(index, members, deltas)?;
             }
@@ -135,7 +135,7 @@ impl StreamDecoder for Stream {
         match &self.finish_reason {
             _ if self.is_over => End::Over,
             Some(_) if self.has_content() => End::Said {
-                doubtful: self.went_on || self.ended() == Ended::Well && self.calls.may_go_on(),
+                doubtful: self.went_on || self.ended() == AnswerEnd::Well && self.calls.may_go_on(),
             },
             _ => End::Open,
         }
@@ -150,10 +150,10 @@ impl StreamDecoder for Stream {
 
     fn finish(mut self: Box<Self>, deltas: &mut Vec<Delta>) -> Received {
         if self.finish_reason.is_some() && !self.is_over {
-            // No more was waited for, and of a reason that was said too early before, that says little.
+            // Nothing more was expected; but after a premature finish reason that means little.
             self.is_over = true;
             let ended = match self.ended() {
-                Ended::Well if self.went_on => Ended::Silently,
+                AnswerEnd::Well if self.went_on => AnswerEnd::Silently,
                 ended => ended,
             };
             self.calls.close(ended, deltas);
@@ -174,9 +174,9 @@ impl StreamDecoder for Stream {
         }
         message.set_all(&self.others);
         match items {
-            Items::Calls(items) if items.is_empty() => {}
-            Items::Calls(items) => message.set("tool_calls", &raw(&items)),
-            Items::Legacy(call) => message.set("function_call", &call),
+            MessageCalls::Calls(items) if items.is_empty() => {}
+            MessageCalls::Calls(items) => message.set("tool_calls", &raw(&items)),
+            MessageCalls::Legacy(call) => message.set("function_call", &call),
         }
         let text = match self.text.is_empty() {
             true => self.refusal,
@@ -197,17 +197,17 @@ impl StreamDecoder for Stream {
     }
 }
 
-impl Stream {
+impl ChatStream {
     fn has_content(&self) -> bool {
         !self.text.is_empty() || !self.refusal.is_empty() || !self.calls.is_empty()
     }
 
-    fn ended(&self) -> Ended {
+    fn ended(&self) -> AnswerEnd {
         match &self.finish_reason {
-            None => Ended::Silently,
-            Some(reason) if stop(Some(reason.clone()), true).is_early() => Ended::Early,
-            Some(reason) if WELL.contains(&&*reason.to_lowercase()) => Ended::Well,
-            Some(_) => Ended::Silently,
+            None => AnswerEnd::Silently,
+            Some(reason) if stop(Some(reason.clone()), true).is_early() => AnswerEnd::Early,
+            Some(reason) if WELL.contains(&&*reason.to_lowercase()) => AnswerEnd::Well,
+            Some(_) => AnswerEnd::Silently,
         }
     }
 
@@ -248,9 +248,9 @@ impl Stream {
                     }
                 }
                 "function_call" if has_more => {
-                    let mut piece = Piece {
+                    let mut piece = CallPiece {
                         sort: Sort::Legacy,
-                        ..Piece::default()
+                        ..CallPiece::default()
                     };
                     read_inner(&mut piece, value)?;
                     self.calls.piece(piece, deltas);
@@ -289,7 +289,7 @@ impl Stream {
         }
     }
 
-    /// Makes a part of the text that is in none.
+    /// Turns the remaining text into a part.
     fn text_to_parts(&mut self) {
         let text = &self.text[self.in_parts..];
         if !text.is_empty() {
@@ -299,7 +299,7 @@ impl Stream {
         }
     }
 
-    /// A member of the message that is none of the API's, or new.
+    /// Another member of the message, unknown or new.
     fn other(&mut self, key: &str, value: &RawValue) {
         match string(Some(value)) {
             _ if is_blank(value) && PIECES.iter().chain(&LISTS).any(|known| *known == key) => {}
@@ -324,9 +324,9 @@ fn raw_text(part: &RawValue) -> Option<String> {
     string(part.text)
 }
 
-fn read_piece(raw: &RawValue) -> Result<Piece<'_>, DecodeError> {
-    let Members(members) = object(raw)?;
-    let mut piece = Piece::default();
+fn read_piece(raw: &RawValue) -> Result<CallPiece<'_>, DecodeError> {
+    let ObjectMembers(members) = object(raw)?;
+    let mut piece = CallPiece::default();
     for (key, value) in members {
         match &*key {
             "index" => piece.index = number(Some(value)),
@@ -343,12 +343,12 @@ fn read_piece(raw: &RawValue) -> Result<Piece<'_>, DecodeError> {
     Ok(piece)
 }
 
-/// Reads what is called, and with what.
-fn read_inner<'a>(piece: &mut Piece<'a>, raw: &'a RawValue) -> Result<(), DecodeError> {
+/// Parses the function's name and arguments.
+fn read_inner<'a>(piece: &mut CallPiece<'a>, raw: &'a RawValue) -> Result<(), DecodeError> {
     if is_blank(raw) {
         return Ok(());
     }
-    let Members(members) = object(raw)?;
+    let ObjectMembers(members) = object(raw)?;
     for (key, value) in members {
         match &*key {
             "name" => piece.name = name(Some(value)),

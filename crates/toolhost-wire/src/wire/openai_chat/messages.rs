@@ -1,5 +1,5 @@
-//! A chat message: the calls in it, wherever servers and frameworks put them, and the message as it goes
-//! back.
+//! Chat messages: the calls in them, wherever servers and frameworks put them, and the message as
+//! it is sent back.
 
 use std::borrow::Cow;
 
@@ -7,30 +7,30 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::tool::{CallKind, CallOrigin, ToolCall};
-use crate::wire::back::{edited, kept, without_nulls};
-use crate::wire::copies::{edited_without_copies, without_copies};
+use crate::wire::duplicate_calls::{edited_without_copies, without_copies};
 use crate::wire::error::{DecodeError, shape};
 use crate::wire::history::{role, without_results};
-use crate::wire::members::members;
-use crate::wire::{arguments, array, first_given, frameworks, label, leftover, object, origin};
+use crate::wire::object_merge::members;
+use crate::wire::sent_back::{edited, kept, without_nulls};
+use crate::wire::{arguments, array, first_given, frameworks, label, object, origin, unread_calls};
 
 #[derive(Deserialize)]
-pub(super) struct Message<'a> {
+pub(super) struct ChatMessage<'a> {
     #[serde(borrow)]
     pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) refusal: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) tool_calls: Option<&'a RawValue>,
-    /// From before there were `tool_calls`.
+    /// The predecessor of `tool_calls`.
     #[serde(borrow)]
     pub(super) function_call: Option<&'a RawValue>,
-    /// Vercel's, and the calls that it ran by itself.
+    /// Vercel's, and calls that it ran itself.
     #[serde(borrow, rename = "toolCalls")]
     pub(super) tool_calls_of_sdk: Option<&'a RawValue>,
     #[serde(borrow, rename = "toolResults")]
     tool_results: Option<&'a RawValue>,
-    /// LangChain's: those whose arguments it could not read.
+    /// LangChain's: those whose arguments it could not parse.
     #[serde(borrow)]
     invalid_tool_calls: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -40,7 +40,7 @@ pub(super) struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Call<'a> {
+pub(super) struct ChatCall<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -49,14 +49,14 @@ pub(super) struct Call<'a> {
     pub(super) custom: Option<&'a RawValue>,
 }
 
-/// A function that is called, or a custom tool, whose input is free text.
+/// A function, or a custom tool, whose input is free text.
 #[derive(Deserialize)]
 pub(super) struct CalledFunction<'a> {
     #[serde(borrow)]
     pub(super) name: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
-    /// What models write that were taught so, where their server does not read it.
+    /// Text of models trained to write calls that way, if their server does not parse it.
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -71,13 +71,13 @@ impl<'a> CalledFunction<'a> {
     }
 }
 
-/// The calls of a message, wherever it has them: of several such places they are the same, in other words.
+/// The calls of a message, wherever they are: several places contain the same calls in other terms.
 pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError> {
-    let message: Message = object(raw)?;
+    let message: ChatMessage = object(raw)?;
     let mut calls = Vec::new();
     for place in [message.tool_calls, message.tool_calls_of_sdk] {
         if let Some(place) = place.filter(|_| calls.is_empty()) {
-            // Some send the one call without an array.
+            // Some send a single call without an array.
             calls = match place.get().starts_with('{') {
                 true => vec![call(place)?],
                 false => listed(&array(place)?)?,
@@ -103,12 +103,12 @@ pub(super) fn message_calls(raw: &RawValue) -> Result<Vec<ToolCall>, DecodeError
         frameworks::answered(message.tool_results),
     );
     let parts = message.content.and_then(|content| array(content).ok());
-    leftover::with_unknown(calls, &parts.unwrap_or_default(), frameworks::CALL_KINDS)
+    unread_calls::with_unknown(calls, &parts.unwrap_or_default(), frameworks::CALL_KINDS)
 }
 
 /// The ids of the results in a message.
 pub(super) fn answered(raw: &RawValue) -> Vec<Option<String>> {
-    let Ok(message) = object::<Message>(raw) else {
+    let Ok(message) = object::<ChatMessage>(raw) else {
         return Vec::new();
     };
     let in_content = frameworks::answered(message.content);
@@ -125,17 +125,17 @@ pub(super) fn listed(items: &[&RawValue]) -> Result<Vec<ToolCall>, DecodeError> 
         .map(|item| match (is_run_elsewhere(item), other_kind(item)) {
             (true, _) => Ok(None),
             (false, Some(kind)) => {
-                leftover::called(kind, &members(item).unwrap_or_default()).map(Some)
+                unread_calls::called(kind, &members(item).unwrap_or_default()).map(Some)
             }
             (false, None) => call(item).map(Some),
         });
     calls.filter_map(Result::transpose).collect()
 }
 
-/// The kind of a call that is of no function, if it is one that nobody knows.
+/// The kind of a call, if it is not a function's and unknown.
 fn other_kind(item: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
-    struct Call<'a> {
+    struct ChatCall<'a> {
         #[serde(borrow)]
         r#type: Option<&'a RawValue>,
         #[serde(borrow)]
@@ -143,26 +143,26 @@ fn other_kind(item: &RawValue) -> Option<String> {
         #[serde(borrow)]
         custom: Option<&'a RawValue>,
     }
-    let call: Call = object(item).ok()?;
+    let call: ChatCall = object(item).ok()?;
     let is_known = call.function.is_some() || call.custom.is_some();
     let kind = label(call.r#type).filter(|kind| !is_known && kind != "function")?;
     frameworks::call(item).is_none().then_some(kind)
 }
 
-/// Whether a provider ran a call by itself.
+/// Whether a provider ran a call itself.
 fn is_run_elsewhere(item: &RawValue) -> bool {
     #[derive(Deserialize)]
-    struct Call<'a> {
+    struct ChatCall<'a> {
         #[serde(borrow, rename = "providerExecuted")]
         provider_executed: Option<&'a RawValue>,
     }
-    let call: Option<Call> = object(item).ok();
+    let call: Option<ChatCall> = object(item).ok();
     let flag = call.and_then(|call| call.provider_executed);
     flag.is_some_and(|flag| flag.get() == "true")
 }
 
 pub(super) fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
-    let call: Call = object(raw)?;
+    let call: ChatCall = object(raw)?;
     let (kind, called) = match (call.function, call.custom) {
         (Some(function), _) => (CallKind::Function, function),
         (None, Some(custom)) => (CallKind::FreeText, custom),
@@ -181,8 +181,8 @@ pub(super) fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// A call of another shape; or one that is said to be of a function, whose server lost it: it has an id
-/// that wants a result, and no name that could be a tool's.
+/// A call of another shape; or one said to be a function call whose function a server lost: it has
+/// an id that needs a result, and no name that could be a tool's.
 fn without_function(raw: &RawValue, id: Option<&RawValue>) -> Result<ToolCall, DecodeError> {
     #[derive(Deserialize)]
     struct Kind<'a> {
@@ -216,8 +216,8 @@ fn legacy(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     })
 }
 
-/// The message as it goes back: an API refuses `null` for what is not set, `tool_calls` without a call,
-/// and what its SDK reads into a message.
+/// The message as it is sent back: an API refuses `null` for unset members, empty `tool_calls`, and
+/// what its SDK adds to a message.
 pub(in crate::wire) fn back(message: &RawValue) -> Box<RawValue> {
     let message = edited(message, |key, value| {
         if key == "tool_calls" {

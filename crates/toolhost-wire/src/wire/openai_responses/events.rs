@@ -1,7 +1,7 @@
-//! A response that comes as an event stream: items, and what is added to them.
+//! A streamed response: items, and deltas to them.
 //!
-//! An event says of which item it is by that item's id and its place in the output. Some servers have
-//! one place for all items, and others another id in each event: the id counts where it is known.
+//! An event names its item by id and output index. Some servers use one index for all items, others
+//! another id in each event: the id counts if it is known.
 
 use std::collections::HashMap;
 
@@ -9,20 +9,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::items::{Call, Item, Slot};
-use super::{OpenaiResponses, Response, back, ended, item_text, stop, tokens};
+use super::items::{CallItem, ItemIdentity, OutputSlot};
+use super::{OpenaiResponses, ResponsesResponse, back, ended, item_text, stop, tokens};
 use crate::tool::ToolCall;
-use crate::wire::copies::{Places, by_place};
+use crate::wire::duplicate_calls::{CallPositions, by_place};
 use crate::wire::error::DecodeError;
 use crate::wire::lenient::{given, is_blank, name, number};
-use crate::wire::open::{Given, Open};
+use crate::wire::open_call::{Given, OpenCall};
 use crate::wire::{
     Close, Delta, End, Received, Reply, Stop, StreamDecoder, Tokens, api_error, arguments, array,
     document, label, object, raw, string,
 };
 
 #[derive(Deserialize)]
-struct Event<'a> {
+struct ResponsesEvent<'a> {
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -33,7 +33,7 @@ struct Event<'a> {
     call_id: Option<&'a RawValue>,
     #[serde(borrow)]
     item: Option<&'a RawValue>,
-    /// What newer servers say at the end of a call's arguments.
+    /// What newer servers send at the end of a call's arguments.
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -53,11 +53,11 @@ struct Event<'a> {
 }
 
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct ResponsesStream {
     text: String,
-    slots: Vec<Slot>,
-    calls: Vec<Call>,
-    places: Places,
+    slots: Vec<OutputSlot>,
+    calls: Vec<CallItem>,
+    places: CallPositions,
     by_id: HashMap<String, usize>,
     /// Ids of calls may repeat.
     by_call_id: HashMap<String, Vec<usize>>,
@@ -67,11 +67,11 @@ pub(super) struct Stream {
     tokens: Tokens,
 }
 
-impl super::super::Sealed for Stream {}
+impl super::super::Sealed for ResponsesStream {}
 
-impl StreamDecoder for Stream {
+impl StreamDecoder for ResponsesStream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
-        let event: Event = object(document(data)?)?;
+        let event: ResponsesEvent = object(document(data)?)?;
         let kind = string(event.r#type);
         match kind.as_deref() {
             Some("response.output_item.added") => {
@@ -92,8 +92,8 @@ impl StreamDecoder for Stream {
                 if let Some(at) = self.call(&event)? {
                     let open = &mut self.calls[at].open;
                     open.set(arguments(given(event.arguments).or(event.input)));
-                    // It is sent of a response that was cut off as well, and ahead of arguments that
-                    // come with the item.
+                    // It is sent for truncated calls as well, and before arguments that come with
+                    // the item.
                     if !matches!(open.given(), Given::Nothing | Given::Braces) {
                         self.complete(at, deltas);
                     }
@@ -125,13 +125,13 @@ impl StreamDecoder for Stream {
                     },
                 });
             }
-            // Some proxies have no type for their errors.
+            // Some proxies send errors without a type.
             None => {
                 if let Some(error) = event.error.filter(|error| !is_blank(error)) {
                     return Err(api_error(error));
                 }
             }
-            // There are many more, and there will be others.
+            // There are many more event types, and there will be others.
             _ => {}
         }
         Ok(())
@@ -153,10 +153,10 @@ impl StreamDecoder for Stream {
     fn unread(&self) -> Option<String> {
         let mut lost = self.calls.iter().filter(|call| call.is_orphan);
         let lost = lost.find(|call| call.open.id.is_none())?;
-        let item: Option<Item> = object(&self.slots[lost.slot].began).ok();
+        let item: Option<ItemIdentity> = object(&self.slots[lost.slot].began).ok();
         let id = item.and_then(|item| name(item.id)).unwrap_or_default();
         Some(format!(
-            "the arguments of a call came (item `{id}`), and neither the call itself nor its `call_id`"
+            "the arguments of item `{id}` arrived without the call or its `call_id`"
         ))
     }
 
@@ -174,9 +174,9 @@ impl StreamDecoder for Stream {
                 None => slot.done.clone(),
             })
             .collect();
-        let is_said = |slot: &Slot| slot.kind == "message" && slot.done.is_some();
+        let is_said = |slot: &OutputSlot| slot.kind == "message" && slot.done.is_some();
         if !self.text.is_empty() && !self.slots.iter().any(is_said) {
-            // Of an item whose end never came.
+            // For an item without an end.
             let content = json!([{ "type": "output_text", "text": self.text }]);
             let message = json!({ "type": "message", "role": "assistant", "content": content });
             messages.insert(0, raw(&message));
@@ -201,7 +201,7 @@ impl StreamDecoder for Stream {
     }
 }
 
-impl Stream {
+impl ResponsesStream {
     fn say(&mut self, piece: String, deltas: &mut Vec<Delta>) {
         if !piece.is_empty() {
             self.text.push_str(&piece);
@@ -209,8 +209,8 @@ impl Stream {
         }
     }
 
-    /// The call that the pieces of an event are of. If that has not been told of it begins with them.
-    fn call(&mut self, event: &Event) -> Result<Option<usize>, DecodeError> {
+    /// The call that an event's pieces belong to; it begins with them if it was not announced.
+    fn call(&mut self, event: &ResponsesEvent) -> Result<Option<usize>, DecodeError> {
         let (id, call_id) = (name(event.item_id), name(event.call_id));
         let index = number(event.output_index);
         let by_id = id.as_ref().and_then(|id| self.by_id.get(id).copied());
@@ -223,9 +223,9 @@ impl Stream {
         if !known.is_empty() {
             return Ok(known.into_iter().find_map(|at| self.slots[at].call));
         }
-        // What says nothing of its place is about the last.
+        // Without an index it is about the last.
         let last = self.calls.last();
-        let is_elsewhere = |call: &Call| index.is_some() && self.slots[call.slot].has_place;
+        let is_elsewhere = |call: &CallItem| index.is_some() && self.slots[call.slot].has_place;
         if last.is_some_and(|call| !call.has_ended && !is_elsewhere(call)) {
             return Ok(Some(self.calls.len() - 1));
         }
@@ -247,8 +247,8 @@ impl Stream {
         Ok(call)
     }
 
-    /// The item that this is, if it has been told of.
-    fn known(&self, index: Option<u64>, item: &Item) -> Option<usize> {
+    /// The announced item that this is, if there is one.
+    fn known(&self, index: Option<u64>, item: &ItemIdentity) -> Option<usize> {
         let kind = item.kind();
         let (id, call_id, called) = (name(item.id), name(item.call_id), name(item.name));
         let differs = |one: Option<&String>, other: Option<&String>| {
@@ -266,8 +266,8 @@ impl Stream {
         if let Some(at) = by_id.filter(fits) {
             return Some(at);
         }
-        // By less than its own id it is another if that one has ended; and ids of calls may repeat, so
-        // that they tell only where no place does.
+        // If only the index matches, it is another item if that one has ended; call ids may repeat,
+        // so they count only if no index tells.
         let by_index = index.and_then(|index| self.by_index.get(&index).copied());
         let by_call_id = call_id
             .as_ref()
@@ -279,9 +279,9 @@ impl Stream {
             .filter(|at| self.slots[*at].done.is_none())
     }
 
-    /// An item is told of; where it is.
+    /// An item is announced. Returns its position.
     fn item(&mut self, index: Option<u64>, raw: &RawValue) -> Result<usize, DecodeError> {
-        let item: Item = object(raw)?;
+        let item: ItemIdentity = object(raw)?;
         let known = self.known(index, &item);
         let at = known.unwrap_or_else(|| self.begin(&item, raw));
         if let Some(id) = name(item.id) {
@@ -292,13 +292,13 @@ impl Stream {
             self.slots[at].has_place = true;
         }
         if let Some(call) = self.slots[at].call {
-            self.told(call, &item, raw);
+            self.announced(call, &item, raw);
         }
         Ok(at)
     }
 
-    /// A call is told of whose arguments came ahead of it.
-    fn told(&mut self, at: usize, item: &Item, raw: &RawValue) {
+    /// A call is announced whose arguments arrived before it.
+    fn announced(&mut self, at: usize, item: &ItemIdentity, raw: &RawValue) {
         let call = &mut self.calls[at];
         if !call.is_orphan {
             return;
@@ -316,8 +316,8 @@ impl Stream {
         call.is_orphan = call.open.id.is_none();
     }
 
-    /// The item, of those whose arguments came without them, that this one of the output is.
-    fn orphan(&self, place: usize, item: &Item) -> Option<usize> {
+    /// The item, among those whose arguments arrived before them, that this item of the output is.
+    fn orphan(&self, place: usize, item: &ItemIdentity) -> Option<usize> {
         let by_id = name(item.id).and_then(|id| self.by_id.get(&id).copied());
         let by_index = self.by_index.get(&(place as u64)).copied();
         let is_orphan = |at: &usize| {
@@ -328,17 +328,17 @@ impl Stream {
         by_id.filter(is_orphan).or(by_index.filter(is_orphan))
     }
 
-    fn begin(&mut self, item: &Item, began: &RawValue) -> usize {
+    fn begin(&mut self, item: &ItemIdentity, began: &RawValue) -> usize {
         let kind = item.kind();
         let call_id = name(item.call_id);
         let at = self.slots.len();
         let call = item.is_call().then_some(self.calls.len());
         if call.is_some() {
             let called = name(item.name).unwrap_or_default();
-            let mut open = Open::new(call_id.clone(), called, item.given());
+            let mut open = OpenCall::new(call_id.clone(), called, item.given());
             open.is_text = kind == "custom_tool_call";
             open.place = self.places.begin(call_id.as_deref(), &open.name);
-            self.calls.push(Call {
+            self.calls.push(CallItem {
                 open,
                 slot: at,
                 is_orphan: false,
@@ -349,7 +349,7 @@ impl Stream {
         if let Some(call_id) = &call_id {
             self.by_call_id.entry(call_id.clone()).or_default().push(at);
         }
-        self.slots.push(Slot {
+        self.slots.push(OutputSlot {
             kind,
             call_id,
             has_place: false,
@@ -366,15 +366,15 @@ impl Stream {
         raw: &RawValue,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
-        let item: Item = object(raw)?;
+        let item: ItemIdentity = object(raw)?;
         let slot = &mut self.slots[at];
-        // The first end counts: a call may have been handed on with it.
+        // The first end counts: a call may have been delivered with it.
         if slot.done.is_none() {
             slot.done = Some(raw.to_owned());
         }
         let Some(position) = slot.call else {
             if self.text.is_empty() {
-                // Whoever sends no deltas says it here.
+                // Servers without deltas send the text here.
                 let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
                 self.say(text, deltas);
             }
@@ -395,14 +395,14 @@ impl Stream {
         Ok(())
     }
 
-    /// The response is over, for that reason.
+    /// The response has ended with this reason.
     fn ended(
         &mut self,
         kind: Option<&str>,
         response: Option<&RawValue>,
         deltas: &mut Vec<Delta>,
     ) -> Result<(), DecodeError> {
-        let read: Option<Response> = response.and_then(|response| object(response).ok());
+        let read: Option<ResponsesResponse> = response.and_then(|response| object(response).ok());
         if let Some(response) = &read {
             ended(response)?;
             self.tokens = tokens(response.usage);
@@ -432,14 +432,15 @@ impl Stream {
         Ok(())
     }
 
-    /// All of the output once more, at the end: some servers have their calls nowhere else, others have
-    /// nothing in it, and the ids in it may be other ones.
+    /// The whole output again, at the end: some servers have their calls nowhere else, others leave
+    /// it empty, and ids may differ.
     fn output(&mut self, output: &[&RawValue], deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let told = self.slots.len();
-        // How many calls of an id there were: the second in the output is the second that was told of.
+        // The number of calls with an id so far: the second in the output is the second that was
+        // announced.
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (number, raw) in output.iter().enumerate() {
-            let item: Item = object(raw)?;
+            let item: ItemIdentity = object(raw)?;
             let call_id = name(item.call_id).filter(|_| item.is_call());
             let at = if let Some(call_id) = call_id {
                 let same = self.by_call_id.get(&call_id);
@@ -459,13 +460,13 @@ impl Stream {
                 Some(at) if self.slots[at].done.is_some() => continue,
                 Some(at) => {
                     if let Some(call) = self.slots[at].call {
-                        self.told(call, &item, raw);
+                        self.announced(call, &item, raw);
                     }
                     at
                 }
                 None => {
                     let text = object(raw).map(|item| item_text(&item)).unwrap_or_default();
-                    // What was said is there already, if under another id.
+                    // Text is known already, possibly under another id.
                     if item.kind() == "message" && (text.is_empty() || !self.text.is_empty()) {
                         continue;
                     }
@@ -486,7 +487,7 @@ impl Stream {
                 _ if call.is_incomplete => false,
                 Given::Whole => true,
                 Given::Braces => is_well || call.has_ended,
-                // What cut the response off there has cut off the arguments too.
+                // What cut the response off has cut off the arguments too.
                 Given::Nothing => is_well || call.has_ended && self.stop.is_none(),
                 Given::Part => is_well,
             };
@@ -498,7 +499,7 @@ impl Stream {
 
     fn complete(&mut self, position: usize, deltas: &mut Vec<Delta>) {
         let call = &self.calls[position];
-        // Of what is not known yet, the rest may come.
+        // The rest of an unknown item may still arrive.
         let is_known = !call.is_orphan
             || call.open.id.is_some() && (self.is_over || !call.open.name.is_empty());
         if !self.places.has_taken(&call.open) && is_known {
@@ -508,7 +509,7 @@ impl Stream {
         }
     }
 
-    fn tool_call(&self, call: &Call) -> ToolCall {
+    fn tool_call(&self, call: &CallItem) -> ToolCall {
         let item = call.item(&self.slots[call.slot]);
         call.open.call(&OpenaiResponses, item.get())
     }

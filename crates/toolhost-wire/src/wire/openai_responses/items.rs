@@ -1,16 +1,16 @@
-//! Items of a streamed response: what tells one from another, and the calls among them.
+//! Items of a streamed response: what identifies them, and the calls among them.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::wire::lenient::{given, name};
-use crate::wire::open::Open;
+use crate::wire::open_call::OpenCall;
 use crate::wire::{arguments, object, raw, string};
 
-/// What tells one item from another.
+/// What identifies an item.
 #[derive(Deserialize)]
-pub(super) struct Item<'a> {
+pub(super) struct ItemIdentity<'a> {
     #[serde(borrow)]
     pub(super) r#type: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -21,19 +21,19 @@ pub(super) struct Item<'a> {
     pub(super) name: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
-    /// Of a custom tool: free text.
+    /// A custom tool's free text.
     #[serde(borrow)]
     pub(super) input: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) status: Option<&'a RawValue>,
 }
 
-impl Item<'_> {
+impl ItemIdentity<'_> {
     pub(super) fn kind(&self) -> String {
         string(self.r#type).unwrap_or_default()
     }
 
-    /// Of these the API runs none: it is for us.
+    /// The API does not run these: they are for the client.
     pub(super) fn is_call(&self) -> bool {
         matches!(&*self.kind(), "function_call" | "custom_tool_call")
     }
@@ -44,34 +44,34 @@ impl Item<'_> {
 }
 
 /// An item of the output.
-pub(super) struct Slot {
+pub(super) struct OutputSlot {
     pub(super) kind: String,
     pub(super) call_id: Option<String>,
-    /// Whether it has a place in the output.
+    /// Whether it has an index in the output.
     pub(super) has_place: bool,
-    /// As it was when it was told of first.
+    /// Its first announcement.
     pub(super) began: Box<RawValue>,
-    /// As it was at its end.
+    /// Its final state.
     pub(super) done: Option<Box<RawValue>>,
-    /// The call that it is, of those that have begun.
+    /// The call that it is, among those that have begun.
     pub(super) call: Option<usize>,
 }
 
-/// A call, and the item that it is.
-pub(super) struct Call {
-    pub(super) open: Open,
+/// A call, and its item.
+pub(super) struct CallItem {
+    pub(super) open: OpenCall,
     pub(super) slot: usize,
-    /// Whether its arguments came without it.
+    /// Whether its arguments arrived before it.
     pub(super) is_orphan: bool,
     pub(super) has_ended: bool,
     pub(super) is_incomplete: bool,
 }
 
-impl Call {
-    /// As the API wants it back: as it came, but for what its end left out.
-    pub(super) fn item(&self, slot: &Slot) -> Box<RawValue> {
+impl CallItem {
+    /// As the API requires it back: as it arrived, except what its end left out.
+    pub(super) fn item(&self, slot: &OutputSlot) -> Box<RawValue> {
         let (open, done) = (&self.open, slot.done.as_ref());
-        let said = done.and_then(|done| object::<Item>(done).ok());
+        let said = done.and_then(|done| object::<ItemIdentity>(done).ok());
         if let (Some(done), Some(said)) = (done, said)
             && name(said.name).is_some()
             && said.given() == open.arguments()
@@ -81,7 +81,7 @@ impl Call {
         let item = done.unwrap_or(&slot.began);
         let mut item: Map<String, Value> = serde_json::from_str(item.get()).unwrap_or_default();
         if done.is_none() {
-            // It is in no state that the API knows of.
+            // The API does not know its status.
             item.remove("status");
             item.remove("id");
         }

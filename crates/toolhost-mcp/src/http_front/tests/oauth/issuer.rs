@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Made for these tests, and nobody's: ring makes no keys of this kind.
+/// Made for these tests only: ring cannot generate keys of this kind.
 const RSA: &[u8] = include_bytes!("rsa.der");
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +78,7 @@ fn base64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A listener that is no issuer yet, and what its keys are once it answers.
+/// A listener that does not answer yet, and the keys it will serve.
 pub(super) struct Silent {
     pub(super) listener: TcpListener,
     pub(super) url: String,
@@ -91,7 +91,7 @@ impl Silent {
         Silent { listener, url }
     }
 
-    /// Whoever asks next, once it has asked.
+    /// The next request's listener, once there was one.
     pub(super) async fn asked(&self) -> TcpStream {
         let (mut stream, _) = self.listener.accept().await.unwrap();
         let mut head = Vec::new();
@@ -194,7 +194,7 @@ impl Issuer {
         ]
     }
 
-    /// A token with the header that it should have.
+    /// A token with a correct header.
     pub(super) fn token(&self, signer: Signer, claims: &Value) -> String {
         let header = json!({ "alg": signer.name(), "kid": signer.kid(), "typ": "at+jwt" });
         self.signed(signer, &header, claims)
@@ -267,7 +267,7 @@ async fn answer(listener: TcpListener, site: Arc<Mutex<Site>>) {
                 "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
             ),
         };
-        // Whoever has read enough hangs up.
+        // The client may have hung up.
         let _ = stream.write_all(answer.as_bytes()).await;
     }
 }
