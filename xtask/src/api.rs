@@ -18,12 +18,15 @@ Options:
 A change of the interface is then part of the change's diff. The text comes from rustdoc's JSON, whose format differs
 between versions of Rust: with a version that writes another, nothing is compared, and a line says so.";
 
-/// A library of the other workspace, the manifest of that, and where it builds below the target folder.
-const PLUGIN: (&str, &str, &str) = (
-    "toolhost-plugin",
-    "plugins/Cargo.toml",
-    "guests-build/native",
-);
+/// The libraries of each workspace, its manifest, and where it builds below the target folder.
+const WORKSPACES: [(&[&str], &str, &str); 2] = [
+    (&CRATES, "Cargo.toml", ""),
+    (
+        &["toolhost-plugin"],
+        "plugins/Cargo.toml",
+        "guests-build/native",
+    ),
+];
 
 /// The version of rustdoc's JSON that the crate `public-api` reads, and a Rust that writes it.
 const FORMAT: u64 = 57;
@@ -43,9 +46,16 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let root = root()?;
     let target = target_dir(&root)?;
     let mut changed = Vec::new();
-    let libraries = CRATES.map(|name| (name, "Cargo.toml", ""));
-    for (library, workspace, below) in libraries.into_iter().chain([PLUGIN]) {
-        let json = rustdoc_json(library, &root.join(workspace), &target.join(below))?;
+    let mut documented = Vec::new();
+    for (libraries, workspace, below) in WORKSPACES {
+        let folder = rustdoc_json(libraries, &root.join(workspace), &target.join(below))?;
+        let files = libraries.iter().map(|library| {
+            let name = library.replace('-', "_");
+            (library, folder.join(name).with_extension("json"))
+        });
+        documented.extend(files);
+    }
+    for (library, json) in documented {
         let format = format_version(&json)?;
         if format != FORMAT {
             ui::say(format_args!(
@@ -59,7 +69,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         if updates {
             write(&path, &interface)?;
         } else if differs(&path, &interface)? {
-            changed.push(library);
+            changed.push(*library);
         }
     }
     if !changed.is_empty() {
@@ -86,8 +96,9 @@ fn target_dir(root: &Path) -> Result<PathBuf> {
         .into())
 }
 
-/// Has rustdoc write the JSON of a library, and returns its path.
-fn rustdoc_json(library: &str, workspace: &Path, target: &Path) -> Result<PathBuf> {
+/// Has rustdoc write the JSON of libraries, and returns the folder that it is in. All of them at once: one by one they
+/// would have wasmtime built with the features of each.
+fn rustdoc_json(libraries: &[&str], workspace: &Path, target: &Path) -> Result<PathBuf> {
     // Only rustdoc may know that unstable options are allowed: build scripts look at this variable, and everything
     // that was built without it would be built again.
     let rustdoc = target.join("rustdoc-json");
@@ -98,17 +109,16 @@ fn rustdoc_json(library: &str, workspace: &Path, target: &Path) -> Result<PathBu
     make_executable(&rustdoc)?;
     let mut cargo = cargo();
     cargo
-        .args(["rustdoc", "--quiet", "--lib", "--all-features"])
-        .args(["--package", library])
+        .args(["doc", "--quiet", "--no-deps", "--lib"])
+        .args(libraries.iter().map(|name| format!("--package={name}")))
         .arg("--manifest-path")
         .arg(workspace)
         .arg("--target-dir")
         .arg(target)
-        .args(["--", "-Zunstable-options", "--output-format=json"])
-        .env("RUSTDOC", &rustdoc);
+        .env("RUSTDOC", &rustdoc)
+        .env("RUSTDOCFLAGS", "-Zunstable-options --output-format=json");
     run(&mut cargo)?;
-    let name = library.replace('-', "_");
-    Ok(target.join("doc").join(name).with_extension("json"))
+    Ok(target.join("doc"))
 }
 
 fn format_version(json: &Path) -> Result<u64> {
