@@ -161,7 +161,9 @@ async fn an_interrupt_cancels_what_runs_and_the_model_is_told() {
         assert!(interrupter.interrupt());
     });
     let mut seen = Seen {
-        on_result: Some(Box::new(move || drop(answered.send(())))),
+        on_result: Some(Box::new(move || {
+            let _ = answered.send(());
+        })),
         ..Seen::default()
     };
     let answer = agent.ask("?", &mut seen).await.unwrap();

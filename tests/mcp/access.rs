@@ -1,7 +1,5 @@
 //! Who may reach the server over HTTP, with what, and for how long.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 use toolhost_testing::wait_until;
 
