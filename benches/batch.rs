@@ -179,6 +179,6 @@ fn resident_after(calls: usize) -> usize {
             answered += 1;
         }
         assert_eq!(answered, calls);
-        common::resident::resident()
+        toolhost_testing::resident::resident()
     })
 }

@@ -14,7 +14,7 @@ use common::{echo_host, guest, median};
 use toolhost::ToolCall;
 use toolhost::wire::{self, Delta, Events, Format};
 use toolhost_testing::responses::{
-    APIS, Around, Event, Pieces, Style, events, receive, sse, whole,
+    APIS, Around, Event, Pieces, Style, chunked, events, receive, sse, whole,
 };
 
 const CALLS: usize = 1000;
@@ -96,7 +96,7 @@ fn decoding() {
         );
         if format.api().is_some() {
             let (bytes, _) = sse(&stream(format, calls(CALLS)), Style::PLAIN);
-            let chunks = responses::chunked(&bytes, 16 << 10);
+            let chunks = chunked(&bytes, 16 << 10);
             let streamed = timed(|| {
                 let taken = receive(chunks.iter().cloned(), Some(format));
                 assert_eq!(taken.handed.len(), CALLS);

@@ -1,4 +1,4 @@
-//! An agent inside of somebody's program, with somebody who looks on:
+//! An agent in your own program, with an observer:
 //! `ANTHROPIC_API_KEY=… cargo run --example agent -- "What is 5 ft 3 in in cm?"`.
 
 use toolhost::agent::{Agent, Event, Observer};

@@ -1,4 +1,4 @@
-//! A host inside of somebody's agent: `cargo xtask guests && cargo run --example embed`.
+//! A host in your own agent: `cargo xtask guests && cargo run --example embed`.
 
 use toolhost::manifest::Manifest;
 use toolhost::{ToolCall, ToolHost};

@@ -1,4 +1,4 @@
-//! What an embedder wants around each call: somebody's approval, a limit on the number of calls, a trace.
+//! Hooks around each call: approval, a limit on the number of calls, a trace.
 //! `cargo run --example hooks`.
 
 use std::io::BufRead;
@@ -7,30 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use toolhost::{Decision, Hook, Loader, Manifest, NativeTools, Tool, ToolCall, ToolResult};
+use toolhost::{
+    Approval, AskFirst, Decision, Hook, Loader, Manifest, NativeTools, Tool, ToolCall, ToolResult,
+};
 
-/// Asks on the terminal before anything is changed.
-struct Approval;
-
-impl Hook for Approval {
-    fn before<'a>(&'a self, call: &'a ToolCall, tool: &'a Tool) -> BoxFuture<'a, Decision> {
-        Box::pin(async {
-            if tool.annotations.read_only == Some(true) {
-                return Decision::Run;
-            }
-            println!("{} {}: allow? [y/N]", call.name, call.arguments);
-            let answer = tokio::task::spawn_blocking(|| {
-                let mut line = String::new();
-                std::io::stdin().lock().read_line(&mut line)?;
-                std::io::Result::Ok(line.trim().eq_ignore_ascii_case("y"))
-            });
-            match answer.await {
-                Ok(Ok(true)) => Decision::Run,
-                _ => Decision::Refuse {
-                    why: "the user does not allow it".to_owned(),
-                },
-            }
-        })
+/// Asks on the terminal.
+async fn ask(name: String, arguments: String) -> Approval {
+    let answer = tokio::task::spawn_blocking(move || {
+        println!("{name} {arguments}: allow? [y/N]");
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        std::io::Result::Ok(line.trim().eq_ignore_ascii_case("y"))
+    });
+    match answer.await {
+        Ok(Ok(true)) => Approval::Yes,
+        _ => Approval::No,
     }
 }
 
@@ -83,12 +74,14 @@ async fn main() -> Result<(), toolhost::LoadError> {
             Tool::new("send", "Sends a mail").additive(),
             async |args: Mail| format!("sent to {}", args.to),
         );
+    let approval =
+        AskFirst::new(|_, call| Box::pin(ask(call.name.clone(), call.arguments.clone())));
     // In this order before a call, each only if those ahead of it let the call run.
     let host = Loader::new(Manifest::default())
         .provider(mail)
         .hook(Trace)
         .hook(Budget(AtomicUsize::new(3)))
-        .hook(Approval)
+        .hook(approval)
         .load()
         .await?;
 

@@ -1,4 +1,4 @@
-//! An MCP server inside of somebody's web server: `cargo run --example mounted`, then
+//! An MCP server nested in your own web server: `cargo run --example mounted`, then
 //! `npx @modelcontextprotocol/inspector --cli http://127.0.0.1:8080/mcp --method tools/list`.
 
 use toolhost::mcp::{Server, ServerInfo};

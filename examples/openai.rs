@@ -1,4 +1,4 @@
-//! The loop between a model and its tools, by hand, over OpenAI's Chat Completions or a server that speaks it:
+//! The loop between a model and its tools, by hand, with OpenAI Chat Completions or a compatible server:
 //! `OPENAI_API_KEY=… cargo run --example openai -- "What is 17 times 23?"`.
 //!
 //! `OPENAI_BASE_URL` (by default `https://api.openai.com/v1`) and `OPENAI_MODEL` choose another server and model.

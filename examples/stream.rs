@@ -1,4 +1,4 @@
-//! A model's answer that is still coming in: each call starts as soon as its arguments are complete.
+//! Calls of a streaming model answer: each starts as soon as its arguments are complete.
 //! `cargo run --example stream`.
 
 use std::time::Duration;

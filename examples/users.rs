@@ -1,7 +1,7 @@
 //! One host for many users: `cargo run --example users`.
 //!
-//! The tool is a function of the program here, so that it runs without any plugin. Plugins are narrowed by the same calls,
-//! and the host holds them to it: their folders, secrets and hosts are those of the manifest or of the user, never more.
+//! The tool is a native function, so that the example needs no plugin. Plugins are narrowed in the same way, and the host
+//! enforces it: their folders, secrets and hosts are those of the manifest or of the user, never more.
 
 use std::path::PathBuf;
 

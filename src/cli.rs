@@ -67,11 +67,11 @@ pub(crate) const CALL_FAILED: Status = 5;
 pub(crate) const NOT_ALL_KNOWN: Status = 5;
 pub(crate) const INTERRUPTED: Status = 130;
 
-/// Runs the tool calls of a language model in parallel, each in a fresh WebAssembly sandbox.
+/// Run a language model's tool calls in parallel, each in a fresh WebAssembly sandbox.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Options {
-    /// The manifest [default: toolhost.toml here or in the nearest parent folder]
+    /// Manifest to use [default: toolhost.toml here or in the nearest parent folder]
     #[arg(
         short,
         long,
@@ -83,7 +83,7 @@ pub(crate) struct Options {
     )]
     manifest: Option<PathBuf>,
 
-    /// Where compiled plugins are kept, or `off` [default: wasmtime's folder in the user's cache]
+    /// Folder to cache compiled plugins in, or `off` [default: wasmtime's cache folder]
     #[arg(
         long,
         global = true,
@@ -94,7 +94,7 @@ pub(crate) struct Options {
     )]
     code_cache: Option<PathBuf>,
 
-    /// Say more on stderr: -v what is denied, -vv what happens inside (or set TOOLHOST_LOG)
+    /// Log more to stderr: -v for denials, -vv for internals (or set TOOLHOST_LOG)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
 
@@ -103,49 +103,53 @@ pub(crate) struct Options {
 }
 
 /// What the options of all commands stand under, in a command's help.
-const GLOBAL: &str = "Options of all commands";
+const GLOBAL: &str = "Global options";
 
 const AFTER_HELP: &str = "\
-Exit status: 0 all calls answered (an error result is an answer), 1 the job could not be done, \
-2 wrong usage, 3 some result is an error (with --fail-on-error), 4 the agent ran out of iterations, \
-5 the call failed (call), or not all tools are known (list, check and run --dry-run, of MCP servers that are not \
-started), 130 interrupted.
+Exit status:
+  0    all calls answered (an error result is an answer)
+  1    failure
+  2    wrong usage, or a manifest that is not trusted
+  3    a result is an error (run --fail-on-error)
+  4    out of iterations (agent)
+  5    the call failed (call), or tools of MCP servers are unknown (list, check, run --dry-run)
+  130  interrupted
 
 Examples:
-  toolhost init                           a first manifest, of the plugins that are there
-  toolhost run response.json              a model's response in, its tool messages out
-  curl -sN … | toolhost run --sse         start each call while the response comes in
+  toolhost init                           write a first manifest
+  toolhost run response.json              print the tool messages that answer a response
+  curl -sN … | toolhost run --sse         the same for a stream, starting calls while it arrives
   toolhost call calculate '{\"expression\": \"2 ft to cm\"}'
-  toolhost agent \"What is 2 ft in cm?\"   ask the model of the manifest's [agent]
-  toolhost serve --http 127.0.0.1:8080    offer the tools over MCP, at /mcp
-  toolhost list --format anthropic        the tools, for the request's `tools`";
+  toolhost agent \"What is 2 ft in cm?\"    ask a model, running the tools it calls
+  toolhost serve --http 127.0.0.1:8080    serve the tools to MCP clients, at /mcp
+  toolhost list --format anthropic        print the tools for an API request";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write a first manifest, of the plugins that are there
+    /// Write a first manifest with the plugins that are found
     Init(init::InitOptions),
-    /// Run all tool calls of a model's response and print one result for each
+    /// Run the tool calls of a model response and print one result for each
     Run(run::RunOptions),
-    /// Run one call and print its result
+    /// Call one tool and print its result
     Call(call::CallOptions),
-    /// Ask a model a question, and run the tools that it calls until it answers
+    /// Ask a model, running the tools it calls until it answers
     Agent(agent::AgentOptions),
-    /// Offer the tools to MCP clients, over stdio or HTTP
+    /// Serve the tools to MCP clients over stdio or HTTP
     Serve(serve::ServeOptions),
     /// List the tools
     List(list::ListOptions),
-    /// Show what a plugin imports, exports, offers and would need
+    /// Show a plugin's imports, exports, tools and permissions
     Inspect(inspect::InspectOptions),
-    /// Check the manifest and load every plugin, without calling any tool
+    /// Check the manifest and load every plugin without calling a tool
     Check(check::CheckOptions),
-    /// Print the MCP servers of a client's configuration as the manifest has them
+    /// Convert the MCP servers of a client's configuration to manifest tables
     Import(import::ImportOptions),
-    /// Trust the manifest that is found here with what it executes and is granted
+    /// Trust the manifest found here with the programs and access it asks for
     Trust(trust::TrustOptions),
-    /// Make tokens for clients of the server
+    /// Create tokens for clients of the server
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Print shell completions or man pages
+    /// Generate shell completions or man pages
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
 }
@@ -153,15 +157,15 @@ enum Command {
 /// Options of the commands that call tools.
 #[derive(Args)]
 struct HostOptions {
-    /// Calls that run at once, instead of the manifest's
+    /// Maximum number of calls to run at once [default: the manifest's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     max_concurrency: Option<u16>,
 
-    /// Each call's deadline, such as 10s, instead of the manifest's
+    /// Deadline of each call, such as 10s [default: the manifest's]
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     timeout: Option<Duration>,
 
-    /// Call as this client: its folders where the manifest has `${client}`, its name in the audit log
+    /// Call as this client: its `${client}` folders, its name in the audit log
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     client: Option<String>,
 }
@@ -188,7 +192,7 @@ impl HostOptions {
 /// Of the commands that look at what there is.
 #[derive(Args)]
 struct StartServers {
-    /// Start the MCP servers and ask them, instead of going by what they last listed
+    /// Start the MCP servers to list their tools, instead of using the last list
     #[arg(long)]
     start_servers: bool,
 }
@@ -215,16 +219,17 @@ fn warn_of_unasked(host: &ToolHost) -> Status {
             _ if not_started.why.is_some() => {
                 // Why was said when it was tried.
                 status = NOT_ALL_KNOWN;
-                say!("warning: mcp.{name} did not start, and its tools are missing");
+                say!("warning: mcp.{name} did not start; its tools are missing");
             }
             Some(when) => say!(
-                "note: mcp.{name} is not started, and has the tools that it had {}: --start-servers asks it",
+                "note: mcp.{name} is not started; its tools are as of {}: pass --start-servers to ask it",
                 at(when)
             ),
             None => {
                 status = NOT_ALL_KNOWN;
                 say!(
-                    "warning: mcp.{name} is not started, and its tools are not known: --start-servers asks it"
+                    "warning: mcp.{name} is not started and its tools are unknown: pass --start-servers to ask \
+                     it"
                 );
             }
         }
@@ -262,10 +267,10 @@ fn parser_of(formats: impl IntoIterator<Item = Format>) -> impl TypedValueParser
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() || duration > MAX_TIMEOUT => {
-            Err("must be above zero and at most a year".to_owned())
+            Err("must be greater than zero and at most a year".to_owned())
         }
         Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error}; write for example 30s or 500ms")),
+        Err(error) => Err(format!("{error}; use a duration such as 30s or 500ms")),
     }
 }
 
@@ -278,10 +283,8 @@ pub(crate) struct Session {
 
 pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     start_log(options.verbose);
-    out::panics_are(
-        "no threads to work with; `ulimit -u` and the pids limit of a container bound them",
-    );
-    let runtime = tokio::runtime::Runtime::new().context("no async runtime")?;
+    out::panics_are("cannot start threads: check `ulimit -u` and the container's pids limit");
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     out::watch_panics();
     let in_runtime = runtime.enter();
     let interrupts = Interrupts::listen().context("cannot listen for interrupts")?;
@@ -299,7 +302,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     };
     let status = runtime.block_on(async {
         match options.command {
-            Command::Init(options) => init::run(&options, &context),
+            Command::Init(options) => init::run(&options, &context).await,
             Command::Import(options) => import::run(&options, &context),
             Command::Run(options) => run::run(options, context).await,
             Command::Call(options) => call::run(options, context).await,
@@ -382,16 +385,23 @@ impl Session {
     }
 
     async fn load(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
-        let manifest = self.effective_manifest(options, Use::Tools)?;
+        let manifest = self.manifest_of_one(options)?;
         let host = self.load_manifest(manifest.clone()).await?;
         Ok((host, manifest))
     }
 
     /// As [`load`](Session::load), without what only some calls need: see [`ToolHost::ready_for`].
     async fn load_lazily(self, options: &HostOptions) -> anyhow::Result<(ToolHost, Manifest)> {
-        let manifest = self.effective_manifest(options, Use::Tools)?;
+        let manifest = self.manifest_of_one(options)?;
         let host = self.load_by(Loader::new(manifest.clone()).lazy()).await?;
         Ok((host, manifest))
+    }
+
+    /// For a command all of whose calls are one client's: it keeps no place in the queue for others.
+    fn manifest_of_one(&self, options: &HostOptions) -> anyhow::Result<Manifest> {
+        let mut manifest = self.effective_manifest(options, Use::Tools)?;
+        manifest.host.max_queue_per_client = manifest.host.max_queue;
+        Ok(manifest)
     }
 
     async fn load_manifest(&self, manifest: Manifest) -> anyhow::Result<ToolHost> {
@@ -429,17 +439,20 @@ impl Session {
     }
 }
 
+/// The manifest of a folder, if there is one in it or in one above.
+fn manifest_above(start: &Path) -> Option<PathBuf> {
+    let folders = start.ancestors();
+    let mut files = folders.map(|folder| folder.join(FILE_NAME));
+    files.find(|file| file.is_file())
+}
+
 fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
-    let found = start
-        .ancestors()
-        .map(|folder| folder.join(FILE_NAME))
-        .find(|file| file.is_file());
-    match found {
+    match manifest_above(start) {
         // As short as it can be said.
         Some(file) if file.parent() == Some(start) => Ok(PathBuf::from(FILE_NAME)),
         Some(file) => Ok(file),
         None => bail!(
-            "no {FILE_NAME} in {} or any parent folder: `toolhost init` writes one, --manifest names one",
+            "no {FILE_NAME} in {} or any parent folder: run `toolhost init` to create one, or pass --manifest",
             start.display()
         ),
     }

@@ -65,7 +65,14 @@
 //! ```
 //!
 //! [`wire`] takes the calls out of an API's response and puts results into its shape;
-//! [`summarize`] compacts them. No type of wasmtime is part of this interface.
+//! [`summarize`] compacts them.
+//!
+//! # What a version promises
+//!
+//! Types that later versions may extend are `#[non_exhaustive]`: make them with their constructors and `with_*` methods,
+//! and match them with a `_` arm. Of other crates these are part of the interface, and a new major version of one is a new
+//! major version of this crate: `bytesize`, `futures-core`, `http`, `serde`, `serde_json`, `tokio`, `tokio-util`, `tower`
+//! and `url`. wasmtime, whose major version moves every month, is not.
 
 #![warn(unreachable_pub)]
 
@@ -74,24 +81,28 @@
 pub use toolhost_agent as agent;
 #[doc(inline)]
 pub use toolhost_core::{
-    error, inspect, limits, manifest, permissions, printable, prompt, provider, replacement,
-    resource, trust_folder,
+    error, inspect, limits, manifest, permissions, prompt, provider, resource,
 };
+#[doc(hidden)]
+pub use toolhost_core::{printable, replacement, trust_folder};
 #[cfg(feature = "mcp")]
 #[doc(inline)]
 pub use toolhost_mcp::server as mcp;
+#[doc(hidden)]
+pub use toolhost_wire::json_text;
 #[doc(inline)]
-pub use toolhost_wire::{input, json_text, summarize, tool, wire};
+pub use toolhost_wire::{input, summarize, tool, wire};
 
 #[doc(inline)]
 pub use toolhost_core::{
-    Batch, BoxFuture, CallError, CallOptions, CancellationToken, CodeCache, Decision, Hook,
-    IntoOutput, Json, LoadError, LoadEvent, Loader, Manifest, Mask, NarrowError, Narrowed,
-    Narrowing, NativeContext, NativeFunction, NativeTools, NotStarted, OpenBatch, Pin, Plan,
-    Progress, Provider, ProviderNarrowing, Servers, ToolHost, ToolNote, Unpacked, Watcher,
+    Approval, AskFirst, Batch, BoxFuture, CallError, CallOptions, CancellationToken, CodeCache,
+    Decision, Hook, IntoOutput, Json, LoadError, LoadEvent, Loader, Manifest, Mask, NarrowError,
+    Narrowed, Narrowing, NativeContext, NativeFunction, NativeTools, NotStarted, OpenBatch, Pin,
+    Plan, PluginInfo, Progress, Provider, ProviderNarrowing, Servers, ToolHost, ToolNote, Unpacked,
+    Watcher,
 };
 #[cfg(feature = "mcp")]
-#[doc(inline)]
+#[doc(hidden)]
 pub use toolhost_mcp::kill_mcp_servers;
 #[doc(inline)]
 pub use toolhost_wire::{

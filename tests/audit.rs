@@ -208,7 +208,7 @@ async fn a_log_that_cannot_be_opened_anew_fails_calls_until_it_can() {
     let CallError::Internal { message } = error(&result) else {
         panic!("{result:?}");
     };
-    assert!(message.contains("cannot be written: "), "{message}");
+    assert!(message.contains("cannot write the audit log "), "{message}");
     assert!(result.usage.run.is_zero());
     std::fs::create_dir(logs).unwrap();
     assert_eq!(text(&host.call(echo("last", "hi")).await), "hi");
@@ -230,7 +230,7 @@ async fn a_full_disk_fails_calls_loudly_or_drops_lines() {
             panic!("{result:?}");
         };
         assert!(
-            message.starts_with("the audit log /dev/full cannot be written: "),
+            message.starts_with("cannot write the audit log /dev/full: "),
             "{message}"
         );
     }
@@ -252,7 +252,7 @@ async fn a_log_that_cannot_be_opened_is_a_load_error() {
         panic!();
     };
     assert!(
-        problems[0].message.contains("cannot be opened"),
+        problems[0].message.contains("cannot open the audit log"),
         "{problems:?}"
     );
 }
@@ -313,7 +313,8 @@ async fn a_pipe_is_no_audit_log() {
         panic!("it loads");
     };
     assert!(
-        error.to_string().contains("cannot be opened: it is a pipe"),
+        error.to_string().contains("cannot open the audit log")
+            && error.to_string().contains(": it is a pipe"),
         "{error}"
     );
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
-use toolhost::{CallError, ToolCall};
+use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
+use toolhost::{BoxFuture, CallError, CallOptions, Responder, ToolCall};
 use toolhost_testing::Gate;
 
 use crate::common::{self, call, echo, error, load, manifest, plugin, text};
@@ -230,4 +231,28 @@ async fn dropping_a_batch_ends_what_runs() {
             .iter()
             .all(|result| result.usage.queue < Duration::from_secs(5))
     );
+}
+
+/// It has no answer, and does not say so.
+struct Panics;
+
+impl Responder for Panics {
+    fn kinds(&self) -> QuestionKinds {
+        QuestionKinds::default().with(QuestionKind::Form)
+    }
+
+    fn reply<'a>(&'a self, _: &'a str, _: &'a Question) -> BoxFuture<'a, Result<Reply, CallError>> {
+        panic!("out of answers")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_responder_that_panics_fails_its_call_alone() {
+    let host = load(manifest([plugin("echo"), plugin("conformance")])).await;
+    let calls = [call("ask_and_count", json!({})), echo(1, "hi")];
+    let options = CallOptions::new().responder(Arc::new(Panics));
+    let results = host.run_all_with(calls, options).await;
+    let said = error(&results[0]).to_string();
+    assert!(said.contains("panicked: out of answers"), "{said}");
+    assert_eq!(text(&results[1]), "hi");
 }

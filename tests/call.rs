@@ -67,6 +67,7 @@ async fn every_kind_of_content_arrives() {
                 ResourceBody::Text(_) => "embedded text",
                 ResourceBody::Blob(_) => "embedded blob",
             },
+            _ => "another kind",
         })
         .collect();
     for kind in ["text", "image", "audio", "link"] {
@@ -153,10 +154,7 @@ async fn a_tool_may_find_its_arguments_invalid_itself() {
     let result = host
         .call(call("refuse", json!({"message": "no such day"})))
         .await;
-    let problems = vec![ArgumentProblem {
-        pointer: String::new(),
-        message: "no such day".to_owned(),
-    }];
+    let problems = vec![ArgumentProblem::new("", "no such day")];
     assert_eq!(error(&result), &CallError::InvalidArguments { problems });
 }
 

@@ -40,7 +40,7 @@ fn hooks_ask_count_and_trace() {
         ("y\n", "send: sent to ada@example.com"),
         (
             "no\n",
-            "send: Error: send failed - not permitted: the user does not allow it",
+            "send: Error: send failed - not permitted: the user did not allow this call",
         ),
     ] {
         let ended = run(example("hooks"), said).answered();

@@ -51,7 +51,7 @@ fn init_writes_a_manifest_that_works_at_once_and_overwrites_nothing() {
         granted.any(|line| line.trim() != "granted: nothing")
     };
     assert!(!is_granted(&checked), "{checked}");
-    in_folder(&folder, &["init"]).failed("toolhost.toml is there already, and is not overwritten");
+    in_folder(&folder, &["init"]).failed("toolhost.toml already exists; it is not overwritten");
     let kept = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     assert_eq!(kept, manifest);
     // What it has as comments is right as well.
@@ -80,8 +80,8 @@ fn init_takes_plugins_from_a_folder_and_writes_where_it_is_told() {
     ];
     assert_eq!(in_folder(&folder, &call).answered().stdout, "2\n");
     let none = in_folder(&folder, &["init", "--plugins", "project"]);
-    none.failed("there is no plugin (*.wasm) in project");
-    in_folder(&folder, &["list"]).failed("`toolhost init` writes one");
+    none.failed("no plugins (*.wasm) in project");
+    in_folder(&folder, &["list"]).failed("run `toolhost init`");
 }
 
 #[test]
@@ -124,12 +124,7 @@ fn import_makes_tables_of_a_clients_configuration() {
     assert_eq!(search["url"].as_str(), Some("https://example.com/mcp"));
     assert_eq!(search["token"]["env"].as_str(), Some("SEARCH"));
     assert_eq!(tables["mcp"].as_table().unwrap().len(), 2);
-    for note in [
-        "API_KEY",
-        "SEARCH",
-        "`old` is left out",
-        "`off` is left out",
-    ] {
+    for note in ["API_KEY", "SEARCH", "skipped `old`", "skipped `off`"] {
         assert!(
             imported.stderr.contains(note),
             "no {note:?} in {imported:?}"
@@ -149,7 +144,7 @@ fn import_makes_tables_of_a_clients_configuration() {
     let manifest = std::fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     assert_eq!(manifest, format!("# mine\n\n{}", imported.stdout));
     let again = folder.run(&["import", "--append", "client.json"], "");
-    again.failed("has these servers already: files, search-api");
+    again.failed("already has these servers: files, search-api");
     folder
         .run(&["import", "-"], "{}")
         .failed("`mcpServers` (Claude, Cursor) or `servers` (VS Code)");
@@ -165,22 +160,115 @@ fn import_says_what_it_leaves_out_and_what_to_look_through() {
     let config = r#"{ "mcpServers": {
         "my server": { "command": "one", "args": ["--token", "abc"] },
         "my.server": { "command": "two" },
-        "there": { "url": "https://me:word@example.com/mcp" }
+        "there": { "url": "https://example.com/mcp?token=abc" },
+        "user": { "url": "https://me:word@example.com/mcp" }
     } }"#;
     let imported = folder.run(&["import", "-"], config);
     assert_eq!(imported.status, 0, "{imported:?}");
     let tables: DocumentMut = imported.stdout.parse().unwrap();
     assert_eq!(tables["mcp"]["my-server"]["command"].as_str(), Some("one"));
     for note in [
-        "another server `my-server` is left out",
-        "`my-server`: its `args` is copied as it is",
-        "`there`: its `url` is copied as it is",
+        "skipped another server `my-server`",
+        "the `args` of `my-server` was copied unchanged",
+        "the `url` of `there` was copied unchanged",
+        "skipped `user`: `mcp.user.url` must be an http or https URL without user",
     ] {
         assert!(
             imported.stderr.contains(note),
             "no {note:?} in {imported:?}"
         );
     }
+}
+
+#[test]
+fn import_names_each_member_that_it_does_not_take() {
+    let folder = Folder::empty();
+    let config = r#"{ "mcpServers": {
+        "a": {
+            "type": "stdio", "command": "one", "args": "--all", "cwd": null, "env": [], "disabled": false,
+            "envFile": ".env", "timeout": 60, "alwaysAllow": ["x"], "autoApprove": [], "disabledTools": [],
+            "gallery\u001b[31m": true
+        },
+        "b": { "transport": "sse", "url": "https://example.com/sse" },
+        "c": { "command": "two", "env": { "a=b": "1" } },
+        "d": { "url": "not a url" },
+        "e": { "command": "three", "enabled": false }
+    } }"#;
+    let imported = folder.run(&["import", "-"], config);
+    assert_eq!(imported.status, 0, "{imported:?}");
+    let tables: DocumentMut = imported.stdout.parse().unwrap();
+    assert_eq!(tables["mcp"].as_table().unwrap().len(), 1, "{imported:?}");
+    for note in [
+        "skipped `args` of `a`",
+        "skipped `env` of `a`",
+        "skipped `envFile` of `a`: list its variables",
+        "skipped `timeout` of `a`: set `timeout` with a unit",
+        "skipped `alwaysAllow` of `a`",
+        "skipped `autoApprove` of `a`",
+        "skipped `disabledTools` of `a`",
+        r"skipped `gallery\u{1b}[31m` of `a`",
+        "skipped `b`: it uses the old SSE",
+        "skipped `c`: ",
+        "skipped `d`: ",
+        "skipped `e`: it is disabled",
+    ] {
+        assert!(
+            imported.stderr.contains(note),
+            "no {note:?} in {imported:?}"
+        );
+    }
+    for silent in ["`type`", "`cwd`", "`disabled`"] {
+        assert!(!imported.stderr.contains(silent), "{imported:?}");
+    }
+}
+
+#[test]
+fn init_takes_what_can_be_a_plugin_and_every_one_of_a_name() {
+    let folder = Folder::empty();
+    let plugins = folder.path().join("line\nend");
+    std::fs::create_dir(&plugins).unwrap();
+    let time = guest("time");
+    let filesystem = guest("filesystem");
+    for (plugin, name) in [
+        (&time, "a b.wasm"),
+        (&time, "a_b.wasm"),
+        (&filesystem, "filesystem.wasm"),
+    ] {
+        std::fs::copy(plugin, plugins.join(name)).unwrap();
+    }
+    std::fs::write(
+        plugins.join("broken.wasm"),
+        b"\0asm\x0d\0\x01\0 and no more",
+    )
+    .unwrap();
+    std::fs::write(plugins.join("empty.wasm"), b"").unwrap();
+    let init = ["-m", "other.toml", "init", "--plugins", "line\nend"];
+    let said = in_folder(&folder, &init);
+    assert_eq!(said.status, 0, "{said:?}");
+    for name in ["broken", "empty"] {
+        let note = format!(r"note: skipped line\nend/{name}.wasm: is not ");
+        assert!(said.stderr.contains(&note), "{said:?}");
+    }
+    assert!(
+        said.stdout.contains("toolhost -m other.toml list"),
+        "{said:?}"
+    );
+    let written = std::fs::read_to_string(folder.path().join("other.toml")).unwrap();
+    let document: DocumentMut = written.parse().unwrap();
+    let names: Vec<&str> = document["plugin"]
+        .as_table()
+        .unwrap()
+        .iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, ["a_b", "a_b_2"]);
+    // The one that needs a grant is a comment, and is a table without the signs.
+    let uncommented = written
+        .replace("# [plugin.f", "[plugin.f")
+        .replace("# path = \"line", "path = \"line");
+    let document: DocumentMut = uncommented.parse().unwrap();
+    let path = document["plugin"]["filesystem"]["path"].as_str();
+    assert_eq!(path, Some("line\nend/filesystem.wasm"));
 }
 
 #[test]
@@ -221,7 +309,7 @@ fn a_missing_folder_hides_no_missing_plugin() {
     let ended = Folder::with(manifest)
         .run(&["check"], "")
         .failed("./no does not exist");
-    assert!(ended.stderr.contains("no.wasm cannot be read"), "{ended:?}");
+    assert!(ended.stderr.contains("cannot read no.wasm"), "{ended:?}");
 }
 
 #[test]
@@ -251,7 +339,7 @@ fn an_empty_manifest_lists_nothing_and_says_why() {
     let ended = Folder::with("").run(&["list"], "");
     assert_eq!((ended.status, &*ended.stdout), (0, ""), "{ended:?}");
     assert!(
-        ended.stderr.contains("neither plugins nor MCP servers"),
+        ended.stderr.contains("no plugins or MCP servers"),
         "{ended:?}"
     );
 }
@@ -300,7 +388,7 @@ fn an_address_to_serve_at_may_be_a_port() {
     assert!(
         wrong
             .stderr
-            .contains("such as 127.0.0.1:8080, or a port alone"),
+            .contains("such as 127.0.0.1:8080, or just a port"),
         "{wrong:?}"
     );
 }
@@ -314,7 +402,7 @@ fn the_agent_says_that_it_tries_again() {
     let folder = Folder::with(format!("{agent}base-url = '{url}'\n"));
     let ended = folder.run(&["agent", "hello"], "");
     assert_eq!((ended.status, &*ended.stdout), (1, ""), "{ended:?}");
-    assert!(ended.stderr.contains("; again in "), "{ended:?}");
+    assert!(ended.stderr.contains("; retrying in "), "{ended:?}");
     assert!(ended.stderr.contains("error: no answer from "), "{ended:?}");
 }
 

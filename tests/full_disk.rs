@@ -136,7 +136,7 @@ async fn audit_log_on_a_full_disk_fails_calls_until_there_is_room() {
         }
         assert!(count < 100, "it is never full");
     };
-    let named = format!("the audit log {} cannot be written: {WHY}", path.display());
+    let named = format!("cannot write the audit log {}: {WHY}", path.display());
     assert!(error(&failed).to_string().contains(&named), "{failed:?}");
     // What cannot be written down is not run.
     let refused = host.call(echo(count, "a")).await;
@@ -372,7 +372,7 @@ fn output_that_cannot_be_written_is_an_error_and_no_panic() {
     for (arguments, input) in COMMANDS {
         let (status, said) = into_full(folder.command(arguments), input);
         assert_eq!(status, Some(1), "{arguments:?}: {said}");
-        let expected = "error: stdout cannot be written: No space left on device";
+        let expected = "error: cannot write to stdout: No space left on device";
         assert!(
             said.contains(expected) || arguments[0].starts_with("--"),
             "{arguments:?}: {said}"

@@ -113,11 +113,11 @@ fn wide_grants_are_warned_of() {
         assert_eq!(
             said(&ended.stdout, "warning"),
             [
-                "files /all is every file of this machine, read-only",
+                "files /all is every file on this machine, read-only",
                 "files /home is your whole home folder, read-write",
-                "files /notes is read-only, but can be written as a part of /home",
+                "files /notes is read-only, but writable as a part of /home",
                 "http https://*.com is every site of a top-level domain",
-                "http http://example.com is not encrypted: others can read and change it",
+                "http http://example.com is not encrypted: others can read and change the traffic",
             ]
         );
     }
@@ -185,15 +185,12 @@ fn a_folder_with_the_files_that_decide_on_grants_is_warned_of() {
     let ended = folder.run(&["check"], "").answered();
     let warnings = said(&ended.stdout, "warning");
     assert_eq!(warnings.len(), 3, "{warnings:?}");
-    assert_eq!(
-        warnings[0],
-        "files /etc is a folder of the system, read-only"
-    );
+    assert_eq!(warnings[0], "files /etc is a system folder, read-only");
     for (warning, why) in warnings[1..].iter().zip([
         "toolhost.toml in it, the manifest: no plugin can change it while toolhost runs",
-        "token.txt in it, the file of a secret: no plugin can read or change it",
+        "token.txt, a secret file: no plugin can read or change it",
     ]) {
-        assert!(warning.starts_with("files /here has "), "{warning}");
+        assert!(warning.starts_with("files /here contains "), "{warning}");
         assert!(warning.ends_with(why), "{warning}");
     }
 }
@@ -234,7 +231,7 @@ fn what_lies_in_a_writable_folder_is_told_of_with_what_protects_it() {
     for (what, why) in [
         ("audit.jsonl in it, the audit log", kept),
         (
-            "plugins in it, the folder of plugins",
+            "plugins, the plugin folder",
             "no plugin can add, change or remove one",
         ),
         ("echo.wasm in it, a plugin", kept),
@@ -245,9 +242,9 @@ fn what_lies_in_a_writable_folder_is_told_of_with_what_protects_it() {
         ("readme.md in it, a resource", kept),
         (
             "server in it, the working folder of an MCP server",
-            "the plugin can change what the server finds there, and may run",
+            "the plugin can change what the server finds there and may run",
         ),
-        ("stub.py in it, what an MCP server is started with", kept),
+        ("stub.py, a file that an MCP server is started with", kept),
         ("cache in it, the code cache", kept),
     ] {
         let line = format!("{what}: {why}");
@@ -264,8 +261,8 @@ fn a_grant_of_what_the_kernel_shows_is_warned_of() {
     assert_eq!(
         said(&ended.stdout, "warning"),
         [
-            "files /sys is a file system of the kernel (proc), where processes and devices show \
-          themselves and keys may be, read-only"
+            "files /sys is a kernel file system (proc), which exposes processes, devices and possibly keys, \
+             read-only"
         ]
     );
 }

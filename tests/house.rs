@@ -31,19 +31,36 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, PathBuf> {
     all
 }
 
+/// Packages of the SDK and of the core are built alone: each has the interface in it.
 #[test]
-fn the_sdk_carries_the_interface_as_it_is() {
+fn copies_of_the_interface_are_as_it_is() {
     let interface = files(&root().join("wit"));
-    let copy = files(&root().join("plugins/sdk/wit"));
     assert!(!interface.is_empty());
     let names = |files: &BTreeMap<PathBuf, PathBuf>| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&copy), names(&interface));
-    for (name, file) in interface {
-        let [copied, original] = [&copy[&name], &file].map(|file| std::fs::read(file).unwrap());
+    for folder in ["plugins/sdk/wit", "crates/toolhost-core/wit"] {
+        let copy = files(&root().join(folder));
+        assert_eq!(names(&copy), names(&interface), "{folder}");
+        for (name, file) in &interface {
+            let [copied, original] = [&copy[name], file].map(|file| std::fs::read(file).unwrap());
+            assert!(
+                copied == original,
+                "copy wit/{0} to {folder}/{0}",
+                name.display()
+            );
+        }
+    }
+}
+
+/// The SDKs for other languages have the current version.
+#[test]
+fn copies_of_the_interface_in_the_sdks_are_as_it_is() {
+    let read = |path: &str| std::fs::read(root().join(path)).unwrap();
+    let interface = read("wit/0.1.0/plugin.wit");
+    for folder in ["c/wit", "javascript/wit", "python/src/toolhost_plugin/wit"] {
+        let copied = read(&format!("sdk/{folder}/plugin.wit"));
         assert!(
-            copied == original,
-            "copy wit/{0} to plugins/sdk/wit/{0}",
-            name.display()
+            copied == interface,
+            "copy wit/0.1.0/plugin.wit to sdk/{folder}"
         );
     }
 }
@@ -240,35 +257,106 @@ fn modules_use_only_those_above_them_in_the_architectures_list() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-#[test]
-fn the_formats_are_built_without_an_engine_or_a_runtime() {
+/// The packages that a crate of ours is built from, by `cargo tree` with these edges.
+fn built_from(package: &str, edges: &str) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut tree = Command::new(cargo);
-    tree.args(["tree", "--package", "toolhost-wire", "--edges", "all"]);
-    tree.args([
-        "--prefix",
-        "none",
-        "--format",
-        "{p}",
-        "--locked",
-        "--offline",
-    ]);
+    tree.args(["tree", "--package", package, "--edges", edges]);
+    tree.args(["--prefix", "none", "--format", "{p}"]);
+    tree.args(["--locked", "--offline"]);
     let tree = tree.current_dir(root()).output().unwrap();
     let said = String::from_utf8_lossy(&tree.stderr);
     assert!(tree.status.success(), "{said}");
     let packages = String::from_utf8(tree.stdout).unwrap();
     let names = packages.lines().filter_map(|line| line.split(' ').next());
-    let names: BTreeSet<&str> = names.collect();
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn crates_are_built_only_from_those_above_them_in_the_architectures_list() {
+    let crates = LISTED.iter().filter_map(|it| it.strip_prefix("crates/"));
+    let crates: Vec<&str> = crates.filter_map(|it| it.strip_suffix("/src/")).collect();
+    for (place, name) in crates.iter().enumerate() {
+        let packages = built_from(name, "normal,build");
+        assert!(packages.contains(*name), "{packages:?}");
+        let mut below = crates[place + 1..].iter().chain(&["toolhost"]);
+        let wrong = below.find(|it| packages.contains(**it));
+        assert_eq!(wrong, None, "{name} is built from what is below it");
+    }
+    assert!(!built_from("toolhost-mcp", "normal").contains("toolhost-agent"));
+}
+
+/// `heavy` are the beginnings of names.
+fn is_built_without(package: &str, edges: &str, heavy: &[&str]) {
+    let names = built_from(package, edges);
     assert!(names.contains("serde_json"), "{names:?}");
-    for heavy in [
+    for heavy in heavy {
+        let mut found = names.iter().filter(|name| name.starts_with(heavy));
+        assert_eq!(found.next(), None);
+    }
+}
+
+#[test]
+fn the_formats_are_built_without_an_engine_or_a_runtime() {
+    let heavy = [
         "wasmtime",
         "cranelift",
         "tokio",
         "hyper",
         "reqwest",
         "toolhost-schema",
-    ] {
-        let mut found = names.iter().filter(|name| name.starts_with(heavy));
-        assert_eq!(found.next(), None);
+        "toolhost-core",
+    ];
+    is_built_without("toolhost-wire", "all", &heavy);
+}
+
+#[test]
+fn the_core_is_built_without_mcp_and_without_what_serves_or_asks_others() {
+    let heavy = ["rmcp", "reqwest", "axum", "tower", "jsonwebtoken", "backon"];
+    is_built_without("toolhost-core", "normal,build", &heavy);
+}
+
+/// Public types that a later version adds nothing to, each with the reason. All others with public fields or variants are
+/// `#[non_exhaustive]`, so that it can.
+const COMPLETE: [(&str, &str); 5] = [
+    ("Access", "a folder can be written or it cannot"),
+    ("Ambient", "a clock is the machine's or none"),
+    ("Location", "a place in a text is a line and a column"),
+    ("ResourceBody", "what is no text is bytes"),
+    ("Role", "a conversation has two sides"),
+];
+
+#[test]
+fn public_types_can_grow() {
+    let folder = root().join("docs/api");
+    let mut found = BTreeSet::new();
+    for (name, file) in files(&folder) {
+        // Authors of plugins write the types of their interface as literals.
+        if name == Path::new("toolhost-plugin.txt") {
+            continue;
+        }
+        let text = std::fs::read_to_string(file).unwrap();
+        let exhaustive: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| {
+                let of = |kind| line.strip_prefix(kind);
+                let name = of("pub struct ").or_else(|| of("pub enum "))?;
+                name.split(['<', '(']).next()
+            })
+            .collect();
+        for line in text.lines() {
+            let item = line.strip_prefix("pub ").unwrap_or_default();
+            let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+            let path = item.split(|c| !is_word(c)).next().unwrap_or_default();
+            let path = path.trim_end_matches(':');
+            let Some((owner, _)) = path.rsplit_once("::") else {
+                continue;
+            };
+            if exhaustive.contains(owner) {
+                found.insert(owner.rsplit("::").next().unwrap().to_owned());
+            }
+        }
     }
+    let complete: BTreeSet<String> = COMPLETE.map(|(name, _)| name.to_owned()).into();
+    assert_eq!(found, complete, "see the constant `COMPLETE`");
 }

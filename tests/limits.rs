@@ -76,7 +76,7 @@ async fn memory_is_counted_over_all_memories_and_tables() {
             Err(error) => {
                 assert!(!fits, "{error}");
                 assert!(
-                    error.to_string().contains("limit of 8 MiB of memory"),
+                    error.to_string().contains("memory limit exceeded (8 MiB)"),
                     "{error}"
                 );
             }
@@ -227,7 +227,7 @@ async fn the_stack_is_as_large_as_the_plugin_says() {
                 assert!(!fits, "{error}");
                 let error = error.to_string();
                 assert!(
-                    error.contains("over the limit of 512 KiB of stack"),
+                    error.contains("stack size limit exceeded (512 KiB)"),
                     "{error}"
                 );
             }
@@ -248,7 +248,7 @@ async fn computing_is_bounded_and_waiting_is_not_computing() {
     );
     assert_eq!(
         result.to_text(),
-        "Error: spin failed - over the limit of 100 ms of computing"
+        "Error: spin failed - CPU time limit exceeded (100 ms)"
     );
     let result = host.call(call("sleep", json!({"ms": 300}))).await;
     assert!(result.outcome.is_ok());
@@ -264,6 +264,6 @@ async fn what_is_handed_over_in_one_call_is_bounded() {
     assert_eq!(error(&result), &over(Limit::Transfer, bound));
     assert_eq!(
         result.to_text(),
-        "Error: fail failed - over the limit of 100 KiB of data handed over at once"
+        "Error: fail failed - host call transfer limit exceeded (100 KiB)"
     );
 }

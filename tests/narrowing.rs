@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use toolhost::manifest::{AuditConfig, Order, PluginConfig};
@@ -719,21 +720,18 @@ fn a_manifest_says_which_folders_are_of_clients() {
     assert!(own.contains(&HostFile::new(folder.path().join("users"), Purpose::Folder)));
     for (grant, problem) in [
         ("host = 'nobody/${client}'", "does not exist"),
-        (
-            "host = 'users/x-${client}'",
-            "no path of a folder for each client",
-        ),
+        ("host = 'users/x-${client}'", "not a path of client folders"),
         (
             "host = 'users/${client}/../x'",
-            "no path of a folder for each client",
+            "not a path of client folders",
         ),
         (
             "host = 'users/${client}/${client}'",
-            "no path of a folder for each client",
+            "not a path of client folders",
         ),
         (
             "host = 'users', create = true",
-            "`create` is for folders of clients",
+            "`create` is only for client folders",
         ),
     ] {
         let error = parse(grant).unwrap_err();
@@ -952,7 +950,7 @@ fn check_warns_of_a_grant_that_has_the_folders_of_all_clients_in_it() {
     folder.write("users/.keep", "");
     folder.write("else/.keep", "");
     let check = folder.run(&["check"], "").answered();
-    let warned = "/all has the folders in it that `plugin.filesystem` has for each client";
+    let warned = "/all contains the client folders of `plugin.filesystem`";
     assert!(check.stdout.contains(warned), "{check:?}");
     assert!(!check.stdout.contains("/else has"), "{check:?}");
     assert!(!check.stdout.contains("/w has"), "{check:?}");
@@ -962,4 +960,127 @@ fn check_warns_of_a_grant_that_has_the_folders_of_all_clients_in_it() {
         printed.stdout.contains(r#""--client", "ann"]"#),
         "{printed:?}"
     );
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_before_any_writer_keeps_its_order() {
+    let folder = folders(&["shared", "elsewhere"]);
+    let own = FileGrant::new(folder.path().join("users/${client}"), "/w").with_create(true);
+    let fixed = |name: &str| FileGrant::new(folder.path().join(name), "/w");
+    // Of a client's own folder, and of one that a narrowing has somebody write later.
+    for (reads, writes, later) in [
+        (own.clone(), own, None),
+        (fixed("shared"), fixed("elsewhere"), Some("shared")),
+    ] {
+        let mut writer = common::plugin("misbehave");
+        writer.permissions.files = vec![writes.with_access(Access::ReadWrite)];
+        fs::create_dir_all(folder.path().join("users")).unwrap();
+        let host = load(manifest([filesystem(reads), writer])).await;
+        let options = of("alice");
+        let list = || call("fs_list", json!({ "path": "." }));
+        text(&host.call_with(list(), &options).await);
+        let options = match later {
+            None => options,
+            Some(name) => {
+                let narrowing = Narrowing::new().client("alice");
+                let narrowing = narrowing.folder("misbehave", "/w", folder.path().join(name));
+                options.narrowed(&host.narrow(narrowing).unwrap())
+            }
+        };
+        let calls = [call("sleep", json!({ "ms": 300 })), list()];
+        let done = host.run_with(calls, options).map(|(index, result)| {
+            text(&result);
+            index
+        });
+        assert_eq!(done.collect::<Vec<_>>().await, [0, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_anothers_is_found_by_whatever_name() {
+    let folder = folders(&["real/work/inner", "home"]);
+    let at = |name: &str| folder.path().join(name);
+    symlink(at("real"), at("link")).unwrap();
+    let mut inner = FileGrant::new(at("real/work/inner"), "/inner");
+    inner.allow_nested = true;
+    let host = load(manifest([
+        hostile("writes", vec![writable(at("real/work"), "/work")]),
+        hostile("reads", vec![inner]),
+        filesystem(FileGrant::new(at("home"), "/home")),
+    ]))
+    .await;
+    for name in [
+        "real/work/inner",
+        "link/work/inner",
+        "link/../real/work/inner",
+    ] {
+        let narrowing = Narrowing::new().folder("filesystem", "/home", at(name));
+        let error = host.narrow(narrowing).unwrap_err();
+        assert!(
+            matches!(error, NarrowError::Nested { .. }),
+            "{name}: {error}"
+        );
+    }
+}
+
+/// Who grants a repository by its name means it; nobody has named one of a client's.
+#[tokio::test]
+async fn a_clients_folder_that_is_a_repository_keeps_its_hooks() {
+    let folder = folders(&[
+        "users/alice/objects",
+        "users/alice/refs",
+        "users/bob",
+        "mine/.git/hooks",
+    ]);
+    fs::write(
+        folder.path().join("users/alice/HEAD"),
+        "ref: refs/heads/main\n",
+    )
+    .unwrap();
+    for allows_vcs in [false, true] {
+        let grant = writable(folder.path().join("users/${client}"), "/w");
+        let host = load(manifest([filesystem(grant.with_allow_vcs(allows_vcs))])).await;
+        let hooks =
+            Narrowing::new().folder("filesystem", "/w", folder.path().join("mine/.git/hooks"));
+        let hooks = host.narrow(hooks).unwrap();
+        for (options, is_repository) in [
+            (of("alice"), true),
+            (of("bob"), false),
+            (narrowed(&hooks), true),
+        ] {
+            for path in ["config"] {
+                let written = host.call_with(write(path, "mine"), &options).await;
+                let is_denied = matches!(&written.outcome, Err(CallError::Denied { .. }));
+                assert_eq!(
+                    is_denied,
+                    is_repository && !allows_vcs,
+                    "{path}: {written:?}"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_folder_in_anothers_is_found_through_a_mount_that_came_after_the_load() {
+    let test = "narrowing::a_folder_in_anothers_is_found_through_a_mount_that_came_after_the_load";
+    if !common::namespace::is_inside(test, "") {
+        return;
+    }
+    let folder = folders(&["real/work/inner", "home", "bound"]);
+    let at = |name: &str| folder.path().join(name);
+    let host = load(manifest([
+        hostile("writes", vec![writable(at("real/work"), "/work")]),
+        filesystem(FileGrant::new(at("home"), "/home")),
+    ]))
+    .await;
+    let mounted = std::process::Command::new("mount")
+        .arg("--bind")
+        .args([at("real/work/inner"), at("bound")])
+        .status();
+    assert!(mounted.unwrap().success());
+    let narrowing = Narrowing::new().folder("filesystem", "/home", at("bound"));
+    let error = host.narrow(narrowing).unwrap_err();
+    assert!(matches!(error, NarrowError::Nested { .. }), "{error}");
 }

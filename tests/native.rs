@@ -1,6 +1,6 @@
 //! Functions of the program itself as tools, other providers of its own, and hooks.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
-use toolhost::limits::{Limit, Limits};
+use toolhost::limits::{ByteSize, Limit, Limits};
 use toolhost::manifest::{AuditConfig, Manifest};
 use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
 use toolhost::tool::LogSource;
@@ -225,11 +225,7 @@ async fn a_call_says_how_far_it_is_and_what_it_does() {
         Tool::new("work", ""),
         async |_: Nothing, context: NativeContext| {
             context.log(LogSource::Notice, "begun");
-            context.progress(Progress {
-                done: 0.5,
-                total: Some(1.0),
-                message: None,
-            });
+            context.progress(Progress::new(0.5).with_total(1.0));
             assert!(!context.is_cancelled());
         },
     );
@@ -259,7 +255,7 @@ async fn invalid_native_tools_are_load_errors() {
             .await
             .unwrap_err(),
     );
-    for part in ["`add`", "`not a name`", "`odd`", "max-concurrency is 0"] {
+    for part in ["`add`", "`not a name`", "`odd`", "`max-concurrency` is 0"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
     assert!(problems.contains("provider `mine`"), "{problems}");
@@ -581,6 +577,126 @@ async fn batch_runs_on_while_a_hook_decides_and_loses_no_call() {
     batch.cancel();
     let results = batch.collect_in_order().await;
     assert_eq!(error(&results[0]), &CallError::Cancelled);
+}
+
+/// A person, who is asked about what changes something.
+#[derive(Default)]
+struct Person {
+    /// The arguments of the calls that it was asked about.
+    asked: Mutex<Vec<String>>,
+    /// It says yes so often.
+    says_yes: Semaphore0,
+    thinks: AtomicBool,
+}
+
+struct Asked(Arc<Person>);
+
+impl Hook for Asked {
+    fn asks_somebody(&self, tool: &Tool) -> bool {
+        tool.annotations.read_only != Some(true)
+    }
+
+    fn before<'a>(&'a self, call: &'a ToolCall, tool: &'a Tool) -> BoxFuture<'a, Decision> {
+        Box::pin(async move {
+            if self.asks_somebody(tool) {
+                let person = &self.0;
+                person.asked.lock().unwrap().push(call.arguments.clone());
+                let is_only = !person.thinks.swap(true, Ordering::SeqCst);
+                assert!(is_only, "it is asked one thing at a time");
+                person.says_yes.0.acquire().await.unwrap().forget();
+                person.thinks.store(false, Ordering::SeqCst);
+            }
+            Decision::Run
+        })
+    }
+}
+
+async fn asking(person: &Arc<Person>) -> ToolHost {
+    let mut tools = NativeTools::new("mine");
+    for tool in [Tool::new("change", ""), Tool::new("look", "").read_only()] {
+        tools = tools.tool(tool, async |args: Add| args.a);
+    }
+    let mut manifest = none();
+    manifest.host.max_concurrency = 1;
+    let loader = Loader::new(manifest)
+        .provider(tools)
+        .hook(Asked(person.clone()));
+    loader.load().await.unwrap()
+}
+
+fn numbered(tool: &str, number: i64) -> ToolCall {
+    call(tool, json!({ "a": number, "b": 0 }))
+}
+
+fn of_number(number: i64) -> String {
+    json!({ "a": number, "b": 0 }).to_string()
+}
+
+#[tokio::test]
+async fn somebody_is_asked_about_one_call_after_the_other_in_their_order() {
+    let person = Arc::new(Person::default());
+    let host = asking(&person).await;
+    let calls = [("change", 0), ("look", 1), ("change", 2), ("change", 3)];
+    let mut batch = host.run(calls.map(|(tool, number)| numbered(tool, number)));
+    // What nobody is asked about does not wait.
+    assert_eq!(batch.next().await.unwrap().0, 1);
+    for (answered, number) in [0, 2, 3].into_iter().enumerate() {
+        while person.asked.lock().unwrap().len() <= answered {
+            tokio::task::yield_now().await;
+        }
+        person.says_yes.0.add_permits(1);
+        let (index, result) = batch.next().await.unwrap();
+        assert_eq!((index as i64, text(&result)), (number, number.to_string()));
+        let expected = [0, 2, 3][..=answered].iter().copied().map(of_number);
+        let asked = person.asked.lock().unwrap()[..=answered].to_vec();
+        assert_eq!(asked, expected.collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_a_call_that_was_given_up_before_its_turn() {
+    let person = Arc::new(Person::default());
+    let host = asking(&person).await;
+    let stop = CancellationToken::new();
+    let stopped = CallOptions::new().cancellation(stop.clone());
+    let plain = CallOptions::new();
+    let first = host.call_with(numbered("change", 0), &plain);
+    let second = host.call_with(numbered("change", 1), &stopped);
+    let third = host.call_with(numbered("change", 2), &plain);
+    let cancels = async {
+        while person.asked.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        person.says_yes.0.add_permits(2);
+    };
+    // Polled in another order than they were made in.
+    let (third, second, first, ()) = tokio::join!(third, second, first, cancels);
+    assert_eq!(
+        (text(&first), text(&third)),
+        ("0".to_owned(), "2".to_owned())
+    );
+    assert_eq!(error(&second), &CallError::Cancelled);
+    assert_eq!(*person.asked.lock().unwrap(), [of_number(0), of_number(2)]);
+}
+
+#[tokio::test]
+async fn what_a_tool_says_of_its_failure_is_bounded_as_its_output_is() {
+    let mut limits = Limits::default();
+    limits.max_output = ByteSize::kib(1);
+    let tools = NativeTools::new("mine").limits(limits).tool_with_schema(
+        Tool::new("fail", ""),
+        json!({ "type": "object" }),
+        async |given: Value| {
+            let length = given["length"].as_u64().unwrap_or_default();
+            Err::<String, _>("x".repeat(length as usize))
+        },
+    );
+    let host = host(tools).await;
+    let fail = async |length: u64| host.call(call("fail", json!({ "length": length }))).await;
+    assert_eq!(error(&fail(1000).await).code(), "failed");
+    let long = fail(100_000).await;
+    assert_eq!(error(&long).code(), "limit", "{long:?}");
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@ use futures_util::StreamExt;
 use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use toolhost::input::{QuestionKind, QuestionKinds, Reply, Resumption};
+use toolhost::permissions::{Access, FileGrant};
 use toolhost::{
     CallError, CallOptions, CancellationToken, Decision, Hook, Loader, Manifest, Narrowing,
     NativeContext, NativeTools, Tool, ToolCall, ToolHost, ToolResult,
 };
 
-use crate::common::{call, error, text};
+use crate::common::{call, error, load, manifest, plugin, text};
 
 /// A host whose tools count how often they ran; `wait` does so until it is let go.
 struct Counted {
@@ -146,7 +148,7 @@ async fn a_key_is_of_one_call_and_one_client() {
         ("fail", json!({ "a": 1 })),
     ] {
         let other = bank.call(tool, arguments, &key("k")).await;
-        assert!(misfit(&other).contains("take a new one"), "{other:?}");
+        assert!(misfit(&other).contains("use a new key"), "{other:?}");
     }
     for client in ["alice", "bob"] {
         let options = key("k").client(client);
@@ -239,10 +241,7 @@ async fn a_call_that_was_dropped_in_the_middle_has_run() {
 async fn in_a_batch_each_call_has_a_key_of_its_own() {
     let bank = bank().await;
     let calls = || {
-        let pay = |id: Option<&str>| ToolCall {
-            id: id.map(str::to_owned),
-            ..call("pay", json!({ "a": 1 }))
-        };
+        let pay = |id: Option<&str>| call("pay", json!({ "a": 1 })).with_id(id.map(str::to_owned));
         [pay(Some("a")), pay(Some("b")), pay(None)]
     };
     let texts = async |results: Vec<ToolResult>| {
@@ -265,6 +264,37 @@ async fn in_a_batch_each_call_has_a_key_of_its_own() {
         text(&result);
     }
     assert_eq!(bank.runs(), 3);
+}
+
+#[tokio::test]
+async fn a_call_that_is_made_again_with_replies_is_the_same_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut asks = plugin("conformance");
+    let grant = FileGrant::new(folder.path(), "/w").with_access(Access::ReadWrite);
+    asks.permissions.files = vec![grant];
+    let host = load(manifest([asks])).await;
+    let kinds = QuestionKinds::default().with(QuestionKind::Form);
+    let options = key("k").advertise(kinds);
+    let ask = || call("ask_and_count", json!({ "file": "/w/runs" }));
+    let runs = || std::fs::read_to_string(folder.path().join("runs")).unwrap();
+
+    let asked = host.call_with(ask(), &options).await;
+    let CallError::InputRequired(input) = error(&asked) else {
+        panic!("{asked:?}");
+    };
+    let answer = |n: u32| {
+        let reply = Reply::Accepted(Some(json!({ "n": n }).to_string()));
+        let mut call = ask();
+        let replies = vec![(input.questions[0].0.clone(), reply)];
+        call.resumed = Some(Box::new(Resumption::new(&*input.state, replies)));
+        call
+    };
+    assert_eq!(text(&host.call_with(answer(5), &options).await), "sum 5");
+    assert_eq!(runs(), "run\nrun\n");
+    for again in [answer(5), answer(7), ask()] {
+        assert_eq!(text(&host.call_with(again, &options).await), "sum 5");
+    }
+    assert_eq!(runs(), "run\nrun\n");
 }
 
 /// Refuses what it is first asked for.

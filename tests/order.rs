@@ -11,7 +11,9 @@ use serde_json::json;
 use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
 use toolhost::manifest::{Manifest, Order, PluginConfig};
 use toolhost::permissions::{Access, FileGrant};
-use toolhost::{CallOptions, CancellationToken, Responder, ToolCall, ToolHost, ToolResult};
+use toolhost::{
+    CallError, CallOptions, CancellationToken, Responder, ToolCall, ToolHost, ToolResult,
+};
 use toolhost_testing::{Gate, wait_until};
 
 use crate::common::binary::Folder;
@@ -323,7 +325,7 @@ impl Responder for WritesMeanwhile {
         QuestionKinds::default().with(QuestionKind::Form)
     }
 
-    fn reply<'a>(&'a self, _: &'a str, _: &'a Question) -> BoxFuture<'a, Result<Reply, String>> {
+    fn reply<'a>(&'a self, _: &'a str, _: &'a Question) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async {
             text(&self.0.call(write("meanwhile", "a.txt", "x")).await);
             let form = json!({"username": "u", "email": "e"}).to_string();

@@ -1,12 +1,16 @@
 //! Whose turn it is: how many calls may wait, how long, and for how much memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use toolhost::error::Limit;
 use toolhost::limits::{Bound, ByteSize};
-use toolhost::{CallError, Manifest, ToolCall, ToolHost, ToolResult};
+use toolhost::{
+    CallError, CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall, ToolHost, ToolResult,
+};
 use toolhost_testing::Gate;
 
 use crate::common::{call, echo, error, load, manifest, plugin, text};
@@ -42,7 +46,7 @@ async fn a_call_that_finds_the_queue_full_is_refused_at_once() {
     assert!(results[..5].iter().all(|result| result.outcome.is_ok()));
     assert_eq!(
         results[11].to_text(),
-        "Error: hold failed - over the limit of 3 calls that wait"
+        "Error: hold failed - queue is full (3 waiting calls)"
     );
 
     // A stream refuses the same, and yields what it refused before what ran.
@@ -103,6 +107,55 @@ async fn separate_calls_share_one_queue_and_leave_it_when_they_run() {
     assert!(results.iter().all(|result| result.outcome.is_ok()));
 }
 
+/// A host that runs one call at a time, each of which takes a permit; four may wait.
+async fn gated(change: impl FnOnce(&mut Manifest)) -> (ToolHost, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let turn = gate.clone();
+    let tools = NativeTools::new("mine").tool_with_schema(
+        Tool::new("step", ""),
+        json!({ "type": "object" }),
+        move |_: Value| {
+            let turn = turn.clone();
+            async move {
+                turn.acquire().await.unwrap().forget();
+                "done"
+            }
+        },
+    );
+    let mut manifest = Manifest::default();
+    manifest.host.max_concurrency = 1;
+    manifest.host.max_queue = Some(4);
+    change(&mut manifest);
+    let loader = Loader::new(manifest).provider(tools);
+    (loader.load().await.unwrap(), gate)
+}
+
+#[tokio::test]
+async fn one_client_leaves_the_others_their_places_in_the_queue() {
+    for (of_one, expected) in [(None, 2), (Some(1), 1), (Some(9), 4)] {
+        let (host, gate) = gated(|it| it.host.max_queue_per_client = of_one).await;
+        let step = || call("step", json!({}));
+        let run = |client: &str, count: usize| {
+            let calls = std::iter::repeat_with(step).take(count);
+            tokio::spawn(host.run_all_with(calls, CallOptions::new().client(client)))
+        };
+        // One runs, and the others wait or are refused: by one batch or by several.
+        let batch = run("alice", 4);
+        tokio::task::yield_now().await;
+        let again = run("alice", 4);
+        tokio::task::yield_now().await;
+        let other = run("bob", expected.min(4 - expected));
+        tokio::task::yield_now().await;
+        gate.add_permits(20);
+        let (batch, again) = (batch.await.unwrap(), again.await.unwrap());
+        let results = batch.iter().chain(&again);
+        let refused = results.filter(|it| queue_is_full(it, 4)).count();
+        assert_eq!(refused, 8 - 1 - expected, "{of_one:?}");
+        let other = other.await.unwrap();
+        assert!(other.iter().all(|it| it.outcome.is_ok()), "{other:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_queue_at_all_refuses_whoever_would_wait() {
     let gate = Gate::new();
@@ -140,7 +193,7 @@ async fn a_call_waits_no_longer_than_the_queue_timeout() {
     }
     assert_eq!(
         late.to_model_text("echo"),
-        "Error: echo failed - over the limit of 200 ms of waiting for its turn"
+        "Error: echo failed - queue time limit exceeded (200 ms)"
     );
     gate.open();
     for task in busy {

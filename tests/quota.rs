@@ -666,7 +666,7 @@ async fn a_whole_write_that_does_not_fit_leaves_what_was_there() {
     let refused = host.call(write(36 << 10)).await;
     assert_eq!(
         error(&refused).to_string(),
-        "cannot write /w/note.txt: its folder would be over its quota: remove something first, or write less"
+        "cannot write /w/note.txt: its folder would exceed its quota: remove something first, or write less"
     );
     assert_eq!(
         fs::read(folder.path().join("w/note.txt")).unwrap().len(),

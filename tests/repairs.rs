@@ -32,7 +32,7 @@ async fn a_tool_gets_the_repaired_arguments_and_its_result_says_so() {
         named(&result.repairs),
         [
             "/order an object written as a string",
-            "/order/items/0/name a number where a string is asked for",
+            "/order/items/0/name a number where a string is expected",
             "/order/items/0/quantity a number written as a string",
             "/order/items/1/quantity a whole number written with a fraction",
         ]

@@ -302,7 +302,7 @@ fn without_address_space_for_the_pool_calls_run_all_the_same() {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hi\n", "{stderr}");
-    assert!(stderr.contains("no pool of"), "{stderr}");
+    assert!(stderr.contains("could not reserve a pool of"), "{stderr}");
 }
 
 #[test]

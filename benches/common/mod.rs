@@ -10,7 +10,7 @@ use toolhost::permissions::SecretSource;
 use toolhost::{CodeCache, Loader, ToolCall, ToolHost};
 
 pub mod bare;
-pub use toolhost_testing::{guest, resident};
+pub use toolhost_testing::guest;
 
 pub const ARGUMENTS: &str = r#"{"text":"hello"}"#;
 

@@ -8,16 +8,16 @@ mod screen;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
-use toolhost::agent::{Agent, AgentError, Answer, Approving, Event, Observer};
+use toolhost::agent::{Agent, AgentError, Answer, Event, Observer};
 use toolhost::manifest::{AgentConfig, Use};
 use toolhost::wire::{Format, Stop, ToolChoice};
-use toolhost::{Tool, ToolCall, ToolResult};
+use toolhost::{Loader, ToolResult};
 
 use super::ask::Asker;
 use super::interrupt::Interrupts;
@@ -30,40 +30,40 @@ use screen::Screen;
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct AgentOptions {
-    /// What to ask; `-` reads it from stdin
+    /// Question to ask; `-` reads it from stdin
     question: Option<String>,
 
-    /// Take the model's answers as event streams, and start calls while they come in [default: on a
-    /// terminal and with --json]
+    /// Stream the model's answers and start calls while they arrive [default: on a terminal and with
+    /// --json]
     #[arg(long, overrides_with = "no_stream")]
     stream: bool,
 
-    /// Take the model's answers whole
+    /// Request complete answers instead of streams
     #[arg(long)]
     no_stream: bool,
 
-    /// Print one line of JSON for each thing that happens, instead of the answer
+    /// Print events as JSON Lines instead of the answer
     #[arg(long)]
     json: bool,
 
-    /// Show on stderr, after each answer with calls, when each of them ran
+    /// Draw a timeline of the calls of each answer on stderr
     #[arg(long)]
     timeline: bool,
 
-    /// Keep every message in this new file
+    /// Save every message to this new file
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
 
-    /// Go on from this transcript, and keep adding to it
+    /// Continue this transcript and add to it
     #[arg(long, value_name = "FILE", conflicts_with = "transcript")]
     resume: Option<PathBuf>,
 
-    /// Ask on the terminal before a tool runs that is not marked read-only; without a terminal such
-    /// tools are refused
+    /// Ask before running a tool that is not marked read-only; without a terminal such calls are
+    /// refused
     #[arg(long)]
     approve: bool,
 
-    /// Allow all tools, in spite of --approve
+    /// Allow all tools, overriding --approve
     #[arg(short, long)]
     yes: bool,
 
@@ -75,11 +75,11 @@ pub(super) struct AgentOptions {
 }
 
 const AFTER_HELP: &str = "\
-The API's key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
-GEMINI_API_KEY) or from what `key` in [agent] names; Ollama on this machine needs none. A server that only the manifest names, by \
-`base-url`, gets no key but that.
+The API key is read from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY or \
+GEMINI_API_KEY) or from the source named by `key` in [agent]; Ollama on this machine needs none. A server that the \
+manifest names with `base-url` only gets the key that the manifest names.
 
-Ctrl-C cancels the calls that run, and the model is told; once more, or while none runs, it quits.
+Ctrl-C cancels the running calls and tells the model; Ctrl-C again, or while no call runs, quits.
 
 Examples:
   toolhost agent \"What is 2 ft in cm?\"
@@ -89,17 +89,17 @@ Examples:
 
 /// What [agent] in the manifest says, too.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Model, instead of what the manifest's [agent] says")]
+#[command(next_help_heading = "Model options (override the manifest's [agent])")]
 struct ModelOptions {
     /// Model API to use
     #[arg(long, value_parser = api_parser())]
     provider: Option<Format>,
 
-    /// The model, by the API's name for it
+    /// Model name
     #[arg(long)]
     model: Option<String>,
 
-    /// Where the API is, instead of the provider's own: http://127.0.0.1:8080/v1
+    /// API URL, such as http://127.0.0.1:8080/v1 [default: the provider's]
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
 
@@ -115,11 +115,11 @@ struct ModelOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_tokens: Option<u64>,
 
-    /// Requests for the question [default: 10]
+    /// Maximum number of requests per question [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     max_iterations: Option<u16>,
 
-    /// Have the model ask for one call at a time
+    /// Let the model make only one call at a time
     #[arg(long)]
     no_parallel: bool,
 
@@ -127,7 +127,7 @@ struct ModelOptions {
     #[arg(long, value_name = "CHOICE")]
     tool_choice: Option<ToolChoice>,
 
-    /// Compact results with more characters [default: 10000]
+    /// Compact results longer than this many characters [default: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..))]
     max_result_chars: Option<u32>,
 }
@@ -172,7 +172,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         Some(question) => Some(question.to_owned()),
         None if options.resume.is_some() => None,
         None if io::stdin().is_terminal() => {
-            say!("error: no QUESTION, and stdin is a terminal; see toolhost agent --help");
+            say!("error: missing QUESTION, and stdin is a terminal; see `toolhost agent --help`");
             return Ok(USAGE);
         }
         None => Some(piped_question()?),
@@ -181,13 +181,22 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
     let manifest = session.effective_manifest(&options.host, Use::Agent)?;
     let mut config = manifest.agent.clone();
     options.model.apply(&mut config)?;
-    let host = session.load_manifest(manifest).await?;
     let stdout_is_terminal = Out::stdout().is_terminal();
     let stream = !options.no_stream && (options.stream || options.json || stdout_is_terminal);
+    let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let terminal = Terminal::open(lines.clone());
+    let view: SharedView = match options.json {
+        true => Arc::new(Mutex::new(events::Lines)),
+        false => Arc::new(Mutex::new(Screen::new(lines, stdout_is_terminal && stream))),
+    };
+    let mut loader = Loader::new(manifest);
+    if options.approve && !options.yes {
+        loader = loader.hook(approve::hook(terminal.clone(), view.clone()));
+    }
+    let host = session.load_by(loader).await?;
     let mut agent = Agent::new(host, config)?
         .options(options.host.call_options())
-        .stream(stream)
-        .ask_first(options.approve && !options.yes);
+        .stream(stream);
     out::hide(agent.mask());
     if let Some(file) = &options.transcript {
         agent.keep_transcript(file)?;
@@ -196,18 +205,12 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         agent.resume(file)?;
     }
     if question.is_none() && !agent.waits_for_model() {
-        bail!("the transcript ends with an answer: give another QUESTION");
+        bail!("the transcript ends with an answer: pass a new QUESTION");
     }
-    let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let terminal = Terminal::open(lines.clone());
-    if let Some(terminal) = &terminal {
-        agent = agent.responder(Arc::new(Asker(terminal.clone())));
+    if let Some(terminal) = terminal {
+        agent = agent.responder(Arc::new(Asker(terminal)));
     }
-    let view: Box<dyn View> = match options.json {
-        true => Box::new(events::Lines),
-        false => Box::new(Screen::new(lines.clone(), stdout_is_terminal && stream)),
-    };
-    let mut onlooker = Onlooker::new(view, terminal, interrupts.clone());
+    let mut onlooker = Onlooker::new(view.clone(), interrupts.clone());
     onlooker.timeline = options.timeline.then(Timeline::default);
     let interrupter = agent.interrupter();
     let asked_to_end = onlooker.interrupted.clone();
@@ -222,7 +225,7 @@ pub(super) async fn run(options: AgentOptions, session: Session) -> anyhow::Resu
         Some(question) => agent.ask(&question, &mut onlooker).await,
         None => agent.go_on(&mut onlooker).await,
     };
-    finish(&agent, ended, onlooker.view.as_mut(), options.json)
+    finish(&agent, ended, &mut *lock(&view), options.json)
 }
 
 fn piped_question() -> anyhow::Result<String> {
@@ -261,7 +264,7 @@ fn finish(
         Ok(Answer {
             stop: Stop::Length, ..
         }) => {
-            say!("warning: the answer was cut off at its longest; see --max-tokens");
+            say!("warning: the answer was cut off at the token limit; see --max-tokens");
             Ok(ANSWERED)
         }
         Ok(Answer {
@@ -292,6 +295,13 @@ trait View: Send {
     fn failed(&mut self, error: &AgentError) -> io::Result<()>;
 }
 
+/// The agent's events are shown on it, and questions suspend it, each from a task of its own.
+type SharedView = Arc<Mutex<dyn View>>;
+
+fn lock(view: &SharedView) -> MutexGuard<'_, dyn View + 'static> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// When the calls of a turn came, and what became of them.
 #[derive(Default)]
 struct Timeline {
@@ -309,6 +319,12 @@ impl Timeline {
                 self.came.insert(*number, first.elapsed());
             }
             Event::Result { number, result } => {
+                // Somebody may have been asked about it first.
+                let took = result.usage.queue + result.usage.run;
+                let now = self.first.map(|first| first.elapsed());
+                if let (Some(came), Some(now)) = (self.came.get_mut(number), now) {
+                    *came = (*came).max(now.saturating_sub(took));
+                }
                 self.ended.insert(*number, (*result).clone());
             }
             _ => {}
@@ -331,8 +347,7 @@ impl Timeline {
 
 /// Looks on, and sees to it that an interrupt ends calls where some run, and the process else.
 struct Onlooker {
-    view: Box<dyn View>,
-    terminal: Option<Terminal>,
+    view: SharedView,
     interrupts: Interrupts,
     running: usize,
     /// The calls of this turn, where they are to be drawn.
@@ -342,10 +357,9 @@ struct Onlooker {
 }
 
 impl Onlooker {
-    fn new(view: Box<dyn View>, terminal: Option<Terminal>, interrupts: Interrupts) -> Self {
+    fn new(view: SharedView, interrupts: Interrupts) -> Self {
         Onlooker {
             view,
-            terminal,
             interrupts,
             running: 0,
             timeline: None,
@@ -378,22 +392,13 @@ impl Observer for Onlooker {
             timeline.event(&event);
         }
         let is_whole = matches!(event, Event::Reply { .. });
-        self.view.event(event);
+        let mut view = lock(&self.view);
+        view.event(event);
         if let Some(timeline) = &mut self.timeline
             && is_whole
         {
             let drawn = timeline.draw();
-            self.view
-                .suspended(&mut || drop(Out::stderr().text(&drawn)));
+            view.suspended(&mut || drop(Out::stderr().text(&drawn)));
         }
-    }
-
-    fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
-        Box::pin(approve::approve(
-            self.terminal.as_ref(),
-            self.view.as_mut(),
-            tool,
-            call,
-        ))
     }
 }

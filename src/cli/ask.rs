@@ -2,8 +2,8 @@
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Number, Value};
-use toolhost::Responder;
 use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
+use toolhost::{CallError, Responder};
 
 use super::terminal::{Dialog, Terminal};
 
@@ -21,22 +21,23 @@ impl Responder for Asker {
         &'a self,
         tool: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             let mut dialog = self.0.dialog().await;
             match question {
                 Question::Form { message, schema } => {
                     asks(&mut dialog, tool, message);
-                    form(&mut dialog, schema).await
+                    let reply = form(&mut dialog, schema).await;
+                    reply.map_err(CallError::failed)
                 }
                 Question::Page { message, url, .. } => {
                     asks(&mut dialog, tool, message);
-                    dialog.say(format_args!("It wants you to visit {url}"));
+                    dialog.say(format_args!("It asks you to visit {url}"));
                     Ok(visited(&mut dialog).await)
                 }
                 // Whoever sits here works on no folders that a tool should know of.
                 Question::Roots => Ok(Reply::Roots(Vec::new())),
-                _ => Err("nobody at a terminal can answer for a model".to_owned()),
+                _ => Err(CallError::failed("sampling is not available at a terminal")),
             }
         })
     }
@@ -54,7 +55,7 @@ fn asks(dialog: &mut Dialog, tool: &str, message: &str) {
 
 async fn visited(dialog: &mut Dialog) -> Reply {
     loop {
-        dialog.prompt("Did you? [y]es, [n]o: ");
+        dialog.prompt("Have you visited it? [y]es, [n]o: ");
         let Some(line) = dialog.line().await else {
             return Reply::Dismissed;
         };
@@ -66,7 +67,7 @@ async fn visited(dialog: &mut Dialog) -> Reply {
     }
 }
 
-const HELP: &str = "  (empty: the default, or leave it out; `!`: answer nothing at all)";
+const HELP: &str = "  (empty line: use the default or skip the field; `!`: decline to answer)";
 
 async fn form(dialog: &mut Dialog, schema: &str) -> Result<Reply, String> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
@@ -191,7 +192,7 @@ fn read(line: &str, field: &Value) -> Result<Value, String> {
             "n" | "no" | "false" => Ok(Value::Bool(false)),
             _ => Err("yes or no".to_owned()),
         },
-        Some("integer") => number(line.parse::<i64>().ok().map(Number::from), "a whole number"),
+        Some("integer") => number(line.parse::<i64>().ok().map(Number::from), "an integer"),
         Some("number") => number(
             line.parse::<f64>().ok().and_then(Number::from_f64),
             "a number",

@@ -20,10 +20,10 @@ use super::{ANSWERED, CALL_FAILED, HostOptions, INTERRUPTED, Session, Status, pr
 
 #[derive(clap::Args)]
 pub(super) struct CallOptions {
-    /// The tool's name
+    /// Name of the tool
     tool: String,
 
-    /// Its arguments, a JSON object; `-` reads them from stdin
+    /// Arguments as a JSON object; `-` reads them from stdin
     #[arg(default_value = "{}")]
     arguments: String,
 
@@ -44,12 +44,9 @@ pub(super) async fn run(options: CallOptions, session: Session) -> anyhow::Resul
     }
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load_lazily(&options.host).await?;
-    let call = ToolCall {
-        id: None,
-        name: options.tool,
-        arguments,
-        ..ToolCall::default()
-    };
+    let mut call = ToolCall::default();
+    call.name = options.tool;
+    call.arguments = arguments;
     let host = host.ready_for(std::slice::from_ref(&call)).await?;
     let printer = options.result.printer(&manifest);
     let ended = run_one(&host, call, options.host.call_options(), &interrupts).await;

@@ -8,14 +8,16 @@ use super::out::{Out, line, say};
 use super::result::names;
 use super::untrusted::look_alikes;
 use super::{ANSWERED, Found, NOT_ALL_KNOWN, Session, StartServers, Status, at, pin};
-use toolhost::manifest::{AgentConfig, AuthConfig, Demand, Order, PluginConfig, lock_file};
+use toolhost::manifest::{
+    AgentConfig, AuthConfig, Demand, McpConfig, Order, PluginConfig, lock_file,
+};
 use toolhost::permissions::{Access, FileGrant, HostFile, Purpose, SecretSource};
 use toolhost::wire::{Format, LeftOut};
-use toolhost::{Tool, ToolHost};
+use toolhost::{NotStarted, Tool, ToolHost};
 
 #[derive(clap::Args)]
 pub(super) struct CheckOptions {
-    /// Pin the tools of MCP servers: from now on they are refused if they change
+    /// Pin the tools of MCP servers, so that they are refused if they change
     #[arg(long)]
     pin: bool,
 
@@ -29,8 +31,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
     if is_lowered {
         say!(
-            "note: {} is neither named nor trusted: limits above the defaults are not used to check it \
-             (--manifest names it)",
+            "note: {} is not trusted: checking it with no more than the default limits (pass --manifest to use \
+             its own)",
             found.manifest.file.display()
         );
     }
@@ -54,27 +56,28 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     if let Some(pins) = pins {
         pin::write(&mut out, &host, &pins, &file)?;
     }
-    for (plugin, (imports, usable)) in host.plugins().zip(host.imports()) {
+    for loaded in host.plugins() {
+        let plugin = loaded.config;
         line!(out, "{} ({})", plugin.name, plugin.path.display())?;
         line!(out, "  tools: {}", tools_of(&host, &plugin.name))?;
-        line!(out, "  imports: {}", packages(imports))?;
+        line!(out, "  imports: {}", packages(loaded.imports))?;
         for grant in granted(&plugin.permissions) {
             line!(out, "  granted: {grant}")?;
         }
-        for what in denied(&plugin.permissions, usable) {
+        for what in denied(&plugin.permissions, loaded.permissions) {
             line!(out, "  denied: {what}")?;
         }
         unenforced_lines(&mut out, &host, &plugin.name)?;
         if let Some(names) = unmarked_in_order(&host, plugin) {
             line!(
                 out,
-                "  in order, as not marked read-only or destructive: {names}"
+                "  runs in order, not marked read-only or destructive: {names}"
             )?;
         }
         for warning in plugin.permissions.warnings(&own) {
             line!(out, "  warning: {warning}")?;
         }
-        for other in host.plugins() {
+        for other in host.plugins().map(|other| other.config) {
             let clients = |grant: &FileGrant| {
                 let others = &other.permissions.files;
                 others.iter().any(|other| grant.has_folders_of(other))
@@ -82,8 +85,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
             for grant in plugin.permissions.files.iter().filter(|it| clients(it)) {
                 line!(
                     out,
-                    "  warning: {} has the folders in it that `plugin.{}` has for each client: calls of one client reach \
-                     those of all",
+                    "  warning: {} contains the client folders of `plugin.{}`: one client's calls can reach \
+                     every client's files",
                     grant.guest,
                     other.name
                 )?;
@@ -93,7 +96,8 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         for template in templates.filter(|it| it.takes_any_scheme()) {
             line!(
                 out,
-                "  warning: the resource template `{}` takes reads of every scheme, also those meant for other plugins",
+                "  warning: the resource template `{}` matches URIs of every scheme, including those of other \
+                 plugins",
                 template.uri_template
             )?;
         }
@@ -106,30 +110,30 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
         match not_started.as_ref().map(|(_, it)| it.tools_from) {
             _ if why.is_some() => line!(
                 out,
-                "  tools: missing, as it did not start, and is optional: {}",
+                "  tools: missing (optional, did not start): {}",
                 why.unwrap_or_default()
             )?,
             None => line!(out, "  tools: {}", tools_of(&host, &server.name))?,
             Some(Some(when)) => line!(
                 out,
-                "  tools {}, not started now: {}",
+                "  tools as of {}, not started: {}",
                 at(when),
                 tools_of(&host, &server.name)
             )?,
             Some(None) => line!(
                 out,
-                "  tools: not known, as it is not started: --start-servers asks it"
+                "  tools: unknown, not started: pass --start-servers to ask it"
             )?,
         }
         secret_lines(&mut out, &server.secrets)?;
         line!(
             out,
-            "  warning: an MCP server is not sandboxed: it may do whatever its own machine lets it"
+            "  warning: an MCP server is not sandboxed: it can do anything its own machine allows"
         )?;
         unenforced_lines(&mut out, &host, &server.name)?;
         for (_, left_out) in host.left_out().filter(|(of, _)| of.name == server.name) {
             let (tool, why) = (left_out.tool, left_out.why);
-            line!(out, "  warning: the tool {tool:?} {why}")?;
+            line!(out, "  warning: tool {tool:?} {why}")?;
         }
     }
     let prompts: Vec<&str> = host.prompts().map(|prompt| &*prompt.name).collect();
@@ -164,23 +168,31 @@ pub(super) async fn run(mut options: CheckOptions, session: Session) -> anyhow::
     }
     let (shown, counts) = (file.display(), counts.join(", "));
     let unknown = host.not_started().filter(|(_, it)| it.tools_from.is_none());
-    let unknown: Vec<String> = unknown.map(|(it, _)| format!("mcp.{}", it.name)).collect();
-    let status = match unknown.is_empty() {
+    let (failed, unasked): (Vec<_>, Vec<_>) = unknown.partition(|(_, it)| it.why.is_some());
+    let named = |servers: Vec<(&McpConfig, NotStarted)>| {
+        let names = servers.iter().map(|(it, _)| format!("mcp.{}", it.name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let status = match failed.is_empty() && unasked.is_empty() {
         true => ANSWERED,
         false => NOT_ALL_KNOWN,
     };
+    let mut rest = String::new();
+    if !failed.is_empty() {
+        rest += &format!("; {} did not start", named(failed));
+    }
+    if !unasked.is_empty() {
+        let ask = "are unknown: pass --start-servers to ask for them";
+        rest += &format!("; the tools of {} {ask}", named(unasked));
+    }
     match status {
         ANSWERED => line!(out, "{shown} is OK: {counts}")?,
-        _ => line!(
-            out,
-            "{shown} is good as far as is known: {counts}; the tools of {} are not known: --start-servers asks for them",
-            unknown.join(", ")
-        )?,
+        _ => line!(out, "{shown} is OK as far as known: {counts}{rest}")?,
     }
     if !untrusted.is_empty() {
         line!(
             out,
-            "what is not trusted takes `toolhost trust`, or --manifest with its name"
+            "to allow what is not trusted, run `toolhost trust` or pass --manifest"
         )?;
     }
     Ok(status)
@@ -192,7 +204,7 @@ fn secret_lines(out: &mut Out, secrets: &BTreeMap<String, SecretSource>) -> io::
         if let Some(problem) = source.problem() {
             line!(
                 out,
-                "  warning: the secret `{name}` cannot be had: {problem}"
+                "  warning: the secret `{name}` is not available: {problem}"
             )?;
         }
     }
@@ -215,7 +227,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
     let tokens = auth.tokens.iter();
     let mut who: Vec<String> = tokens.clone().map(|token| token.name.clone()).collect();
     let oauth = auth.oauth.as_ref();
-    who.extend(oauth.map(|oauth| format!("whoever {} lets in", oauth.issuer.as_str())));
+    who.extend(oauth.map(|oauth| format!("anyone with a token from {}", oauth.issuer.as_str())));
     line!(out, "serve: {}", who.join(", "))?;
     let of_tokens = tokens.filter_map(|token| {
         let key = format!("serve.auth.tokens.{}", token.name);
@@ -234,10 +246,7 @@ fn serve_lines(out: &mut Out, auth: &AuthConfig, host: &ToolHost) -> io::Result<
             .iter()
             .filter(|tool| host.tools().all(|it| it.name != **tool))
         {
-            line!(
-                out,
-                "  warning: `{key}` names `{tool}`, and there is no such tool"
-            )?;
+            line!(out, "  warning: `{key}` names an unknown tool: `{tool}`")?;
         }
     }
     Ok(())
@@ -270,9 +279,9 @@ fn left_out_lines(out: &mut Out, host: &ToolHost) -> io::Result<()> {
             }
         }
     }
-    for (LeftOut { tool, why }, formats) in found {
+    for (LeftOut { tool, why, .. }, formats) in found {
         let formats = formats.join(", ");
-        line!(out, "warning: `{tool}` is left out for {formats}: it {why}")?;
+        line!(out, "warning: `{tool}` is omitted for {formats}: it {why}")?;
     }
     Ok(())
 }

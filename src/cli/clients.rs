@@ -65,10 +65,12 @@ impl fmt::Display for PathError {
         match self {
             Self::NotText(path) => write!(
                 f,
-                "{} is not UTF-8, which a client's configuration has to be",
+                "cannot put a path that is not UTF-8 into a client's configuration: {}",
                 path.display()
             ),
-            Self::Absolute(path, _) => write!(f, "cannot tell where {} is", path.display()),
+            Self::Absolute(path, _) => {
+                write!(f, "cannot find the absolute path of {}", path.display())
+            }
         }
     }
 }
@@ -161,19 +163,19 @@ pub(super) fn config(client: Client, server: &Server) -> String {
 pub(super) fn place(client: Client, server: &Server) -> String {
     let place = match client {
         Client::ClaudeDesktop => {
-            "goes into claude_desktop_config.json, in ~/Library/Application Support/Claude on macOS \
-             and %APPDATA%\\Claude on Windows; then restart Claude Desktop"
+            "add this to claude_desktop_config.json, in ~/Library/Application Support/Claude on macOS or \
+             %APPDATA%\\Claude on Windows, and restart Claude Desktop"
         }
-        Client::ClaudeCode => "goes into .mcp.json in the project's root folder",
+        Client::ClaudeCode => "add this to .mcp.json in the project's root folder",
         Client::Vscode => {
-            "goes into .vscode/mcp.json, or what `MCP: Open User Configuration` opens"
+            "add this to .vscode/mcp.json, or to the file that `MCP: Open User Configuration` opens"
         }
-        Client::Cursor => "goes into .cursor/mcp.json in the project, or ~/.cursor/mcp.json",
+        Client::Cursor => "add this to .cursor/mcp.json in the project, or to ~/.cursor/mcp.json",
         Client::Codex => {
-            "goes into ~/.codex/config.toml, or .codex/config.toml in a trusted project"
+            "add this to ~/.codex/config.toml, or to .codex/config.toml in a trusted project"
         }
         Client::Inspector => {
-            "goes into a file of its own: npx @modelcontextprotocol/inspector --config FILE"
+            "save this to a file and run npx @modelcontextprotocol/inspector --config FILE"
         }
     };
     let Server::Http {
@@ -184,11 +186,11 @@ pub(super) fn place(client: Client, server: &Server) -> String {
     };
     let token = match client {
         Client::ClaudeDesktop | Client::Inspector => {
-            format!("; put the token in the place of <{TOKEN}>")
+            format!("; replace <{TOKEN}> with the token")
         }
         Client::Vscode => "; VS Code asks for the token".to_owned(),
         Client::ClaudeCode | Client::Cursor | Client::Codex => {
-            format!("; the client takes the token from the environment variable {TOKEN}")
+            format!("; the client reads the token from the environment variable {TOKEN}")
         }
     };
     place.to_owned() + &token
@@ -351,7 +353,7 @@ fn pretty(document: &Value) -> String {
 }
 
 /// A basic string. Its escapes are JSON's, but it also wants one for DEL.
-fn toml_string(text: &str) -> String {
+pub(super) fn toml_string(text: &str) -> String {
     Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
 
@@ -598,7 +600,7 @@ mod tests {
         for client in ALL {
             let without = place(client, &http(false));
             let with = place(client, &http(true));
-            assert!(without.starts_with("goes into "), "{without}");
+            assert!(without.starts_with("add this to "), "{without}");
             assert!(
                 with.starts_with(&without) && with.contains("token"),
                 "{with}"

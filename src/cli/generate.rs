@@ -27,7 +27,7 @@ pub(super) enum GenerateCommand {
 
 #[derive(Args)]
 pub(super) struct ManOptions {
-    /// Write this page and one for each command to a folder instead
+    /// Write this page and one per command to a folder instead
     #[arg(long, value_name = "FOLDER")]
     out_dir: Option<PathBuf>,
 }

@@ -9,13 +9,13 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
     for grant in &permissions.files {
         let (guest, host) = (&grant.guest, grant.host.display());
         let vcs = match grant.allow_vcs {
-            true => ", version control too",
+            true => ", including version control",
             false => "",
         };
         let own = match (grant.is_per_client(), grant.create) {
             (false, _) => "",
-            (true, false) => ", one for each client",
-            (true, true) => ", one for each client, made when it first calls",
+            (true, false) => ", one per client",
+            (true, true) => ", one per client, created on first use",
         };
         let mut what = format!("files {guest} ({host}), {}{vcs}{own}", grant.access);
         if let Some(most) = grant.max_disk {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
-use toolhost::Manifest;
+use toolhost::manifest::FILE_NAME;
+use toolhost::{LoadError, Manifest};
 
 use super::out::{Out, say};
 use super::run::read_stdin;
@@ -16,10 +17,10 @@ use super::{ANSWERED, Session, Status, is_in_name};
 
 #[derive(clap::Args)]
 pub(super) struct ImportOptions {
-    /// The client's configuration, a JSON file with `mcpServers` or `servers`; `-` reads it from stdin
+    /// JSON file with `mcpServers` or `servers`; `-` reads it from stdin
     file: PathBuf,
 
-    /// Add the tables to the manifest instead of printing them
+    /// Append the tables to the manifest instead of printing them
     #[arg(long)]
     append: bool,
 }
@@ -42,7 +43,9 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
     let config: Value = serde_json::from_str(&without_comments(&String::from_utf8_lossy(&bytes)))
         .with_context(|| format!("{file} is not JSON"))?;
     let servers = servers_of(&config).with_context(|| {
-        format!("{file} has no servers: they are expected in `mcpServers` (Claude, Cursor) or `servers` (VS Code)")
+        format!(
+            "no servers in {file}: expected `mcpServers` (Claude, Cursor) or `servers` (VS Code)"
+        )
     })?;
     let mut notes = Vec::new();
     let mut document = DocumentMut::new();
@@ -50,23 +53,30 @@ pub(super) fn run(options: &ImportOptions, session: &Session) -> anyhow::Result<
     mcp.set_implicit(true);
     for (name, server) in servers {
         let name = name.replace(|c: char| !is_in_name(c), "-");
-        match server_of(&name, server, &mut notes) {
+        let mut own = Vec::new();
+        let table = server_of(&name, server, &mut own);
+        // Write only what can be read.
+        let table = table.and_then(|table| match problem_of(&name, &table, session) {
+            None => Ok(table),
+            Some(problem) => Err(problem),
+        });
+        if table.is_ok() && !mcp.contains_key(&name) {
+            notes.append(&mut own);
+        }
+        match table {
             Ok(_) if mcp.contains_key(&name) => {
                 notes.push(format!(
-                    "another server `{name}` is left out: the name is taken"
+                    "skipped another server `{name}`: the name is taken"
                 ));
             }
             Ok(table) => {
                 mcp.insert(&name, Item::Table(table));
             }
-            Err(why) => notes.push(format!("`{name}` is left out: {why}")),
+            Err(why) => notes.push(format!("skipped `{name}`: {why}")),
         }
     }
     if mcp.is_empty() {
-        bail!(
-            "{file} has no server that can be imported: {}",
-            notes.join("; ")
-        );
+        bail!("no server in {file} can be imported: {}", notes.join("; "));
     }
     let names: Vec<String> = mcp.iter().map(|(name, _)| name.to_owned()).collect();
     document.insert("mcp", Item::Table(mcp));
@@ -108,16 +118,67 @@ fn without_comments(text: &str) -> String {
     lines.join("\n")
 }
 
+/// What is wrong with a table of the manifest.
+fn problem_of(name: &str, table: &Table, session: &Session) -> Option<String> {
+    let mut mcp = Table::new();
+    mcp.set_implicit(true);
+    mcp.insert(name, Item::Table(table.clone()));
+    let mut document = DocumentMut::new();
+    document.insert("mcp", Item::Table(mcp));
+    let file = session.manifest.clone().unwrap_or_else(|| FILE_NAME.into());
+    match Manifest::parse(&document.to_string(), file) {
+        Err(LoadError::Invalid(problems)) => problems.into_iter().next().map(|it| it.message),
+        Err(error) => Some(error.to_string()),
+        Ok(_) => None,
+    }
+}
+
+/// Members of a server that are read here: of all servers, of programs, of URLs.
+const OF_ALL: [&str; 4] = ["type", "transport", "disabled", "enabled"];
+const OF_COMMAND: [&str; 4] = ["command", "args", "cwd", "env"];
+const OF_URL: [&str; 4] = ["url", "serverUrl", "httpUrl", "headers"];
+
+/// Notes the members of a server that are not imported: unknown to the manifest, or of an unexpected type.
+fn note_rest(name: &str, server: &Value, read: &[&str], notes: &mut Vec<String>) {
+    for (member, given) in server.as_object().into_iter().flatten() {
+        let is_read = read.iter().chain(&OF_ALL).any(|it| it == member);
+        let is_expected = match &**member {
+            "args" => given.is_array(),
+            "env" | "headers" => given.is_object(),
+            "disabled" | "enabled" => given.is_boolean(),
+            _ => given.is_string(),
+        };
+        if given.is_null() || is_read && is_expected {
+            continue;
+        }
+        let instead = match &**member {
+            _ if is_read => "unexpected type",
+            "timeout" => "set `timeout` with a unit, such as \"60s\"",
+            "envFile" | "env_file" => "list its variables in `env` and `secrets`",
+            "alwaysAllow" | "autoApprove" | "trust" => {
+                "`toolhost agent --approve` asks before calls of tools that are not read-only"
+            }
+            "includeTools" | "enabledTools" | "allowedTools" | "excludeTools" | "disabledTools" => {
+                "list the tools to offer in `tools`"
+            }
+            _ => "the manifest has no such key",
+        };
+        notes.push(format!("skipped `{member}` of `{name}`: {instead}"));
+    }
+}
+
 fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Table, String> {
     let text = |key: &str| server.get(key).and_then(Value::as_str);
-    if server.get("disabled") == Some(&Value::Bool(true)) {
+    let says = |key: &str, is: bool| server.get(key) == Some(&Value::Bool(is));
+    if says("disabled", true) || says("enabled", false) {
         return Err("it is disabled".to_owned());
     }
-    if text("type") == Some("sse") {
-        return Err("it speaks the old SSE transport: name its URL for streamable HTTP".to_owned());
+    if text("type").or(text("transport")) == Some("sse") {
+        return Err("it uses the old SSE transport: use its streamable HTTP URL".to_owned());
     }
     let mut table = Table::new();
     if let Some(command) = text("command") {
+        note_rest(name, server, &OF_COMMAND, notes);
         table.insert("command", value(command));
         let args = server.get("args").and_then(Value::as_array);
         let args: Array = args.into_iter().flatten().map(written).collect();
@@ -146,8 +207,8 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
             match secret_of(variable, &given) {
                 Some(from) => {
                     notes.push(format!(
-                        "`{name}` gets `{variable}` from the environment variable {from}, which has to be set: secrets \
-                         do not belong in a manifest"
+                        "`{name}` reads `{variable}` from the environment variable {from}, which must be set: \
+                         secrets do not belong in a manifest"
                     ));
                     secrets.insert(variable, from_env(&from).into());
                 }
@@ -166,6 +227,7 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
     let Some(url) = url else {
         return Err("it has neither `command` nor `url`".to_owned());
     };
+    note_rest(name, server, &OF_URL, notes);
     if may_hold_secret(url) {
         notes.push(copied(name, "url"));
     }
@@ -183,14 +245,14 @@ fn server_of(name: &str, server: &Value, notes: &mut Vec<String>) -> Result<Tabl
                 .is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
         if !is_bearer {
             notes.push(format!(
-                "`{name}` sends the header `{header}`, which is not imported: see `http-headers` in docs/manifest.md"
+                "the header `{header}` of `{name}` is not imported: see `http-headers` in docs/manifest.md"
             ));
             continue;
         }
         let upper = name.to_ascii_uppercase().replace('-', "_");
         let from = reference(&given[7..]).unwrap_or_else(|| format!("{upper}_TOKEN"));
         notes.push(format!(
-            "`{name}` gets its token from the environment variable {from}, which has to be set"
+            "`{name}` reads its token from the environment variable {from}, which must be set"
         ));
         table.insert("token", value(from_env(&from)));
     }
@@ -239,9 +301,7 @@ fn may_hold_secret(given: &str) -> bool {
 }
 
 fn copied(name: &str, member: &str) -> String {
-    format!(
-        "`{name}`: its `{member}` is copied as it is: look whether there is a secret or a variable in it"
-    )
+    format!("the `{member}` of `{name}` was copied unchanged: check it for secrets and variables")
 }
 
 /// The variable that a value stands for: `${NAME}`, `${env:NAME}`, `${input:name}`, `$NAME`.
@@ -273,7 +333,7 @@ fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
         .collect();
     if !twice.is_empty() {
         bail!(
-            "{} has these servers already: {}",
+            "{} already has these servers: {}",
             file.display(),
             twice.join(", ")
         );
@@ -287,7 +347,7 @@ fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
         .and_then(|mut opened| opened.write_all(added.as_bytes()))
         .with_context(|| format!("cannot write {}", file.display()))?;
     say!(
-        "added to {}: {}; `toolhost trust` allows what they run and reach",
+        "added to {}: {}; run `toolhost trust` to allow what they run and reach",
         file.display(),
         names.join(", ")
     );

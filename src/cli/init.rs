@@ -1,27 +1,30 @@
 //! `toolhost init`: a first manifest, of the plugins that are there.
 
+use std::collections::HashSet;
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use toolhost::Manifest;
+use toolhost::inspect::inspect;
 use toolhost::manifest::FILE_NAME;
+use toolhost::{LoadError, Manifest};
 
-use super::out::{Out, line};
-use super::{ANSWERED, Session, Status, is_in_name};
+use super::clients::toml_string;
+use super::out::{Out, line, say};
+use super::{ANSWERED, Session, Status, is_in_name, manifest_above};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
-    /// The folder with the plugins [default: `plugins` beside the manifest, else those that came with
+    /// Folder with the plugins [default: `plugins` next to the manifest, else those shipped with
     /// toolhost]
     #[arg(long, value_name = "FOLDER")]
     plugins: Option<PathBuf>,
 }
 
 const HEAD: &str = "\
-# The tools there are, and what each may touch: nothing but what is granted here.
+# The plugins and what each may access: nothing but what is granted here.
 ";
 
 const NO_PLUGINS: &str = "
@@ -31,13 +34,13 @@ const NO_PLUGINS: &str = "
 ";
 
 const TAIL: &str = "
-# The tools of an MCP server, which is not sandboxed (`toolhost import FILE` reads a client's configuration):
+# An MCP server, which is not sandboxed (`toolhost import FILE` converts a client's configuration):
 # [mcp.github]
 # command = \"npx\"
 # args = [\"-y\", \"@modelcontextprotocol/server-github\"]
 # optional = true
 
-# The model that `toolhost agent` asks:
+# The model for `toolhost agent`:
 # [agent]
 # provider = \"anthropic\"
 # model = \"claude-sonnet-4-5\"
@@ -52,7 +55,7 @@ const GRANTS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<Status> {
+pub(super) async fn run(options: &InitOptions, session: &Session) -> anyhow::Result<Status> {
     let file = session.manifest.clone().unwrap_or_else(|| FILE_NAME.into());
     let folder = file.parent().unwrap_or(Path::new(""));
     let found = match &options.plugins {
@@ -60,11 +63,21 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
             let plugins = plugins_in(named);
             let plugins = plugins.with_context(|| format!("cannot list {}", named.display()))?;
             if plugins.is_empty() {
-                bail!("there is no plugin (*.wasm) in {}", named.display());
+                bail!("no plugins (*.wasm) in {}", named.display());
             }
             Some((named.clone(), plugins))
         }
         None => found_plugins(folder),
+    };
+    let found = match found {
+        None => None,
+        Some((from, plugins)) => {
+            let plugins = usable(plugins, session).await;
+            if plugins.is_empty() && options.plugins.is_some() {
+                bail!("no usable plugin in {}", from.display());
+            }
+            (!plugins.is_empty()).then_some((from, plugins))
+        }
     };
     let mut text = HEAD.to_owned();
     let (mut listed, mut left) = (Vec::new(), Vec::new());
@@ -90,16 +103,16 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
     match &found {
         None => line!(
             out,
-            "wrote {} without plugins, as none were found: `cargo xtask plugins` builds those that ship",
+            "wrote {} without plugins, as none were found: run `cargo xtask plugins` to build those that ship",
             file.display()
         )?,
         Some((from, _)) => line!(
             out,
-            "wrote {} with the plugins in {}: {}",
+            "wrote {} with plugins from {}: {}",
             file.display(),
             from.display(),
             match listed.is_empty() {
-                true => "none that need no grant".to_owned(),
+                true => "none that work without a grant".to_owned(),
                 false => listed.join(", "),
             }
         )?,
@@ -107,24 +120,75 @@ pub(super) fn run(options: &InitOptions, session: &Session) -> anyhow::Result<St
     if !left.is_empty() {
         line!(
             out,
-            "there as comments, as they need a grant: {}",
+            "commented out, as they need a grant: {}",
             left.join(", ")
         )?;
     }
     line!(out, "next:")?;
-    line!(out, "  toolhost list             the tools")?;
-    if listed.contains(&"time") {
-        line!(out, "  toolhost call time_now    one call by hand")?;
+    // A manifest under the default name is found from its folder.
+    let named = match is_found_from_here(&file) {
+        true => String::new(),
+        false => format!(" -m {}", quoted(&file.to_string_lossy())),
+    };
+    let time = ("call time_now", "call one of them");
+    let next = [("list", "list the tools")]
+        .into_iter()
+        .chain(listed.contains(&"time").then_some(time))
+        .chain([
+            ("check", "show what is granted and what is not"),
+            (
+                "serve",
+                "serve the tools to MCP clients; --print-config CLIENT prints a client's configuration",
+            ),
+        ]);
+    let next: Vec<_> = next
+        .map(|(command, what)| (format!("toolhost{named} {command}"), what))
+        .collect();
+    let width = next
+        .iter()
+        .map(|(command, _)| command.chars().count())
+        .max();
+    let width = width.unwrap_or_default();
+    for (command, what) in next {
+        line!(out, "  {command:width$}    {what}")?;
     }
-    line!(
-        out,
-        "  toolhost check            what is granted, and what is not"
-    )?;
-    line!(
-        out,
-        "  toolhost serve            the tools for MCP clients; --print-config CLIENT says how they find them"
-    )?;
     Ok(ANSWERED)
+}
+
+/// Whether the manifest is found without `-m`, in the working folder or a parent.
+fn is_found_from_here(file: &Path) -> bool {
+    let here = env::current_dir().ok();
+    let found = here.and_then(|here| manifest_above(&here)?.canonicalize().ok());
+    found.is_some() && found == file.canonicalize().ok()
+}
+
+/// Quotes a word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-~+".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// The plugins that can be used; prints a note for each of the others.
+async fn usable(found: Vec<Found>, session: &Session) -> Vec<Found> {
+    let mut usable = Vec::new();
+    for plugin in found {
+        let looked_at = inspect(&plugin.path, session.code_cache.clone()).await;
+        let why = match looked_at.map(|it| it.tools) {
+            Ok(Ok(_)) => {
+                usable.push(plugin);
+                continue;
+            }
+            Ok(Err(problems)) => problems.into_iter().next().map(|it| it.message),
+            Err(LoadError::Invalid(problems)) => problems.into_iter().next().map(|it| it.message),
+            Err(error) => error.to_string().lines().next().map(str::to_owned),
+        };
+        let why = why.unwrap_or_default();
+        say!("note: skipped {}: {why}", plugin.path.display());
+    }
+    usable
 }
 
 struct Found {
@@ -136,7 +200,8 @@ impl Found {
     /// Its table, or the same as a comment where a grant is needed.
     fn entry(&self, folder: &Path, grant: Option<&str>) -> anyhow::Result<String> {
         let path = within(folder, &self.path)?;
-        let path = toml_edit::Value::from(path).to_string();
+        // On one line, as it may be a comment.
+        let path = toml_string(&path);
         let (name, sign) = (&self.name, if grant.is_some() { "# " } else { "" });
         let mut entry = format!("\n{sign}[plugin.{name}]\n{sign}path = {path}\n");
         if let Some(grant) = grant {
@@ -194,8 +259,20 @@ fn plugins_in(folder: &Path) -> std::io::Result<Vec<Found>> {
         let name = name.replace(|c| !is_in_name(c), "_");
         found.push(Found { name, path });
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    found.dedup_by(|a, b| a.name == b.name);
+    found.sort_by(|a: &Found, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    // `a b.wasm` and `a_b.wasm` are both there.
+    let mut taken: HashSet<String> = found.iter().map(|it| it.name.clone()).collect();
+    let mut before = None;
+    for plugin in &mut found {
+        let own = plugin.name.clone();
+        if before.as_ref() == Some(&own) {
+            let mut numbered = (2..).map(|number| format!("{own}_{number}"));
+            plugin.name = numbered
+                .find(|name| taken.insert(name.clone()))
+                .unwrap_or_default();
+        }
+        before = Some(own);
+    }
     Ok(found)
 }
 
@@ -204,10 +281,7 @@ fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
     let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
     match written {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!(
-                "{} is there already, and is not overwritten",
-                file.display()
-            )
+            bail!("{} already exists; it is not overwritten", file.display())
         }
         written => written.with_context(|| format!("cannot write {}", file.display())),
     }

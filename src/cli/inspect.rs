@@ -14,7 +14,7 @@ use super::{ANSWERED, Found, Session, Status};
 
 #[derive(clap::Args)]
 pub(super) struct InspectOptions {
-    /// The component, or its name in the manifest
+    /// Component file, or the plugin's name in the manifest
     #[arg(value_name = "PLUGIN")]
     plugin: PathBuf,
 }

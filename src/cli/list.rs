@@ -11,8 +11,8 @@ use super::{Session, StartServers, Status, format_parser, warn_of_unasked};
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
-    /// Declare them as that API takes them, or `json`: everything that is known of each [default: a
-    /// table on a terminal, else a line per tool, its fields set off by tabs]
+    /// Print the tools as this API takes them, or `json` for all details [default: a table on a
+    /// terminal, else tab-separated lines]
     #[arg(long, value_parser = format_parser())]
     format: Option<Format>,
 
@@ -26,20 +26,21 @@ pub(super) async fn run(options: ListOptions, session: Session) -> anyhow::Resul
     let status = warn_of_unasked(&host);
     if !found.untrusted.is_empty() {
         say!(
-            "warning: the manifest is not trusted with all that it asks for: see `toolhost trust --show`"
+            "warning: the manifest asks for more than it is trusted with: see `toolhost trust --show`"
         );
     }
     if host.plugins().next().is_none() && host.servers().next().is_none() {
         say!(
-            "warning: the manifest has neither plugins nor MCP servers: add `[plugin.NAME]` with `path`, or `[mcp.NAME]`"
+            "warning: the manifest has no plugins or MCP servers: add `[plugin.NAME]` with `path`, or \
+             `[mcp.NAME]`"
         );
     }
     match options.format {
         Some(format) => {
             let tools: Vec<&Tool> = host.tools().collect();
             let declared = format.declare(&tools, &names(format, &host));
-            for LeftOut { tool, why } in &declared.left_out {
-                say!("warning: `{tool}` is left out for {format}: it {why}");
+            for LeftOut { tool, why, .. } in &declared.left_out {
+                say!("warning: `{tool}` is omitted for {format}: it {why}");
             }
             print_document(&declared.tools)?;
         }

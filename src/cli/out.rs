@@ -138,7 +138,7 @@ impl Out {
         let written = written.and_then(|()| self.stream.flush());
         written.map_err(|error| {
             let name = self.name;
-            io::Error::new(error.kind(), format!("{name} cannot be written: {error}"))
+            io::Error::new(error.kind(), format!("cannot write to {name}: {error}"))
         })
     }
 }
@@ -201,7 +201,7 @@ pub(crate) fn watch_panics() {
 /// unwinds waits for ever for those that could.
 pub(crate) fn panics_are(error: &'static str) {
     std::panic::set_hook(Box::new(move |panic| {
-        let why = panic.payload_as_str().unwrap_or("it is not known why");
+        let why = panic.payload_as_str().unwrap_or("for an unknown reason");
         say!("error: {error}: {why}");
         std::process::exit(super::FAILED.into());
     }));

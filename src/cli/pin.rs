@@ -38,7 +38,7 @@ pub(super) fn write(
     }
     if now.is_empty() {
         bail!(
-            "{}: there is no `[mcp.NAME]` whose tools could be pinned",
+            "{}: no `[mcp.NAME]` whose tools could be pinned",
             file.display()
         );
     }
@@ -57,8 +57,8 @@ pub(super) fn write(
                 Some(digest) if *digest == pin.digest => {}
                 Some(_) => {
                     let old = old_texts.get(server).and_then(|tools| tools.get(&pin.tool));
-                    let old = old.map_or("its text is not known".to_owned(), Value::to_string);
-                    said.push(format!("{name} is pinned as it is now"));
+                    let old = old.map_or("unknown text".to_owned(), Value::to_string);
+                    said.push(format!("{name} is now pinned as it is"));
                     said.push(format!("  before: {old}"));
                     said.push(format!("  now: {}", pin.text));
                 }
@@ -70,7 +70,7 @@ pub(super) fn write(
             .filter(|it| pins.iter().all(|pin| pin.tool != **it))
         {
             said.push(format!(
-                "mcp.{server}: {gone} is pinned no more, as it is not offered"
+                "mcp.{server}: {gone} is no longer pinned, as it is not offered"
             ));
         }
         enter(&mut document, server, pins)?;
@@ -101,7 +101,7 @@ pub(super) fn write(
 fn enter(document: &mut DocumentMut, server: &str, pins: &[Pin]) -> anyhow::Result<()> {
     let table = document.get_mut("mcp").and_then(|it| it.get_mut(server));
     let Some(table) = table else {
-        bail!("the manifest has no `mcp.{server}` any more");
+        bail!("the manifest no longer has `mcp.{server}`");
     };
     if table.get("pins").is_none_or(|pins| !pins.is_table_like()) {
         table["pins"] = match table.is_inline_table() {
@@ -163,5 +163,5 @@ fn read_lock(lock: &Path) -> Map<String, Value> {
 }
 
 fn not_written(file: &Path) -> String {
-    format!("{} cannot be written", file.display())
+    format!("cannot write {}", file.display())
 }

@@ -14,19 +14,19 @@ use super::out::Out;
 /// How results are printed.
 #[derive(clap::Args)]
 pub(super) struct ResultOptions {
-    /// Add the error's code, the structured output, the usage, the log and the repairs to each result
+    /// Add error code, structured output, usage, log and repairs to each result
     #[arg(long)]
     full: bool,
 
-    /// Compact the results, as `summarize = true` in the manifest does
+    /// Compact the results, like `summarize = true` in the manifest
     #[arg(long)]
     summarize: bool,
 
-    /// Items that --summarize shows of a JSON array [default: the manifest's, else 10]
+    /// Items of a JSON array that --summarize shows [default: the manifest's, else 10]
     #[arg(long, value_name = "N")]
     summarize_items: Option<NonZeroUsize>,
 
-    /// Characters that --summarize shows of a text [default: the manifest's, else 2000]
+    /// Characters of a text that --summarize shows [default: the manifest's, else 2000]
     #[arg(long, value_name = "N")]
     summarize_chars: Option<NonZeroUsize>,
 }
@@ -51,13 +51,11 @@ impl ResultOptions {
         let summarize = self.summarize || host.summarize || numbers;
         Printer {
             full: self.full,
-            summary: summarize.then(|| Summarize {
-                items: self
-                    .summarize_items
-                    .map_or(host.summary.items, NonZeroUsize::get),
-                chars: self
-                    .summarize_chars
-                    .map_or(host.summary.chars, NonZeroUsize::get),
+            summary: summarize.then(|| {
+                let (items, chars) = (self.summarize_items, self.summarize_chars);
+                Summarize::default()
+                    .with_items(items.map_or(host.summary.items, NonZeroUsize::get))
+                    .with_chars(chars.map_or(host.summary.chars, NonZeroUsize::get))
             }),
         }
     }
@@ -93,10 +91,9 @@ pub(super) fn names(format: Format, host: &ToolHost) -> Names {
 
 impl Encoder<'_> {
     fn answer<'a>(&'a self, result: &'a ToolResult) -> Answer<'a> {
-        Answer {
-            name: self.names.wire(&result.name),
-            ..self.printer.answer(result)
-        }
+        let mut answer = self.printer.answer(result);
+        answer.name = self.names.wire(&result.name);
+        answer
     }
 
     /// Prints what answers one call, on a line.

@@ -22,46 +22,45 @@ use super::{dry_run, format_parser, progress, timeline};
 
 #[derive(clap::Args)]
 pub(super) struct RunOptions {
-    /// The response: what the API sent, its message or its calls alone, or the conversation that ends
-    /// with it [default: stdin]
+    /// File with the model response: the API's whole response, only its message or calls, or a
+    /// conversation that ends with it [default: stdin]
     file: Option<PathBuf>,
 
-    /// The response's format, instead of what its shape says
+    /// Format of the response [default: detected]
     #[arg(long, value_parser = format_parser())]
     format: Option<Format>,
 
-    /// The format of the results [default: the response's]
+    /// Format of the results [default: the response's]
     #[arg(long, value_name = "FORMAT", value_parser = format_parser())]
     output_format: Option<Format>,
 
-    /// The response is an event stream, or Ollama's lines: start calls that change nothing as they
-    /// come, all others once the response is complete
+    /// Read an event stream (or Ollama's lines): start calls that change nothing as they arrive, all
+    /// others once the response is complete
     #[arg(long)]
     sse: bool,
 
-    /// Print the response's own message ahead of the results, as the next request needs both
+    /// Print the model's message before the results, as the next request needs both
     #[arg(long, conflicts_with_all = ["stream", "output_format"])]
     with_message: bool,
 
-    /// Print one line of JSON per result as it completes, instead of the messages that answer all
-    /// calls in their order
+    /// Print each result as a line of JSON as soon as it completes, instead of messages in call order
     #[arg(long)]
     stream: bool,
 
-    /// Show on stderr when each call ran
+    /// Draw a timeline of the calls on stderr
     #[arg(long)]
     timeline: bool,
 
-    /// Run nothing: print for each call the plugin that would serve it and what that is granted, or
-    /// why it would fail
+    /// Run nothing: print which plugin would run each call and what it is granted, or why the call
+    /// would fail
     #[arg(long, conflicts_with_all = ["stream", "timeline", "sse", "with_message"])]
     dry_run: bool,
 
-    /// With --dry-run: start the MCP servers and ask them, instead of going by what they last listed
+    /// With --dry-run: start the MCP servers to list their tools, instead of using the last list
     #[arg(long, requires = "dry_run")]
     start_servers: bool,
 
-    /// Exit with status 3 if some result is an error
+    /// Exit with status 3 if any result is an error
     #[arg(long)]
     fail_on_error: bool,
 
@@ -76,7 +75,7 @@ pub(super) async fn run(options: RunOptions, session: Session) -> anyhow::Result
     let file = options.file.as_deref();
     let file = file.filter(|file| file.as_os_str() != "-");
     if options.file.is_none() && io::stdin().is_terminal() {
-        say!("error: no FILE, and stdin is a terminal; see toolhost run --help");
+        say!("error: missing FILE, and stdin is a terminal; see `toolhost run --help`");
         return Ok(USAGE);
     }
     if options.sse {
@@ -150,7 +149,7 @@ fn unreadable(file: &Path) -> String {
 /// What is wrong with a response, and which option may help.
 fn explained(error: DecodeError) -> anyhow::Error {
     match &error {
-        DecodeError::Ambiguous { .. } => anyhow!("{error}, with --format"),
+        DecodeError::Ambiguous { .. } => anyhow!("{error} with --format"),
         _ => error.into(),
     }
 }
@@ -405,7 +404,7 @@ impl Reading<'_> {
         } else {
             self.refuse_void()?;
             failure.get_or_insert(DecodeError::Broken {
-                why: "it ended before the response did".to_owned(),
+                why: "it ended before the response was complete".to_owned(),
             });
         }
         Ok(Some(received))
@@ -454,7 +453,7 @@ impl Reading<'_> {
     /// An answer that broke off is void: calls that may change something are answered, and not run.
     fn refuse_void(&mut self) -> anyhow::Result<()> {
         for (position, call) in self.batch.abandon() {
-            let message = "not run, as the response broke off before it was complete".to_owned();
+            let message = "not run: the response broke off before it was complete".to_owned();
             let result = self.batch.refuse(&call, CallError::Failed { message });
             self.result(position, result)?;
         }

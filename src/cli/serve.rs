@@ -23,16 +23,16 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub(super) struct ServeOptions {
-    /// Serve streamable HTTP at /mcp of this address, such as 127.0.0.1:8080, instead of stdio; a port
-    /// alone is one of 127.0.0.1, and port 0 any that is free
+    /// Serve streamable HTTP on this address, such as 127.0.0.1:8080, instead of stdio; a port alone
+    /// means 127.0.0.1, port 0 any free port
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     http: Option<SocketAddr>,
 
-    /// How long running calls get once the server is told to end, instead of the manifest's
+    /// Time that running calls get to finish at shutdown [default: the manifest's]
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     grace: Option<Duration>,
 
-    /// Print what the configuration of an MCP client has to say of this server, and do nothing else
+    /// Print an MCP client's configuration for this server and exit
     #[arg(long, value_name = "CLIENT")]
     print_config: Option<Client>,
 
@@ -47,9 +47,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     match (text.parse(), port) {
         (Ok(address), _) => Ok(address),
         (_, Ok(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        _ => Err(
-            "write an IP address and a port, such as 127.0.0.1:8080, or a port alone".to_owned(),
-        ),
+        _ => Err("use an IP address and a port, such as 127.0.0.1:8080, or just a port".to_owned()),
     }
 }
 
@@ -95,8 +93,8 @@ async fn serve(options: ServeOptions, session: Session) -> anyhow::Result<Status
         None => {
             if std::io::stdin().is_terminal() {
                 say!(
-                    "serving MCP over stdin and stdout, which a client is to start; \
-                     --print-config tells it how, --http serves a network"
+                    "serving MCP over stdin and stdout, where a client is expected; see --print-config to \
+                     configure one, or use --http"
                 );
             }
             let _reload = watch.begin();
@@ -123,8 +121,8 @@ fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
         let mut files = plugin.permissions.files.iter();
         if files.any(|grant| grant.is_per_client()) {
             tracing::warn!(
-                "plugin.{} has a folder for each client, and clients have no names here: name them by tokens under \
-                 [serve.auth], or all of them by --client NAME",
+                "calls to plugin.{} will be refused: it has a folder per client, but clients have no names \
+                 here; configure tokens in [serve.auth], or pass --client NAME",
                 plugin.name
             );
         }
@@ -177,8 +175,8 @@ fn print_config(
 }
 
 fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()> {
-    if let Err(message) = manifest.serve.check_exposure(address) {
-        bail!("not listening on {address}: {message}");
+    if let Err(exposed) = manifest.serve.check_exposure(address) {
+        bail!("not listening on {address}: {exposed}");
     }
     for warning in manifest.serve.warnings(address) {
         tracing::warn!("{warning}");

@@ -93,7 +93,7 @@ impl Dialog {
             // Reading blocks, and nothing can end it: not a task of the runtime.
             let reading = std::thread::Builder::new().spawn(move || read_lines(&sender));
             if let Err(error) = reading {
-                say!("nobody can be asked: {error}");
+                say!("cannot ask the user: {error}");
             }
             receiver
         });

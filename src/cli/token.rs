@@ -11,7 +11,7 @@ use super::{ANSWERED, Status, is_in_name};
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
-    /// Print a new token to stdout, and to stderr what goes into the manifest
+    /// Print a new token to stdout, and its manifest entry to stderr
     New(NewOptions),
 }
 
@@ -28,14 +28,13 @@ const PREFIX: &str = "th_";
 pub(super) fn run(command: &TokenCommand) -> anyhow::Result<Status> {
     let TokenCommand::New(options) = command;
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    getrandom::fill(&mut bytes).context("the system RNG failed")?;
     let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
     let digest = TokenDigest::of(&token);
     let name = &options.name;
     Out::stderr().text(&format!(
-        "The token on stdout is shown this once. For the manifest:\n\n\
-         [serve.auth.tokens.{name}]\n\
-         sha256 = \"{digest}\"\n\n"
+        "The token on stdout will not be shown again. Add this to the \
+         manifest:\n\n[serve.auth.tokens.{name}]\nsha256 = \"{digest}\"\n\n"
     ))?;
     Out::stdout().line(token)?;
     Ok(ANSWERED)

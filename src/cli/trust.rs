@@ -16,21 +16,21 @@ use store::Store;
 
 #[derive(clap::Args)]
 pub(super) struct TrustOptions {
-    /// Show what the manifest asks for, and change nothing
+    /// Show what the manifest asks for without changing anything
     #[arg(long, group = "instead")]
     show: bool,
 
-    /// Trust the manifest no more
+    /// Stop trusting the manifest
     #[arg(long, group = "instead")]
     revoke: bool,
 
-    /// List the manifests that are trusted
+    /// List the trusted manifests
     #[arg(long, group = "instead")]
     list: bool,
 }
 
 pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<Status> {
-    let store = Store::of_user().context("there is no home folder to keep it in")?;
+    let store = Store::of_user().context("no home folder to store trust in")?;
     let mut out = Out::stdout();
     if options.list {
         for manifest in store.all()? {
@@ -42,7 +42,7 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
     if options.revoke {
         // It need not be there any more, nor be right.
         match store.forget(&file)? {
-            true => line!(out, "{} is trusted no more", file.display())?,
+            true => line!(out, "{} is no longer trusted", file.display())?,
             false => line!(out, "{} was not trusted", file.display())?,
         }
         return Ok(ANSWERED);
@@ -50,7 +50,7 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
     let manifest = Manifest::read(&file)?;
     let demands = manifest.demands();
     if demands.is_empty() {
-        line!(out, "{} asks for nothing that takes trust", file.display())?;
+        line!(out, "{} asks for nothing that needs trust", file.display())?;
         return Ok(ANSWERED);
     }
     let known = store.recall(&file);
@@ -69,7 +69,7 @@ pub(super) fn run(options: &TrustOptions, session: &Session) -> anyhow::Result<S
         (true, true) => line!(out, "{} is trusted with this", file.display())?,
         (true, false) => line!(
             out,
-            "{} is not trusted with what has a `+`: `toolhost trust` does so",
+            "{} is not trusted with the lines marked `+`: run `toolhost trust` to allow them",
             file.display()
         )?,
         (false, _) => {

@@ -24,7 +24,7 @@ impl fmt::Display for Untrusted {
         let file = printable::line(file);
         writeln!(
             f,
-            "{file} is not trusted, and asks for more than what is in its folder:"
+            "{file} is not trusted, and asks for more than access to its own folder:"
         )?;
         for Demand { what, .. } in demands.iter().take(MOST_NAMED) {
             writeln!(f, "  {}", printable::line(what))?;
@@ -33,11 +33,11 @@ impl fmt::Display for Untrusted {
             }
         }
         if let Some(more) = demands.len().checked_sub(MOST_NAMED).filter(|it| *it > 0) {
-            writeln!(f, "  and {more} more, which `toolhost trust --show` shows")?;
+            writeln!(f, "  and {more} more (see `toolhost trust --show`)")?;
         }
         write!(
             f,
-            "  help: if you want that, run `toolhost trust`, or name the manifest: --manifest {file}"
+            "  help: to allow this, run `toolhost trust` or pass --manifest {file}"
         )
     }
 }
@@ -50,7 +50,7 @@ pub(super) fn look_alikes(text: &str) -> Option<String> {
         .collect();
     (!spelled.is_empty()).then(|| {
         format!(
-            "note: letters there look like others: it is {}",
+            "note: some letters look like others: {}",
             spelled.join(", ")
         )
     })

@@ -5,31 +5,29 @@ use std::sync::mpsc::channel;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use toolhost::agent::Approval;
 use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
 use toolhost::wire::Format;
-use toolhost::{BoxFuture, CallError, Loader, Output, Tool, ToolCall};
+use toolhost::{Approval, BoxFuture, CallError, Loader, Output, Tool, ToolCall};
 use toolhost_testing::{Gate, PATIENCE};
 
 use crate::common;
 use crate::peer::{Peer, calls, text};
-use crate::{Seen, agent, config, host};
+use crate::{Approver, Seen, agent, config, guests};
 
 const CHAT: Format = Format::OpenaiChat;
 
+/// The tools that somebody was asked about, and the results that the model got.
 async fn answered(
-    approvals: Vec<Approval>,
+    approvals: impl IntoIterator<Item = Approval>,
     script: &[&[(&str, &str, Value)]],
-) -> (Seen, Vec<String>) {
+) -> (Vec<String>, Vec<String>) {
     let turns = script.iter().map(|turn| calls(CHAT, turn));
     let peer = Peer::start(turns.chain([text(CHAT, "done")]).collect());
     // `calculate` says that it changes nothing; the tools of `misbehave` say nothing.
-    let mut agent = agent(&host().await, config(CHAT, &peer.url), false).ask_first(true);
-    let mut seen = Seen {
-        approvals: approvals.into(),
-        ..Seen::default()
-    };
-    agent.ask("?", &mut seen).await.unwrap();
+    let approver = Approver::new(approvals);
+    let host = approver.host(guests()).await;
+    let mut agent = agent(&host, config(CHAT, &peer.url), false);
+    agent.ask("?", &mut Seen::default()).await.unwrap();
     let asked = peer.asked();
     let messages = asked.last().unwrap().body["messages"]
         .as_array()
@@ -39,7 +37,7 @@ async fn answered(
     let texts = texts
         .map(|message| message["content"].as_str().unwrap().to_owned())
         .collect();
-    (seen, texts)
+    (approver.tools(), texts)
 }
 
 #[tokio::test]
@@ -47,12 +45,12 @@ async fn tools_that_are_not_read_only_ask_first() {
     let optional = ("a", "optional", json!({}));
     let calculate = ("b", "calculate", json!({ "expression": "1+1" }));
     let unknown = ("c", "no_such_tool", json!({}));
-    let (seen, texts) = answered(
-        vec![Approval::Yes, Approval::No],
+    let (asked, texts) = answered(
+        [Approval::Yes, Approval::No],
         &[&[optional, calculate, unknown, ("d", "optional", json!({}))]],
     )
     .await;
-    assert_eq!(seen.asked, ["optional", "optional"]);
+    assert_eq!(asked, ["optional", "optional"]);
     assert_eq!(
         texts,
         [
@@ -68,15 +66,15 @@ async fn tools_that_are_not_read_only_ask_first() {
 async fn always_is_for_all_further_calls_of_that_tool() {
     let optional = ("a", "optional", json!({}));
     let id = ("b", "id", json!({}));
-    let (seen, texts) = answered(
-        vec![Approval::Always, Approval::No],
+    let (asked, texts) = answered(
+        [Approval::Always, Approval::No],
         &[
             &[optional.clone(), ("c", "optional", json!({}))],
             &[optional, id],
         ],
     )
     .await;
-    assert_eq!(seen.asked, ["optional", "id"]);
+    assert_eq!(asked, ["optional", "id"]);
     assert_eq!(texts[..3], ["{}", "{}", "{}"]);
     assert!(texts[3].contains("did not allow"), "{texts:?}");
 }
@@ -119,7 +117,8 @@ impl ToolProvider for Swapping {
 #[tokio::test]
 async fn always_is_not_for_the_tool_of_another_that_takes_its_name() {
     let owner = watch::Sender::new(0);
-    let mut loader = Loader::new(common::manifest([]));
+    let approver = Approver::new([Approval::Always, Approval::No]);
+    let mut loader = Loader::new(common::manifest([])).hook(approver.hook());
     for number in 0..2 {
         let owner = owner.clone();
         loader = loader.provider(Swapping { number, owner });
@@ -127,13 +126,9 @@ async fn always_is_not_for_the_tool_of_another_that_takes_its_name() {
     let host = loader.load().await.unwrap();
     let swap = || calls(CHAT, &[("a", "swap", json!({}))]);
     let peer = Peer::start(vec![swap(), swap(), text(CHAT, "done")]);
-    let mut agent = agent(&host, config(CHAT, &peer.url), false).ask_first(true);
-    let mut seen = Seen {
-        approvals: vec![Approval::Always, Approval::No].into(),
-        ..Seen::default()
-    };
-    agent.ask("?", &mut seen).await.unwrap();
-    assert_eq!(seen.asked, ["swap", "swap"]);
+    let mut agent = agent(&host, config(CHAT, &peer.url), false);
+    agent.ask("?", &mut Seen::default()).await.unwrap();
+    assert_eq!(approver.tools(), ["swap", "swap"]);
 }
 
 #[tokio::test]
@@ -161,9 +156,7 @@ async fn an_interrupt_cancels_what_runs_and_the_model_is_told() {
         assert!(interrupter.interrupt());
     });
     let mut seen = Seen {
-        on_result: Some(Box::new(move || {
-            let _ = answered.send(());
-        })),
+        on_result: Some(Box::new(move || _ = answered.send(()))),
         ..Seen::default()
     };
     let answer = agent.ask("?", &mut seen).await.unwrap();

@@ -63,7 +63,7 @@ async fn an_answer_that_ended_in_an_error_is_asked_for_again() {
         assert_eq!(answer.text, "done");
         assert_eq!(seen.retries.len(), 1, "{stream}");
         assert!(
-            seen.retries[0].contains("ended with `error`"),
+            seen.retries[0].contains("`finish_reason` `error`"),
             "{:?}",
             seen.retries
         );

@@ -122,9 +122,9 @@ async fn a_connection_that_drops_or_falls_silent_is_tried_again() {
     let torn = Say::Whole(200, "", r#"{"choices":[{"mess"#.to_owned());
     for (failure, why) in [
         (Say::Nothing, "no answer from"),
-        (silent, "nothing was heard for 300 ms"),
+        (silent, "no data received for 300 ms"),
         (torn, "not JSON"),
-        (Say::Events(vec![]), "ended before the answer did"),
+        (Say::Events(vec![]), "ended before the answer was complete"),
         (
             Say::Events(vec!["data: {\"choi\n\n".to_owned()]),
             "not JSON",

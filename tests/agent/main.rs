@@ -17,12 +17,13 @@ mod results;
 mod tls;
 mod transcript;
 
-use std::sync::Mutex;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
-use toolhost::agent::{Agent, Approval, Approving, Event, Observer};
-use toolhost::manifest::AgentConfig;
+use toolhost::agent::{Agent, Event, Observer};
+use toolhost::manifest::{AgentConfig, Manifest};
 use toolhost::wire::Format;
-use toolhost::{Tool, ToolCall, ToolHost, ToolResult};
+use toolhost::{Approval, AskFirst, ToolCall, ToolHost, ToolResult};
 use toolhost_testing::{self as common, model as peer};
 
 /// The formats that a model's API speaks, but for Ollama's, which streams no events and has tests of its
@@ -47,7 +48,11 @@ fn config(format: Format, url: &str) -> AgentConfig {
 }
 
 async fn host() -> ToolHost {
-    common::host(&["calculator", "echo", "misbehave"]).await
+    common::load(guests()).await
+}
+
+fn guests() -> Manifest {
+    common::manifest(["calculator", "echo", "misbehave"].map(common::plugin))
 }
 
 fn agent(host: &ToolHost, config: AgentConfig, stream: bool) -> Agent {
@@ -63,10 +68,6 @@ struct Seen {
     results: Vec<ToolResult>,
     retries: Vec<String>,
     turns: usize,
-    /// Tools that somebody was asked about.
-    asked: Vec<String>,
-    /// What to answer to that.
-    approvals: Mutex<Vec<Approval>>,
     on_retry: Option<Box<dyn FnMut() + Send>>,
     on_result: Option<Box<dyn FnMut() + Send>>,
 }
@@ -99,10 +100,53 @@ impl Observer for Seen {
             _ => {}
         }
     }
+}
 
-    fn approve<'a>(&'a mut self, tool: &'a Tool, _: &'a ToolCall) -> Approving<'a> {
-        self.asked.push(tool.name.clone());
-        let approval = self.approvals.lock().unwrap().remove(0);
-        Box::pin(std::future::ready(approval))
+/// Somebody who is asked about calls, and answers in turn.
+#[derive(Clone, Default)]
+struct Approver(Arc<Mutex<Asked>>);
+
+#[derive(Default)]
+struct Asked {
+    answers: VecDeque<Approval>,
+    /// The tools and the arguments that it was asked about.
+    calls: Vec<[String; 2]>,
+}
+
+impl Approver {
+    fn new(answers: impl IntoIterator<Item = Approval>) -> Self {
+        let asked = Asked {
+            answers: answers.into_iter().collect(),
+            ..Asked::default()
+        };
+        Approver(Arc::new(Mutex::new(asked)))
+    }
+
+    fn hook(&self) -> AskFirst {
+        let asked = self.0.clone();
+        AskFirst::new(move |tool, call| {
+            let mut asked = asked.lock().unwrap();
+            let shown = [tool.name.clone(), call.arguments.clone()];
+            asked.calls.push(shown);
+            let answer = asked.answers.pop_front().expect("it is asked once more");
+            Box::pin(std::future::ready(answer))
+        })
+    }
+
+    /// A host whose calls it is asked about.
+    async fn host(&self, manifest: Manifest) -> ToolHost {
+        let loader = common::loader(manifest).hook(self.hook());
+        loader
+            .load()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn asked(&self) -> Vec<[String; 2]> {
+        self.0.lock().unwrap().calls.clone()
+    }
+
+    fn tools(&self) -> Vec<String> {
+        self.asked().into_iter().map(|[tool, _]| tool).collect()
     }
 }

@@ -3,23 +3,29 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use toolhost::agent::Approval;
+use tokio::sync::Notify;
+use toolhost::manifest::Manifest;
 use toolhost::permissions::{Access, FileGrant};
 use toolhost::wire::Format;
-use toolhost::{ToolHost, ToolResult};
+use toolhost::{Approval, AskFirst, Hook, Tool, ToolCall, ToolHost, ToolResult};
 
 use crate::peer::{BREAK, Peer, Say, calls, chat_call, chat_end, text};
-use crate::{Seen, agent, common, config};
+use crate::{Approver, Seen, agent, common, config};
 
 const CHAT: Format = Format::OpenaiChat;
 
-async fn host_of(folder: &Path) -> ToolHost {
+fn with_folder(folder: &Path) -> Manifest {
     let mut plugin = common::plugin("filesystem");
     plugin.permissions.files = vec![FileGrant::new(folder, "/w").with_access(Access::ReadWrite)];
-    common::load(common::manifest([plugin, common::plugin("calculator")])).await
+    common::manifest([plugin, common::plugin("calculator")])
+}
+
+async fn host_of(folder: &Path) -> ToolHost {
+    common::load(with_folder(folder)).await
 }
 
 fn folder() -> TempDir {
@@ -47,18 +53,36 @@ async fn what_reads_a_file_waits_for_the_write_that_is_to_be_allowed() {
             ("c", "calculate", json!({"expression": "6*7"})),
         ];
         let peer = Peer::start(vec![calls(CHAT, &answer), text(CHAT, "done")]);
-        let host = host_of(folder.path()).await;
-        let mut agent = agent(&host, config(CHAT, &peer.url), false).ask_first(true);
-        let mut seen = Seen {
-            approvals: vec![approval].into(),
-            ..Seen::default()
-        };
+        // Whoever is asked answers once the calculation is done.
+        let calculated = Arc::new(Notify::new());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (wait, note) = (calculated.clone(), asked.clone());
+        let ask = AskFirst::new(move |tool, _| {
+            note.lock().unwrap().push(tool.name.clone());
+            let wait = wait.clone();
+            Box::pin(async move {
+                wait.notified().await;
+                approval
+            })
+        });
+        let loader = common::loader(with_folder(folder.path())).hook(ask);
+        let host = loader.hook(Calculated(calculated)).load().await.unwrap();
+        let mut agent = agent(&host, config(CHAT, &peer.url), false);
+        let mut seen = Seen::default();
         agent.ask("?", &mut seen).await.unwrap();
-        assert_eq!(seen.asked, ["fs_write"]);
+        assert_eq!(*asked.lock().unwrap(), ["fs_write"]);
         assert_eq!(content(&seen.results, "fs_read"), read);
-        // What has nothing to do with it has not waited.
-        let began: Vec<&str> = seen.calls.iter().map(|call| &*call.name).collect();
-        assert_eq!(began, ["calculate", "fs_write", "fs_read"]);
+    }
+}
+
+/// Notes that a calculation is done.
+struct Calculated(Arc<Notify>);
+
+impl Hook for Calculated {
+    fn after(&self, call: &ToolCall, _: Option<&Tool>, _: &ToolResult) {
+        if call.name == "calculate" {
+            self.0.notify_one();
+        }
     }
 }
 
@@ -72,15 +96,36 @@ async fn sequential_calls_wait_for_the_approval_before_them() {
     let peer = Peer::start(vec![calls(CHAT, &answer), text(CHAT, "done")]);
     let mut config = config(CHAT, &peer.url);
     config.parallel = false;
-    let host = host_of(folder.path()).await;
-    let mut agent = agent(&host, config, false).ask_first(true);
-    let mut seen = Seen {
-        approvals: vec![Approval::Yes].into(),
-        ..Seen::default()
-    };
+    let approver = Approver::new([Approval::Yes]);
+    let host = approver.host(with_folder(folder.path())).await;
+    let mut agent = agent(&host, config, false);
+    let mut seen = Seen::default();
     agent.ask("?", &mut seen).await.unwrap();
-    let began: Vec<&str> = seen.calls.iter().map(|call| &*call.name).collect();
-    assert_eq!(began, ["fs_write", "calculate"]);
+    let ended: Vec<&str> = seen.results.iter().map(|result| &*result.name).collect();
+    assert_eq!(ended, ["fs_write", "calculate"]);
+}
+
+/// An answer that breaks off is asked for again: nobody is asked about its calls, whose tools say nothing of themselves
+/// and could start at once.
+#[tokio::test]
+async fn nobody_is_asked_before_the_answer_is_complete() {
+    let optional = |id: &str, count| chat_call(0, id, "optional", &json!({ "count": count }));
+    let torn = [
+        optional("a", 1),
+        chat_call(1, "b", "calculate", &json!({"expression": "1"})),
+        vec![BREAK.to_owned()],
+    ];
+    let whole = [optional("c", 2), chat_end("tool_calls")];
+    let script = [Say::Events(torn.concat()), Say::Events(whole.concat())];
+    let peer = Peer::start(script.into_iter().chain([text(CHAT, "done")]).collect());
+    let approver = Approver::new([Approval::Yes]);
+    let host = approver.host(crate::guests()).await;
+    let mut agent = agent(&host, config(CHAT, &peer.url), true);
+    let mut seen = Seen::default();
+    agent.ask("?", &mut seen).await.unwrap();
+    assert_eq!(seen.retries.len(), 1);
+    let asked = [["optional".to_owned(), r#"{"count":2}"#.to_owned()]];
+    assert_eq!(approver.asked(), asked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

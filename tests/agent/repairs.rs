@@ -1,31 +1,13 @@
 //! Calls that are not as they should be, in an agent: who is asked sees what will run, and no leak on a
 //! name and no call around others lets a tool run unasked.
 
-use std::future::ready;
-
 use serde_json::{Value, json};
-use toolhost::agent::{Approval, Approving, Event, Observer};
+use toolhost::Approval;
+use toolhost::agent::Silent;
 use toolhost::wire::Format;
-use toolhost::{Tool, ToolCall};
 
 use crate::peer::{Peer, calls, text};
-use crate::{agent, apis, config, host};
-
-/// Answers in turn, and notes what it was asked.
-#[derive(Default)]
-struct Asked {
-    approvals: Vec<Approval>,
-    asked: Vec<[String; 2]>,
-}
-
-impl Observer for Asked {
-    fn event(&mut self, _: Event<'_>) {}
-
-    fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
-        self.asked.push([tool.name.clone(), call.arguments.clone()]);
-        Box::pin(ready(self.approvals.remove(0)))
-    }
-}
+use crate::{Approver, agent, apis, config, guests};
 
 /// What was asked, and the last request's text.
 async fn answered(
@@ -35,13 +17,11 @@ async fn answered(
     turn: &[(&str, &str, Value)],
 ) -> (Vec<[String; 2]>, String) {
     let peer = Peer::start(vec![calls(format, turn), text(format, "done")]);
-    let mut agent = agent(&host().await, config(format, &peer.url), stream).ask_first(true);
-    let mut seen = Asked {
-        approvals: approvals.to_vec(),
-        ..Asked::default()
-    };
-    agent.ask("?", &mut seen).await.unwrap();
-    (seen.asked, peer.asked().last().unwrap().text.clone())
+    let approver = Approver::new(approvals.iter().copied());
+    let host = approver.host(guests()).await;
+    let mut agent = agent(&host, config(format, &peer.url), stream);
+    agent.ask("?", &mut Silent).await.unwrap();
+    (approver.asked(), peer.asked().last().unwrap().text.clone())
 }
 
 #[tokio::test]

@@ -247,7 +247,7 @@ async fn an_answer_without_a_word_is_an_error_that_says_why() {
         let error = agent.ask("?", &mut Seen::default()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the model answered nothing: {why}")
+            format!("the model returned an empty answer: {why}")
         );
     }
 }

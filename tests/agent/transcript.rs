@@ -133,7 +133,7 @@ async fn a_transcript_is_not_overwritten_nor_mistaken_for_another() {
     let new = |format| agent(&host, config(format, "http://127.0.0.1:9"), false);
     new(Format::Anthropic).keep_transcript(&file).unwrap();
     let error = new(Format::Anthropic).keep_transcript(&file).unwrap_err();
-    assert!(error.to_string().contains("exists already"), "{error}");
+    assert!(error.to_string().contains("already exists"), "{error}");
     let error = new(Format::Gemini).resume(&file).unwrap_err();
     assert!(
         error.to_string().contains("was made with anthropic"),
@@ -141,7 +141,7 @@ async fn a_transcript_is_not_overwritten_nor_mistaken_for_another() {
     );
     std::fs::write(&file, "hello\n").unwrap();
     let error = new(Format::Gemini).resume(&file).unwrap_err();
-    assert!(error.to_string().contains("is no transcript"), "{error}");
+    assert!(error.to_string().contains("is not a transcript"), "{error}");
     std::fs::write(
         &file,
         "{\"toolhost\":\"0\",\"format\":\"gemini\"}\n{\"user\":3}\n",

@@ -68,7 +68,10 @@ async fn a_listing_is_held_to_the_memory_of_a_call() {
     let mut plugin = common::plugin("listing-many");
     plugin.limits.memory = ByteSize::mib(2);
     let message = refused(plugin).await.message;
-    assert!(message.contains("2 MiB of memory"), "{message}");
+    assert!(
+        message.contains("memory limit exceeded (2 MiB)"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! `toolhost check`.
 
 use crate::common::binary::{Folder, listed};
-use crate::common::toolhost;
 
 #[test]
 fn check_says_what_is_offered_and_what_is_granted() {
@@ -73,7 +72,7 @@ fn check_warns_of_resource_templates_that_take_every_read() {
     let folder = Folder::of(&["listing-any-template"]);
     let shown = folder.run(&["check"], "").answered().stdout;
     let warns =
-        |template: &str| shown.contains(&format!("`{template}` takes reads of every scheme"));
+        |template: &str| shown.contains(&format!("`{template}` matches URIs of every scheme"));
     assert!(warns("{+x}") && !warns("mine:{+x}"), "{shown}");
 }
 
@@ -90,10 +89,10 @@ fn check_tells_who_may_use_the_server_and_which_tools_are_not_there() {
     let shown = folder.run(&["check"], "").answered().stdout;
     for line in [
         "serve: ci",
-        "  warning: `serve.auth.tokens.ci` names `ecko`, and there is no such tool",
+        "  warning: `serve.auth.tokens.ci` names an unknown tool: `ecko`",
         "resource templates: test://template/{id}/data",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
     }
-    assert!(!shown.contains("names `echo`"), "{shown}");
+    assert!(!shown.contains("unknown tool: `echo`"), "{shown}");
 }

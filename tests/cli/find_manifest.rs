@@ -86,7 +86,7 @@ fn a_code_cache_that_others_may_write_to_is_not_used() {
     let ended = folder.run(&run_to_chat(&["--code-cache", "open"]), HELLO);
     assert_eq!(ended.status, 0, "{ended:?}");
     assert_eq!(ended.json(), json!([hello()]));
-    assert!(ended.stderr.contains("others may write to"), "{ended:?}");
+    assert!(ended.stderr.contains("others can write to"), "{ended:?}");
     assert!(ended.stderr.contains("TOOLHOST_CODE_CACHE"), "{ended:?}");
     assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
 }

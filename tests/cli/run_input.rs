@@ -80,7 +80,7 @@ fn format_overrides_what_the_shape_says() {
     let both = r#"{"role":"x","id":"call_1","name":"echo","arguments":{"text":"hello"}}"#;
     let guessed = folder.run(&["run"], both).failed("openai-chat, json");
     assert!(
-        guessed.stderr.contains("name the one it is, with --format"),
+        guessed.stderr.contains("choose one with --format"),
         "{}",
         guessed.stderr
     );
@@ -144,7 +144,7 @@ fn a_response_that_cannot_be_read_is_the_jobs_failure() {
         .failed("neither an object nor an array");
     let error = r#"{"error":{"message":"overloaded"}}"#;
     folder.run(&["run"], error).failed("overloaded");
-    folder.run(&["run"], "{}").failed("another shape");
+    folder.run(&["run"], "{}").failed("an unknown shape");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use toolhost::error::InvalidValue;
 use toolhost::permissions::{HostPattern, HttpHeader, HttpRule, SocketRule};
 use url::Url;
 
@@ -87,7 +88,7 @@ pub fn check(input: &[u8]) -> Checked {
     displays_itself::<HostPattern>(rule)?;
     displays_itself::<SocketRule>(rule)?;
 
-    let parsed: Result<HttpRule, String> = rule.parse();
+    let parsed: Result<HttpRule, _> = rule.parse();
     let plain = Plain::read(rule);
     let parsed = match (parsed, &plain) {
         (Ok(parsed), _) => parsed,
@@ -144,7 +145,7 @@ pub fn check(input: &[u8]) -> Checked {
 /// What is parsed displays as what parses to the same.
 fn displays_itself<T>(text: &str) -> Result<(), String>
 where
-    T: std::str::FromStr<Err = String> + PartialEq + std::fmt::Debug + ToString,
+    T: std::str::FromStr<Err = InvalidValue> + PartialEq + std::fmt::Debug + ToString,
 {
     let Ok(parsed) = text.parse::<T>() else {
         return Ok(());

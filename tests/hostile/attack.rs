@@ -27,8 +27,7 @@ pub enum End {
     Report(&'static [&'static str]),
     /// With the denial of that HTTP request.
     Request(&'static str),
-    /// With an error of that code, which reads so; `not permitted:` and `over the limit of` go
-    /// without saying.
+    /// With an error of that code, which reads so; `not permitted:` goes without saying.
     Error(&'static str, &'static str),
 }
 
@@ -108,7 +107,6 @@ impl Attack {
             End::Answer(text) => ("answer", (*text).to_owned()),
             End::Request(what) => ("denied", denied_request(what)),
             End::Error(code @ "denied", what) => (*code, format!("not permitted: {what}")),
-            End::Error(code @ "limit", bound) => (*code, format!("over the limit of {bound}")),
             End::Error(code, text) => (*code, (*text).to_owned()),
             End::Report(done) => {
                 let right = kind == "answer" && reports(&found, done);

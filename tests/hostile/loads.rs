@@ -37,7 +37,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "memory-over-the-limit",
         "(module (memory 1025))",
-        "limit of 64 MiB of memory",
+        "memory limit exceeded (64 MiB)",
     ),
     (
         "table-over-the-limit",
@@ -52,7 +52,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "recursion-at-start",
         "(module (func $start (call $start) (call $start)) (start $start))",
-        "limit of 512 KiB of stack",
+        "stack size limit exceeded (512 KiB)",
     ),
     (
         "spin-at-start",
@@ -145,7 +145,7 @@ async fn endlessly_unfolding_components_are_refused_before_compiling() {
         "has more than 8 MiB of sections with those of all components that it instantiates";
     let too_deep = "has components within components, more than 100 deep";
     let types_too_deep = "has types within types, more than 100 deep";
-    let unclear = "takes components from elsewhere";
+    let unclear = "imports components";
     let none = "is not a toolhost plugin";
     for (name, component, why) in [
         (

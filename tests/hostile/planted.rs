@@ -14,7 +14,7 @@ use crate::common::{self, call, error, root, text};
 use toolhost_testing::needs;
 
 /// Why a link is not followed.
-const LINK: &str = "is a link in a folder that plugins may write";
+const LINK: &str = "is a symlink in a folder that plugins can write to";
 
 fn hostile(permissions: &str) -> String {
     let path = common::guest("hostile");
@@ -406,7 +406,7 @@ async fn nested_folder_of_another_plugin_needs_allow_nested() {
     let reads = "{ host = 'work', guest = '/w' }";
     let sub = "{ host = 'work/sub', guest = '/s' }";
     let refused = load(&folder(sub, writes)).await.unwrap_err().to_string();
-    let why = "which `plugin.hostile` may write: it decides what is there";
+    let why = "where `plugin.hostile` can write and so replace it";
     assert!(
         refused.contains(why) && refused.contains("allow-nested"),
         "{refused}"
@@ -495,7 +495,7 @@ const NAMED: &[(&str, &str, &str, &str)] = &[
         "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }, { host = 'work/sub', guest = '/s' }]",
     ),
     (
-        "a folder on the way",
+        "a parent folder",
         "sub",
         "folder",
         "permissions.files = [{ host = 'work', guest = '/w', access = 'read-write' }, { host = 'work/sub/deep', guest = '/s' }]",
@@ -611,7 +611,7 @@ async fn a_resource_is_not_read_through_a_link_of_a_plugin() {
     let outside = folder.write("outside/id_rsa", "a private key");
     let host = load(&folder).await.unwrap();
     let options = CallOptions::default();
-    let read = async || host.read_resource("docs://r", None, &options).await;
+    let read = async || host.read_resource("docs://r", &options).await;
     let version = async || host.resource_version("docs://r", &options).await.unwrap();
     assert!(format!("{:?}", read().await).contains("mine"));
     let before = version().await;
@@ -716,7 +716,7 @@ async fn a_grant_of_everything_is_none_of_what_the_kernel_shows() {
         assert_eq!(error(&result).code(), "denied", "{path}: {result:?}");
     }
     let result = read(&host, "/all", "proc/version").await;
-    let why = "a file system of the kernel has to be granted by itself";
+    let why = "a kernel file system must be granted explicitly";
     assert!(error(&result).to_string().contains(why), "{result:?}");
     // Named, it is granted, and no more by the other.
     folder.write(

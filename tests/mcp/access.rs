@@ -370,7 +370,7 @@ fn a_session_that_nobody_uses_is_over_and_makes_room() {
     ));
     let session = Client::http(&server, Old, json!({})).session().to_owned();
     // A ping would keep it: only its place is looked for.
-    wait_until("it is over", || {
+    wait_until("the session has ended", || {
         post(&server, &[], &initialize("2025-11-25")).status == 200
     });
     assert_eq!(ping(&server, &session), 404);

@@ -122,11 +122,43 @@ fn an_unknown_tool_is_an_error_that_names_similar_ones() {
 }
 
 #[test]
+fn what_is_no_message_is_told_what_is_wrong_with_it() {
+    both(&folder(), |client| {
+        for (message, why) in [
+            (
+                json!({ "id": 700, "method": "ping" }),
+                "`jsonrpc` is missing",
+            ),
+            (
+                json!({ "jsonrpc": "1.0", "id": 700, "method": "ping" }),
+                "`jsonrpc` is not",
+            ),
+            (
+                json!({ "jsonrpc": "2.0", "id": 700, "method": 5 }),
+                "`method` is not a string",
+            ),
+            (
+                json!({ "jsonrpc": "2.0", "id": 700, "method": "ping", "params": 5 }),
+                "`params` is not an object",
+            ),
+        ] {
+            client.send(&message);
+            let error = client.answer(700)["error"].clone();
+            assert_eq!(error["code"], -32600, "{message}: {error}");
+            let said = error["message"].as_str().unwrap();
+            assert!(said.contains(why), "{message}: {said}");
+        }
+    });
+}
+
+#[test]
 fn an_unknown_method_is_told_from_wrong_parameters_of_a_known_one() {
     both(&folder(), |client| {
         for method in ["nope", "tools/nope", "tasks/list", "TOOLS/LIST", ""] {
             let error = client.error(method, json!({}));
             assert_eq!(error["code"], -32601, "{method}: {error}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.ends_with("there is no such method"), "{message}");
         }
         for (method, params) in [
             ("tools/call", json!({})),
@@ -161,6 +193,9 @@ fn an_unknown_method_is_told_from_wrong_parameters_of_a_known_one() {
             for params in [json!({}), json!({ "uri": "test://static-text" })] {
                 let error = client.error(method, params);
                 assert_eq!(error["code"], -32601, "{method}: {error}");
+                let message = error["message"].as_str().unwrap();
+                let (_, why) = message.split_once(&format!("{method}: ")).unwrap();
+                assert!(!why.is_empty(), "{message}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The server in somebody else's: as a service of their router, over their listener, over their streams.
 
 use std::future::ready;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +33,14 @@ fn manifest(serve: &str) -> Manifest {
 }
 
 fn with_token() -> Manifest {
-    let digest = Sha256::digest("th_ci");
+    manifest(&token("ci"))
+}
+
+/// A client of that name, whose token is `th_` and the name.
+fn token(name: &str) -> String {
+    let digest = Sha256::digest(format!("th_{name}"));
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    manifest(&format!("[serve.auth.tokens.ci]\nsha256 = '{digest}'\n"))
+    format!("[serve.auth.tokens.{name}]\nsha256 = '{digest}'\n")
 }
 
 async fn server(manifest: &Manifest) -> toolhost::mcp::HttpServer {
@@ -265,9 +271,18 @@ async fn send(client: &mut (impl AsyncWrite + Unpin), message: &Value) {
     client.write_all(line.as_bytes()).await.unwrap();
 }
 
-#[tokio::test]
-async fn queued_calls_of_a_client_delay_another_by_one_call() {
-    let (begun, mut order) = mpsc::unbounded_channel();
+/// A host that runs one call at a time, each of which waits to be let on, and what is seen of its calls.
+struct Steps {
+    host: ToolHost,
+    /// Calls that are about to wait for their turn.
+    arrived: watch::Receiver<usize>,
+    /// Those that began.
+    order: mpsc::UnboundedReceiver<String>,
+    gate: Arc<Semaphore>,
+}
+
+async fn steps(manifest: Manifest) -> Steps {
+    let (begun, order) = mpsc::unbounded_channel();
     let gate = Arc::new(Semaphore::new(0));
     let turn = gate.clone();
     let tools = NativeTools::new("mine").tool_with_schema(
@@ -282,11 +297,72 @@ async fn queued_calls_of_a_client_delay_another_by_one_call() {
             }
         },
     );
-    let (arrivals, mut arrived) = watch::channel(0);
-    let host = Loader::new(manifest("[host]\nmax-concurrency = 1\n"))
+    let (arrivals, arrived) = watch::channel(0);
+    let loader = Loader::new(manifest)
         .provider(tools)
         .hook(Arrivals(arrivals));
-    let server = Server::new(host.load().await.unwrap(), ServerInfo::default());
+    Steps {
+        host: loader.load().await.unwrap(),
+        arrived,
+        order,
+        gate,
+    }
+}
+
+/// A call of a client by a session of its own, over HTTP; what comes back is the connection that it waits on.
+async fn step_in_session(address: &str, by: &'static str) -> TcpStream {
+    let address = address.to_owned();
+    let asked = tokio::task::spawn_blocking(move || {
+        let bearer = format!("Bearer th_{by}");
+        let token = ("Authorization", &*bearer);
+        let begun = post(&address, "/tools", &[token], &initialize());
+        let session = begun.header("mcp-session-id").unwrap().to_owned();
+        let head = [
+            token,
+            ("Mcp-Session-Id", &*session),
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ];
+        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        http::ask(&address, "POST /tools", &head, &ready.to_string());
+        http::send(&address, "POST /tools", &head, &step(1, by).to_string()).unwrap()
+    });
+    asked.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_with_many_sessions_has_one_turn() {
+    let tokens = format!("{}{}", token("many"), token("few"));
+    let manifest = manifest(&format!("[host]\nmax-concurrency = 1\n{tokens}"));
+    let serve = manifest.serve.clone();
+    let mut steps = steps(manifest).await;
+    let server = Server::new(steps.host, ServerInfo::of(&serve));
+    let address = nested(server.http(&serve).unwrap().service().unwrap()).await;
+
+    let mut waiting = Vec::new();
+    for by in ["many", "many", "many", "many", "few"] {
+        waiting.push(step_in_session(&address, by).await);
+        let arrived = waiting.len();
+        steps.arrived.wait_for(|it| *it == arrived).await.unwrap();
+    }
+    steps.gate.add_permits(5);
+    let mut by = Vec::new();
+    for _ in 0..3 {
+        by.push(steps.order.recv().await.unwrap());
+    }
+    assert_eq!(by, [r#""many""#, r#""many""#, r#""few""#]);
+}
+
+#[tokio::test]
+async fn queued_calls_of_a_client_delay_another_by_one_call() {
+    let steps = steps(manifest("[host]\nmax-concurrency = 1\n")).await;
+    let Steps {
+        host,
+        mut arrived,
+        mut order,
+        gate,
+    } = steps;
+    let server = Server::new(host, ServerInfo::default());
 
     let (mut many, mut few) = (client(&server).await, client(&server).await);
     for id in 1..=6 {

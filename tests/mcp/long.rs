@@ -153,7 +153,7 @@ fn server_cannot_take_the_name_read_result() {
         assert!(!names.iter().any(|it| it == "read_result_2"), "{names:?}");
         // It is still the one that the result names.
         assert_eq!(read(&mut client, &id), long());
-        let warning = "the tool `read_result` of the MCP server `x` is left out: the server has one of that name";
+        let warning = "skipped the tool `read_result` of the MCP server `x`: the server has one with that name";
         let begun = Instant::now();
         while !client.process().said().contains(warning) {
             assert!(begun.elapsed() < PATIENCE, "{}", client.process().said());

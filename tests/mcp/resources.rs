@@ -411,7 +411,7 @@ fn resource_in_a_writable_folder_follows_no_link() {
         assert_eq!(client.told(UPDATED)["params"]["uri"], "docs://r");
         let error = client.error("resources/read", json!({ "uri": "docs://r" }));
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains("is a link in a folder"), "{error}");
+        assert!(message.contains("is a symlink in a folder"), "{error}");
         // That what it leads to changes is not told; that it is a file again is.
         std::fs::write(outside, "a longer private key").unwrap();
         let file = folder.path().join("work/r.md");

@@ -77,3 +77,36 @@ fn a_client_without_a_name_is_told_what_to_do_and_an_option_names_it() {
         assert_eq!(client.text("fs_read", read()), "of carol");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_client_whose_folder_cannot_be_opened_is_logged_once_with_what_to_do() {
+    let folder = Folder::with(format!("{}{GRANT}", listed("filesystem")));
+    folder.write("users/.keep", "");
+    folder.write("elsewhere/a.txt", "of nobody");
+    let (elsewhere, carol) = ("elsewhere", "users/carol");
+    let [elsewhere, carol] = [elsewhere, carol].map(|name| folder.path().join(name));
+    std::os::unix::fs::symlink(elsewhere, carol).unwrap();
+    let begin = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" },
+    } });
+    let begun = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let calls = (1..=5).map(|id| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": { "name": "fs_read", "arguments": read() } })
+    });
+    let lines: Vec<String> = [begin, begun]
+        .into_iter()
+        .chain(calls)
+        .map(|it| format!("{it}\n"))
+        .collect();
+    let ended = folder.run(&["serve", "--client", "carol"], lines.concat());
+    let refused = ended.stdout.matches(r#""isError":true"#).count();
+    assert_eq!(refused, 5, "{ended:?}");
+    let logged = ended.stderr.matches("calls of client ").count();
+    assert_eq!(logged, 1, "{ended:?}");
+    let remedy =
+        "is a symlink in a folder of clients, so it is not followed: mount the intended folder";
+    assert!(ended.stderr.contains(remedy), "{ended:?}");
+}

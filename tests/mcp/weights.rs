@@ -134,7 +134,7 @@ fn meta_and_ids_that_would_be_kept_are_refused_where_they_are_long() {
             "params": { "name": "echo", "arguments": { "text": "hi" } } }));
         let refused = client.take("a refusal", |message| message.get("error").is_some());
         let message = refused["error"]["message"].as_str().unwrap();
-        assert!(message.contains("id of a request"), "{refused}");
+        assert!(message.contains("request id"), "{refused}");
     }
 }
 
@@ -416,7 +416,7 @@ fn what_a_client_is_asked_ends_with_its_connection_or_its_session() {
     client.hang_up();
     // Whoever only closed its end still reads.
     let why = failure(&client.answer(id));
-    assert!(why.contains("the client is gone"), "{why}");
+    assert!(why.contains("the client has disconnected"), "{why}");
     assert_eq!(client.process().end().0, Some(0));
 
     let server = Http::start();

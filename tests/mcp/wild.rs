@@ -288,7 +288,7 @@ fn check_says_what_clients_cut() {
     assert_eq!(checked.status, 0, "{checked:?}");
     for warning in [
         "warning: `serve.instructions` has 3000 bytes",
-        "warning: `serve.task-only` names `nope`",
+        "warning: `serve.task-only` names an unknown tool: `nope`",
     ] {
         assert!(checked.stdout.contains(warning), "{checked:?}");
     }

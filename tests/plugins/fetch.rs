@@ -227,7 +227,7 @@ async fn a_long_page_comes_in_parts_that_make_it_whole() {
         let end = read.len();
         let extent = format!("bytes {start} to {end} of {}", body.len());
         assert!(note.contains(&extent), "{note}");
-        let goes_on = note.contains(&format!("go on with offset {end}"));
+        let goes_on = note.contains(&format!("continue with offset {end}"));
         assert_eq!(goes_on, end < body.len(), "{note}");
         parts += 1;
     }

@@ -131,7 +131,7 @@ async fn a_file_is_read_whole_or_by_lines() {
     assert_eq!(read("empty").await, "/notes/empty is empty.");
     let lines = json!({"path": "n.txt", "offset": 2, "limit": 1});
     let result = files.call("fs_read", lines).await;
-    let note = "Lines 2 to 2 of 3. Go on with offset 3.";
+    let note = "Lines 2 to 2 of 3. Continue with offset 3.";
     assert_eq!(texts(&result), ["two\r\n", note]);
     let rest = json!({"path": "n.txt", "offset": 3, "limit": 100});
     let result = files.call("fs_read", rest).await;
@@ -159,7 +159,7 @@ async fn a_large_file_is_read_in_parts_that_make_it_whole() {
         if read.len() < whole.len() {
             let note = texts(&result)[1];
             assert!(
-                note.ends_with(&format!("Go on with offset {offset}.")),
+                note.ends_with(&format!("Continue with offset {offset}.")),
                 "{note}"
             );
         }
@@ -186,7 +186,7 @@ async fn what_is_no_text_is_shown_if_it_is_an_image_and_else_refused() {
     assert_error(&result, "failed", "binary file of 4 bytes");
     let result = files.call("fs_read", json!({"path": "latin.txt"})).await;
     assert_eq!(texts(&result)[0], "caf\u{fffd}");
-    assert!(texts(&result)[1].contains("not all UTF-8"));
+    assert!(texts(&result)[1].contains("not UTF-8"));
     let edit = json!({"path": "latin.txt", "old": "caf", "new": "x"});
     assert_error(&files.call("fs_edit", edit).await, "failed", "not UTF-8");
     assert_eq!(fs::read(files.path("latin.txt")).unwrap(), b"caf\xe9");
@@ -275,7 +275,7 @@ async fn files_are_made_overwritten_and_appended_to() {
     assert!(text(&write(appended).await).starts_with("Appended to"));
     assert_eq!(files.read("new/deep/n.txt"), "é\nb");
     let refused = write(json!({"path": path, "content": "c", "if_exists": "fail"})).await;
-    assert_error(&refused, "failed", "exists, and nothing was written");
+    assert_error(&refused, "failed", "exists; nothing was written");
     assert_eq!(files.read("new/deep/n.txt"), "é\nb");
     assert!(text(&write(json!({"path": path, "content": ""})).await).starts_with("Overwrote"));
     assert_eq!(files.read("new/deep/n.txt"), "");

@@ -22,17 +22,15 @@ async fn a_tool_is_listed_as_its_function_says() {
     // The comment's lines are one paragraph.
     assert!(
         add.description
-            .starts_with("Adds a span of time to a date, or subtracts one. ")
+            .starts_with("Adds a time span to a date, or subtracts one. ")
     );
     assert!(!add.description.contains('\n'), "{}", add.description);
     assert_eq!(
         add.annotations,
-        Annotations {
-            read_only: Some(true),
-            destructive: None,
-            idempotent: Some(true),
-            open_world: Some(false),
-        }
+        Annotations::default()
+            .with_read_only(true)
+            .with_idempotent(true)
+            .with_open_world(false)
     );
     let write = tool("filesystem", "fs_write").await.annotations;
     assert_eq!((write.read_only, write.destructive), (None, Some(true)));
@@ -49,11 +47,7 @@ async fn the_schema_of_the_arguments_is_their_struct() {
     assert_eq!(add["properties"]["span"]["type"], "string");
     assert_eq!(add["properties"]["zone"]["type"], json!(["string", "null"]));
     let zone = &add["properties"]["zone"]["description"];
-    assert!(
-        zone.as_str()
-            .unwrap()
-            .starts_with("Zone that `datetime` is in")
-    );
+    assert!(zone.as_str().unwrap().starts_with("Zone of `datetime`"));
 
     let calculate = tool("calculator", "calculate").await.input_schema;
     assert_eq!(calculate["properties"]["decimal_places"]["maximum"], 200);

@@ -124,11 +124,11 @@ impl Responder for Person {
         &'a self,
         _: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(question.clone());
             let reply = self.replies.lock().unwrap().pop_front();
-            reply.ok_or_else(|| "it has nothing more to say".to_owned())
+            reply.ok_or_else(|| CallError::failed("it has nothing more to say"))
         })
     }
 }
@@ -152,11 +152,13 @@ impl Responder for Slow {
         &'a self,
         _: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             let (reply, replied) = tokio::sync::oneshot::channel();
             self.0.send((question.clone(), reply)).unwrap();
-            replied.await.map_err(|_| "nobody is there".to_owned())
+            replied
+                .await
+                .map_err(|_| CallError::failed("nobody is there"))
         })
     }
 }
@@ -245,10 +247,8 @@ async fn call_that_asks_twice_gets_both_answers_and_keeps_its_log() {
 #[tokio::test]
 async fn roots_are_told_only_where_the_manifest_says_so() {
     needs!(python);
-    let ada = Person::new([Reply::Roots(vec![Root {
-        uri: "file:///home/ada".to_owned(),
-        name: Some("home".to_owned()),
-    }])]);
+    let home = Root::new("file:///home/ada").with_name("home".to_owned());
+    let ada = Person::new([Reply::Roots(vec![home])]);
     let stage = Stage::new(&[], "").await;
     let declared = stage.until("capabilities", 1).await;
     let declared: Value = serde_json::from_str(&declared).unwrap();
@@ -276,7 +276,8 @@ async fn what_nobody_can_be_asked_is_refused_at_once_and_logged() {
     let stage = Stage::new(&[], "").await;
     let result = stage.host.call(call("form", json!({}))).await;
     assert_eq!(parsed(&result), json!({ "action": "decline" }));
-    let expected = "declined what it asks of the user, as nobody can be asked: Who are you?";
+    let expected =
+        "declined a question for the user, as no one is available to answer: Who are you?";
     assert_eq!(result.log[0].text, expected);
     let result = stage.host.call(call("sample", json!({}))).await;
     assert_eq!(parsed(&result)["code"], -1);
@@ -521,10 +522,8 @@ async fn an_embedder_that_is_told_what_is_asked_goes_on_with_the_call() {
     };
     let answer = async |tool: &str, input: &InputRequired, name: &str| {
         let mut again = call(tool, json!({}));
-        again.resumed = Some(Box::new(Resumption {
-            state: input.state.clone(),
-            replies: vec![(input.questions[0].0.clone(), named(name))],
-        }));
+        let replies = vec![(input.questions[0].0.clone(), named(name))];
+        again.resumed = Some(Box::new(Resumption::new(input.state.clone(), replies)));
         stage.host.call_with(again, &options).await
     };
     let input = asked("form").await;
@@ -559,10 +558,8 @@ async fn calls_that_nobody_comes_back_to_are_bounded() {
     stage.until("cancelled", 1).await;
     let first = first.unwrap();
     let mut again = call("form", json!({}));
-    again.resumed = Some(Box::new(Resumption {
-        state: first.state,
-        replies: vec![(first.questions[0].0.clone(), named("Ada"))],
-    }));
+    let replies = vec![(first.questions[0].0.clone(), named("Ada"))];
+    again.resumed = Some(Box::new(Resumption::new(first.state, replies)));
     let result = stage.host.call_with(again, &options).await;
     assert!(
         error(&result).to_string().contains("has ended"),

@@ -128,14 +128,14 @@ async fn a_server_that_keeps_dying_is_left_alone_for_a_while() {
     for _ in 0..5 {
         let result = host.call(call("die", json!({}))).await;
         let message = error(&result).to_string();
-        if message.contains("it is not started again before") {
+        if message.contains("it can be restarted in") {
             refused = Some(message);
             break;
         }
     }
     let refused = refused.unwrap();
     assert!(
-        refused.contains("its MCP server `test` ended soon after its start"),
+        refused.contains("its MCP server `test` exited soon after it started"),
         "{refused}"
     );
     let since = Instant::now();

@@ -106,7 +106,7 @@ async fn a_token_and_headers_are_sent_and_masked() {
         problem.contains("`mcp.test` answers HTTP 401 Unauthorized at http://127.0.0.1:"),
         "{problem}"
     );
-    assert!(problem.contains("give it a `token`"), "{problem}");
+    assert!(problem.contains("set a `token`"), "{problem}");
     server.folder.write("token", "sesame-opens-it\n");
     server.folder.write("key", "another-secret");
     let more = "token = { file = 'token' }\n\
@@ -260,7 +260,7 @@ fn a_server_that_is_down_is_named_on_one_line_with_its_address() {
     let failed = folder
         .run(&["list", "--start-servers"], "")
         .failed("`mcp.gone` cannot be reached");
-    let expected = "error: toolhost.toml:1:6: `mcp.gone` cannot be reached at http://127.0.0.1:1/mcp: connection refused; is it running, and is its `url` right?\n";
+    let expected = "error: toolhost.toml:1:6: `mcp.gone` cannot be reached at http://127.0.0.1:1/mcp: connection refused; check that it is running and that its `url` is right\n";
     assert_eq!(failed.stderr, expected);
     let server = odd("plain");
     let folder = Folder::with(format!(

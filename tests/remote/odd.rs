@@ -211,10 +211,7 @@ async fn results_are_taken_as_they_are_written() {
     let bad = text(&called("bad-image").await);
     assert!(bad.starts_with("see\n{") && bad.contains("%%%"), "{bad}");
     let output = called("data-url").await.outcome.unwrap();
-    let png = Media {
-        data: b"\x89PNG!".to_vec(),
-        mime_type: "image/png".to_owned(),
-    };
+    let png = Media::new(b"\x89PNG!", "image/png");
     assert_eq!(output.content, [Content::Image(png)]);
     let output = called("output-schema").await.outcome.unwrap();
     assert_eq!(output.content[0], Content::Text("all in words".to_owned()));
@@ -255,13 +252,13 @@ async fn a_failure_is_none_the_less_one_for_how_it_is_marked() {
         assert_eq!(text(&called(mode).await), "fine", "{mode}");
     }
     let lost = error(&called("task-without-id").await).to_string();
-    assert!(lost.contains("has no id"), "{lost}");
+    assert!(lost.contains("without an id"), "{lost}");
 }
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_ends_its_call_at_once() {
     needs!(python);
-    let cannot = "its MCP server answered with what cannot be read: ";
+    let cannot = "cannot parse the answer of its MCP server: ";
     for (mode, why) in [
         ("bad-utf-8", "invalid unicode code point"),
         ("bad-control", "control character"),
@@ -363,17 +360,17 @@ async fn one_bad_tool_never_costs_another() {
     let expected = [
         (
             "bare_types",
-            "is offered with a mended schema: `city` is taken to be of type string; \
-             `count` is taken to be of type integer; `size` has no schema, and takes any value",
+            "is offered with a repaired schema: `city` was given the type string; `count` was given the type \
+             integer; `size` has no schema, so it accepts any value",
         ),
         (
             "required_inside",
-            "is offered with a mended schema: `required` is taken out",
+            "is offered with a repaired schema: `required` was moved out",
         ),
         ("bad_output", "is offered without its output schema"),
-        ("bad_type", "is left out, as it cannot be checked"),
-        ("takes_list", "is left out, as it can never be called"),
-        ("text_schema", "is left out, as it cannot be checked"),
+        ("bad_type", "is skipped, as it cannot be checked"),
+        ("takes_list", "is skipped, as it can never be called"),
+        ("text_schema", "is skipped, as it cannot be checked"),
     ];
     for (tool, why) in expected {
         assert!(said[tool].starts_with(why), "{tool}: {said:?}");
@@ -411,7 +408,7 @@ async fn the_schemas_of_a_server_are_bounded_in_all() {
     let problem = Odd::new("many-schemas", &wanted).try_load().await;
     let problem = problem.unwrap_err().to_string();
     assert!(
-        problem.contains("`mcp.x`: its tool \"t14\" has schemas with"),
+        problem.contains("`mcp.x`: tool \"t14\" has schemas with"),
         "{problem}"
     );
 }
@@ -514,7 +511,7 @@ async fn a_task_that_comes_to_nothing_says_why() {
         ),
         (
             "task-asks",
-            "what its server asks as \"a\" cannot be asked: there is no elicitation of mode \"?\"",
+            "cannot ask the question \"a\" of its server: unknown elicitation mode: \"?\"",
         ),
     ] {
         let message = expected.to_owned();
@@ -581,7 +578,7 @@ async fn changed_tools_are_listed_again_and_known_to_a_renewed_host() {
     assert_eq!(names, ["t", "more"]);
     // Whoever still has the old list is told what became of its tool.
     let result = host.call(call("ok", json!({}))).await;
-    let message = "its MCP server `x` offers it no more".to_owned();
+    let message = "its MCP server `x` no longer offers it".to_owned();
     assert_eq!(error(&result), &CallError::Failed { message });
     assert_eq!(text(&renewed.call(call("more", json!({}))).await), "fine");
 }

@@ -156,7 +156,7 @@ async fn what_a_server_asks_of_the_user_is_declined_and_the_log_says_so() {
     let lines: Vec<&str> = result.log.iter().map(|line| &*line.text).collect();
     assert_eq!(
         lines,
-        ["declined what it asks of the user, as nobody can be asked: sure?"]
+        ["declined a question for the user, as no one is available to answer: sure?"]
     );
 }
 
@@ -164,7 +164,7 @@ async fn what_a_server_asks_of_the_user_is_declined_and_the_log_says_so() {
 async fn a_task_that_cannot_be_asked_for_fails_clearly() {
     needs!(python);
     let stub = Stub::new("task", "").await;
-    let message = "it runs as a task, which cannot be asked for: Method not found".to_owned();
+    let message = "it runs as a task, which cannot be polled: Method not found".to_owned();
     assert_eq!(error(&stub.call().await), &CallError::Failed { message });
 }
 

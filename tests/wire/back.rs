@@ -280,7 +280,10 @@ fn free_text_that_others_follow_was_not_cut_off() {
         .results();
     assert_eq!(results[0]["output"], "hi");
     let cut = results[1]["output"].as_str().unwrap();
-    assert!(cut.contains("ended before they did"), "{cut}");
+    assert!(
+        cut.contains("ended before the arguments were complete"),
+        "{cut}"
+    );
 }
 
 #[test]
@@ -322,7 +325,7 @@ fn who_may_call_a_tool_is_declared_to_the_apis_that_ask() {
         }
     }
     for (callers, why) in [
-        ("[\"nobody\"]", "is no caller"),
+        ("[\"nobody\"]", "unknown caller"),
         ("\"direct\"", "must be an array"),
         ("{ gone = [\"direct\"] }", "offers no tool named `gone`"),
     ] {

@@ -38,7 +38,7 @@ fn what_is_left_out_is_named_by_check_and_list() {
     let line = check
         .stdout
         .lines()
-        .find(|line| line.contains("\"not_object\" is left out"));
+        .find(|line| line.contains("\"not_object\" is skipped"));
     assert!(line.is_some(), "{check:?}");
     let line = check
         .stdout
@@ -46,7 +46,7 @@ fn what_is_left_out_is_named_by_check_and_list() {
         .find(|line| line.contains("`odd_key`"))
         .unwrap();
     assert!(
-        line.starts_with("warning: `odd_key` is left out for anthropic"),
+        line.starts_with("warning: `odd_key` is omitted for anthropic"),
         "{line}"
     );
     let list = folder.run(&["list", "--start-servers", "--format", "anthropic"], "");

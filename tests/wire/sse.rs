@@ -231,7 +231,9 @@ fn cut_stream_prints_complete_calls_and_refuses_the_rest() {
             "{ended:?}"
         );
         assert!(
-            ended.stderr.contains("ended before the response did"),
+            ended
+                .stderr
+                .contains("ended before the response was complete"),
             "{ended:?}"
         );
         let lines = ended.lines();
@@ -247,7 +249,7 @@ fn cut_stream_prints_complete_calls_and_refuses_the_rest() {
             assert_eq!(lines[1]["error"]["code"], "invalid-arguments", "{format}");
             let content = lines[1]["content"].as_str().unwrap();
             assert!(
-                content.contains("the response ended before they did"),
+                content.contains("the response ended before the arguments were complete"),
                 "{content}"
             );
         }
@@ -441,10 +443,10 @@ fn what_is_no_event_stream_exits_1_and_runs_nothing() {
         (b"<html>502 Bad Gateway</html>", "an HTML page"),
         (b"\x1f\x8b\x08\0\0", "gzip: decompress it first"),
         (b"\x28\xb5\x2f\xfd\0", "zstd: decompress it first"),
-        (b"\xff\xfe{\0}\0", "UTF-16: save it as UTF-8"),
-        (response.as_bytes(), "without --sse"),
-        (b"{\n  \"choices\": []\n}\n", "without --sse"),
-        (b"[{\"candidates\": []}]", "without --sse"),
+        (b"\xff\xfe{\0}\0", "UTF-16 text: save it as UTF-8"),
+        (response.as_bytes(), "leave out --sse"),
+        (b"{\n  \"choices\": []\n}\n", "leave out --sse"),
+        (b"[{\"candidates\": []}]", "leave out --sse"),
         (
             b"{\n  \"error\": { \"message\": \"Slow down.\", \"type\": \"rate_limit_error\" }\n}",
             "rate_limit_error: Slow down.",
@@ -454,13 +456,13 @@ fn what_is_no_event_stream_exits_1_and_runs_nothing() {
             "429: Slow down.",
         ),
         (b"data: hello\n\n", "not JSON"),
-        (b"data: {\"hello\":1}\n\n", "of no format that is known"),
+        (b"data: {\"hello\":1}\n\n", "match no known format"),
         (b"data: [1]\n\n", "event 1"),
         (b"data: \xff\n\n", "utf-8"),
         (b"data: \0\n\n", "not JSON"),
         (
             b"data: {\"choices\":[],\"candidates\":[]}\n\n",
-            "name the one it is",
+            "choose one",
         ),
         (b"data: {\"choices\":5}\n\n", "event 1"),
         (
@@ -479,10 +481,10 @@ fn what_is_no_event_stream_exits_1_and_runs_nothing() {
         let response = response.replacen('{', "{\n", 1);
         folder
             .run(&["run", "--sse"], &response)
-            .failed("without --sse");
+            .failed("leave out --sse");
         if format.api().is_some() {
             let told = ["run", "--sse", "--format", format.name()];
-            folder.run(&told, &response).failed("without --sse");
+            folder.run(&told, &response).failed("leave out --sse");
         }
     }
     folder

@@ -263,7 +263,7 @@ fn orphaned_arguments_are_a_call_or_an_error() {
         assert!(
             ended
                 .stderr
-                .contains("the arguments of a call came (item `lost`)"),
+                .contains("the arguments of item `lost` arrived"),
             "{ended:?}"
         );
     }

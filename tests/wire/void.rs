@@ -51,7 +51,7 @@ fn incomplete_item_does_not_run_even_with_valid_arguments() {
         assert_eq!(lines[0]["error"]["code"], "invalid-arguments", "{input}");
         let content = lines[0]["content"].as_str().unwrap();
         assert!(
-            content.contains("ended before they did"),
+            content.contains("ended before the arguments were complete"),
             "{input}: {content}"
         );
     }
@@ -167,7 +167,10 @@ fn an_answer_that_failed_in_the_middle_changes_nothing() {
         "arguments": arguments });
     let completed = json!({ "type": "response.completed", "response": { "output": [] } });
     for (stream, why) in [
-        (vec![call.clone(), finish("error")], "ended with `error`"),
+        (
+            vec![call.clone(), finish("error")],
+            "`finish_reason` `error`",
+        ),
         (vec![done.clone(), failed("failed")], "the response failed"),
         (
             vec![done.clone(), failed("cancelled")],
@@ -176,7 +179,7 @@ fn an_answer_that_failed_in_the_middle_changes_nothing() {
         (vec![done.clone(), error], "gone"),
         (
             vec![done.clone(), lost, completed.clone()],
-            "the arguments of a call came",
+            "the arguments of item",
         ),
     ] {
         let ended = run(&folder, &["--sse"], &sse(&stream));

@@ -1,6 +1,6 @@
 //! `cargo xtask api`: the public interface of each library, as text that a review can read.
 
-use crate::{Usage, cargo, root, run, ui};
+use crate::{CRATES, Usage, cargo, root, run, ui};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -13,22 +13,17 @@ Compare the public interface of each library with the one in docs/api.
 Usage: cargo xtask api [--update]
 
 Options:
-  --update  Write docs/api anew
+  --update  Rewrite docs/api
 
 A change of the interface is then part of the change's diff. The text comes from rustdoc's JSON, whose format differs
 between versions of Rust: with a version that writes another, nothing is compared, and a line says so.";
 
-/// The libraries, the manifests of their workspaces, and where these build below the target folder.
-const LIBRARIES: [(&str, &str, &str); 4] = [
-    ("toolhost", "Cargo.toml", ""),
-    ("toolhost-wire", "Cargo.toml", ""),
-    ("toolhost-schema", "Cargo.toml", ""),
-    (
-        "toolhost-plugin",
-        "plugins/Cargo.toml",
-        "guests-build/native",
-    ),
-];
+/// A library of the other workspace, the manifest of that, and where it builds below the target folder.
+const PLUGIN: (&str, &str, &str) = (
+    "toolhost-plugin",
+    "plugins/Cargo.toml",
+    "guests-build/native",
+);
 
 /// The version of rustdoc's JSON that the crate `public-api` reads, and a Rust that writes it.
 const FORMAT: u64 = 57;
@@ -48,7 +43,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let root = root()?;
     let target = target_dir(&root)?;
     let mut changed = Vec::new();
-    for (library, workspace, below) in LIBRARIES {
+    let libraries = CRATES.map(|name| (name, "Cargo.toml", ""));
+    for (library, workspace, below) in libraries.into_iter().chain([PLUGIN]) {
         let json = rustdoc_json(library, &root.join(workspace), &target.join(below))?;
         let format = format_version(&json)?;
         if format != FORMAT {
@@ -102,7 +98,8 @@ fn rustdoc_json(library: &str, workspace: &Path, target: &Path) -> Result<PathBu
     make_executable(&rustdoc)?;
     let mut cargo = cargo();
     cargo
-        .args(["rustdoc", "--quiet", "--lib", "--package", library])
+        .args(["rustdoc", "--quiet", "--lib", "--all-features"])
+        .args(["--package", library])
         .arg("--manifest-path")
         .arg(workspace)
         .arg("--target-dir")
@@ -117,7 +114,7 @@ fn rustdoc_json(library: &str, workspace: &Path, target: &Path) -> Result<PathBu
 fn format_version(json: &Path) -> Result<u64> {
     let text = fs::read(json).with_context(|| format!("cannot read {}", json.display()))?;
     let value: Value =
-        serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", json.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", json.display()))?;
     let version = value["format_version"].as_u64();
     version.with_context(|| format!("{} names no version of its format", json.display()))
 }

@@ -12,8 +12,8 @@ use std::process::Command;
 
 const HELP: &str = "\
 Build what is missing and run the recorded model response of examples/demo: calls to the five plugins that ship, one of
-which is refused what it asks for, and one of which never ends and is stopped. Then run an agent whose model is a
-recording: a turn of six calls that take 300 ms each, one of another tool, and the answer.
+which is denied a request, and one of which never ends and is stopped. Then run an agent with a recorded model: a turn
+of six calls that take 300 ms each, one call of another tool, and the answer.
 
 Usage: cargo xtask demo";
 

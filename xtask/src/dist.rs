@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 
 const HELP: &str = "\
 Build toolhost and the plugins that ship, and pack them with man pages, completions and licence into
-target/dist/toolhost-VERSION-TARGET.tar.gz (.zip on Windows), with a checksum beside it. What is packed is unpacked and
-tried.
+target/dist/toolhost-VERSION-TARGET.tar.gz (.zip on Windows), with a checksum next to it. The archive is then
+unpacked and tested.
 
 Usage: cargo xtask dist [--profile NAME]
 
@@ -59,7 +59,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         build_toolhost(build.args(["--profile", profile]).current_dir(&root))
     })?;
     let (archive, name) = steps.run("pack the archive", || pack(&root, &binary))?;
-    steps.run("try what is in it", || try_out(&archive, &name))?;
+    steps.run("test the archive", || try_out(&archive, &name))?;
     steps.report();
     println!("{}", archive.display());
     Ok(())

@@ -33,14 +33,14 @@ Usage: cargo xtask plugins [--rustup | --debian]
 ";
 
 const HELP_WAYS: &str = "
-There are two ways to build, and the first that works is taken:
+There are two ways to build; the first that works is used:
   --rustup  target wasm32-wasip2 of the toolchain in use, fetched with `rustup target add` if it is missing
   --debian  Debian's packages rustc-web, cargo-web, rust-web-src and wasi-libc, installed with apt-get if they are
             missing; the standard library is built from source, which takes some minutes the first time
 
-TOOLHOST_GUESTS=rustup or TOOLHOST_GUESTS=debian says the same as the options.
+TOOLHOST_GUESTS=rustup or TOOLHOST_GUESTS=debian has the same effect as the options.
 
-What has not changed is neither built nor written again.";
+Unchanged guests are neither rebuilt nor rewritten.";
 
 /// The plugins that ship.
 const PLUGINS: &str = "plugins";
@@ -148,7 +148,7 @@ pub(crate) fn build(way: Option<Way>, scope: Scope) -> Result<()> {
         })?;
         if !is_all {
             failures.push(format!(
-                "cargo could not build all guests of {workspace}: what it said is above"
+                "cargo could not build all guests of {workspace}: see above"
             ));
         }
         for guest in built {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 const HELP: &str = "\
-What the project needs beside `cargo build` and `cargo test`.
+Development tasks besides `cargo build` and `cargo test`.
 
 Usage: cargo xtask COMMAND [OPTIONS]
 
@@ -30,7 +30,7 @@ Commands:
   plugins   Build the plugins that ship into target/plugins/*.wasm
   guests    Build the plugins and every test guest into target/guests/*.wasm
 
-`cargo xtask COMMAND --help` says more about one.";
+See `cargo xtask COMMAND --help` for details.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -97,6 +97,16 @@ fn asks_for_help(arguments: &[String], help: &str) -> Result<bool> {
         Some(other) => Err(Usage(format!("unknown argument `{other}`\n\n{help}")).into()),
     }
 }
+
+/// The crates of the library, which are published, each after those that it needs.
+const CRATES: [&str; 6] = [
+    "toolhost-schema",
+    "toolhost-wire",
+    "toolhost-core",
+    "toolhost-agent",
+    "toolhost-mcp",
+    "toolhost",
+];
 
 /// Cargo, as somebody at a terminal would run it: ring's build script looks at what cargo tells xtask of its own package,
 /// and has ring and all that depends on it built again whenever that is something else.

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::guests::Scope;
-use crate::{aimock, asks_for_help, cargo, guests, mcp, root, run, ui};
+use crate::{CRATES, aimock, asks_for_help, cargo, guests, mcp, root, run, ui};
 use anyhow::Result;
 use std::path::Path;
 
@@ -41,12 +41,6 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             "test",
             // All failures of a run, not the first.
             "--no-fail-fast",
-            "--package",
-            "toolhost",
-            "--package",
-            "toolhost-schema",
-            "--package",
-            "toolhost-wire",
             "--lib",
             "--bins",
             "--test",
@@ -60,12 +54,16 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             "--test",
             "wire",
         ]);
+        tests.args(CRATES.map(|name| format!("--package={name}")));
         // What this machine cannot test fails, instead of being left out.
         tests.env("TOOLHOST_TEST_ALL", "1");
         run(tests.current_dir(&root))
     })?;
     steps.run("test the examples in the documentation", || {
-        run(cargo().args(["test", "--doc"]).current_dir(&root))
+        let mut tests = cargo();
+        tests.args(["test", "--doc"]);
+        tests.args(CRATES.map(|name| format!("--package={name}")));
+        run(tests.current_dir(&root))
     })?;
     steps.run("test what takes a quiet machine, one at a time", || {
         let mut timing = cargo();

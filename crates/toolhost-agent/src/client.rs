@@ -136,11 +136,10 @@ impl Client {
             })?),
         };
         let key = source.map(|source| source.read(&config.paths)).transpose();
-        let key =
-            key.map_err(|why| AgentError::setup(format!("the key of the model's API{why}")))?;
+        let key = key.map_err(|why| AgentError::setup(format!("the model API key{why}")))?;
         if key.is_some() && is_in_the_clear(&base) {
             return Err(AgentError::setup(format!(
-                "the key would go to {base} in the clear: use https, or leave out `key`"
+                "the key would be sent unencrypted to {base}: use https, or remove `key`"
             )));
         }
         let header = match &key {
@@ -150,7 +149,7 @@ impl Client {
         let mask = Mask::new(&key).map_err(AgentError::setup)?;
         // A key must not follow wherever somebody points.
         let http = http_client(&base, reqwest::redirect::Policy::none())
-            .map_err(|error| AgentError::setup(format!("no HTTP client: {error}")))?;
+            .map_err(|error| AgentError::setup(format!("cannot create an HTTP client: {error}")))?;
         Ok(Client {
             http,
             format,
@@ -280,7 +279,7 @@ impl Client {
             let chunk = self.in_time(response.chunk()).await?;
             match chunk.map_err(|error| self.unreachable(&error))? {
                 Some(chunk) if bytes.len() + chunk.len() > most => {
-                    return Err(self.failure(format!("it has over {most} bytes")));
+                    return Err(self.failure(format!("it is larger than {most} bytes")));
                 }
                 Some(chunk) => {
                     is_closed = document.push(&String::from_utf8_lossy(&chunk)).is_some();
@@ -395,7 +394,7 @@ fn begins_events(first: &[u8]) -> bool {
 
 fn silent(timeout: Duration) -> String {
     format!(
-        "nothing was heard for {}",
+        "no data received for {}",
         toolhost_core::limits::seconds(timeout)
     )
 }
@@ -406,7 +405,7 @@ fn key_header(
 ) -> Result<(HeaderName, HeaderValue), AgentError> {
     let value = format!("{}{}", provider.prefix, secret.reveal().trim());
     let mut value = HeaderValue::from_str(&value).map_err(|_| {
-        AgentError::setup("the key of the model's API has characters that no header can have")
+        AgentError::setup("the model API key contains characters that are not allowed in a header")
     })?;
     value.set_sensitive(true);
     Ok((HeaderName::from_static(provider.header), value))
@@ -447,7 +446,7 @@ fn error_message(body: &str) -> String {
             },
         );
     said.unwrap_or_else(|| match body {
-        "" => "without a word".to_owned(),
+        "" => "empty body".to_owned(),
         body => body.to_owned(),
     })
 }

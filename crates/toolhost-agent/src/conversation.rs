@@ -177,7 +177,7 @@ impl Conversation {
         let file = options.open(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => failed(
                 path,
-                "exists already: go on from it with --resume, or name another file",
+                "already exists: continue it with --resume, or choose another file",
             ),
             _ => failed(path, error.to_string()),
         })?;
@@ -199,20 +199,17 @@ impl Conversation {
             std::fs::read_to_string(path).map_err(|error| failed(path, error.to_string()))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
-            warn!(
-                "the last line of {} is not whole, and left out",
-                path.display()
-            );
+            warn!("ignoring the incomplete last line of {}", path.display());
         }
         let mut lines = text[..whole].lines().enumerate();
         let header = lines.next().map(|(_, line)| line).unwrap_or_default();
         let header: Header = serde_json::from_str(header).map_err(|_| {
-            let message = "is no transcript: its first line does not say the format";
+            let message = "is not a transcript: its first line does not name the format";
             failed(path, message)
         })?;
         if header.format != format.name() {
             let message = format!(
-                "was made with {}, and cannot be gone on from with {format}",
+                "was made with {} and cannot be continued with {format}",
                 header.format
             );
             return Err(failed(path, message));
@@ -241,7 +238,7 @@ impl Conversation {
         let file = file.and_then(|file| file.set_len(whole as u64).map(|()| file));
         let file = file.map_err(|error| failed(path, error.to_string()))?;
         if let Err(why) = toolhost_core::private::check_file(&file, path) {
-            tracing::warn!("somebody else may have written this transcript: {why}");
+            tracing::warn!("someone else may have written this transcript: {why}");
         }
         conversation.file = Some((path.to_owned(), file));
         Ok((conversation, stored))

@@ -45,7 +45,7 @@ pub enum AgentError {
         why: String,
     },
     /// What the API answered is not what it documents, or is an error in the middle of a stream.
-    #[error("the answer of {url}: {error}")]
+    #[error("invalid answer from {url}: {error}")]
     Decode {
         /// Where the request went.
         url: String,
@@ -53,7 +53,7 @@ pub enum AgentError {
         error: DecodeError,
     },
     /// The model answered nothing at all.
-    #[error("the model answered nothing{}", reason(.stop))]
+    #[error("the model returned an empty answer{}", reason(.stop))]
     NoAnswer {
         /// Why it ended.
         stop: Stop,
@@ -81,7 +81,7 @@ impl AgentError {
 
 fn reason(stop: &Stop) -> String {
     match stop {
-        Stop::Length => ": it came to the bound on its length (`max-tokens`)".to_owned(),
+        Stop::Length => ": it reached `max-tokens`".to_owned(),
         Stop::Other(reason) => format!(": {reason}"),
         _ => String::new(),
     }

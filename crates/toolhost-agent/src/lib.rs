@@ -1,17 +1,42 @@
 //! The loop between a model and its tools: a question goes out, all calls of an answer run in parallel,
-//! their results go back, until the model answers in text.
+//! their results go back, until the model answers in text. Who has to allow calls is a hook of the host:
+//! [`AskFirst`](toolhost_core::AskFirst).
 //!
-//! ```no_run
+//! ```
+//! # mod toolhost {
+//! #     pub use toolhost_agent as agent;
+//! #     pub use toolhost_core::*;
+//! # }
+//! # use std::io::{Read, Write};
 //! use toolhost::agent::{Agent, Silent};
+//! use toolhost::manifest::AgentConfig;
+//! use toolhost::wire::Format;
 //! use toolhost::{Manifest, ToolHost};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let manifest = Manifest::read("toolhost.toml")?; // its `[agent]` names provider and model
-//! let host = ToolHost::load(manifest.clone()).await?;
-//! let mut agent = Agent::new(host, manifest.agent)?;
+//! # // A model that knows one answer.
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let url = format!("http://{}/v1", listener.local_addr()?);
+//! # std::thread::spawn(move || {
+//! #     let (mut stream, _) = listener.accept().unwrap();
+//! #     let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+//! #     while !request.ends_with(b"}") {
+//! #         let read = stream.read(&mut piece).unwrap();
+//! #         request.extend_from_slice(&piece[..read]);
+//! #     }
+//! #     let body = r#"{"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "42"}}]}"#;
+//! #     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+//! #     write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+//! # });
+//! let config = AgentConfig::default()
+//!     .with_provider(Format::OpenaiChat)
+//!     .with_model("qwen3".to_owned())
+//!     .with_base_url(AgentConfig::parse_base_url(&url)?);
+//! let host = ToolHost::load(Manifest::default()).await?;
+//! let mut agent = Agent::new(host, config)?.stream(false);
 //! let answer = agent.ask("What is 6 times 7?", &mut Silent).await?;
-//! println!("{}", answer.text);
+//! assert_eq!(answer.text, "42");
 //! # Ok(())
 //! # }
 //! ```
@@ -26,7 +51,6 @@ mod results;
 mod sampling;
 mod turn;
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,7 +61,7 @@ use serde_json::value::RawValue;
 use client::Client;
 use conversation::{Conversation, Kind};
 pub use error::AgentError;
-pub use observer::{Approval, Approving, Event, Observer, Silent};
+pub use observer::{Event, Observer, Silent};
 use results::Results;
 use sampling::Sampler;
 use toolhost_core::manifest::AgentConfig;
@@ -64,9 +88,6 @@ pub struct Agent {
     /// Those of every call.
     options: CallOptions,
     stream: bool,
-    asks_first: bool,
-    /// Tools that need not be asked for again, each with its provider: another may come to offer its name.
-    always: HashSet<(String, String)>,
     interrupter: Interrupter,
     summary: Summary,
     /// Calls so far.
@@ -75,6 +96,7 @@ pub struct Agent {
 
 /// What a model answered in the end.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer {
     /// Its words.
     pub text: String,
@@ -84,6 +106,7 @@ pub struct Answer {
 
 /// What an agent took so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Requests that were answered.
     pub turns: usize,
@@ -124,6 +147,30 @@ impl Interrupter {
 impl Agent {
     /// An agent with a new conversation.
     ///
+    /// ```
+    /// # mod toolhost {
+    /// #     pub use toolhost_agent as agent;
+    /// #     pub use toolhost_core::*;
+    /// # }
+    /// use toolhost::agent::Agent;
+    /// use toolhost::manifest::AgentConfig;
+    /// use toolhost::wire::Format;
+    /// use toolhost::{Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = AgentConfig::default()
+    ///     .with_provider(Format::OpenaiChat)
+    ///     .with_model("qwen3".to_owned())
+    ///     .with_base_url(AgentConfig::parse_base_url("http://127.0.0.1:8080/v1")?)
+    ///     .with_system_prompt("Be brief.".to_owned());
+    /// let host = ToolHost::load(Manifest::default()).await?;
+    /// let agent = Agent::new(host, config)?.stream(false);
+    /// assert!(!agent.waits_for_model());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The configuration names no provider or no model, or its key cannot be had or must not be
@@ -134,7 +181,8 @@ impl Agent {
         let offers = |name: &str| host.tools().any(|tool| tool.name == name);
         if offers(results::READ_RESULT) {
             return Err(AgentError::setup(format!(
-                "a plugin offers a tool named `{}`, which the agent has itself: give the plugin a `prefix`",
+                "a plugin offers a tool named `{}`, but the agent has a built-in tool of that name: give the \
+                 plugin a `prefix`",
                 results::READ_RESULT
             )));
         }
@@ -142,7 +190,7 @@ impl Agent {
             && !offers(tool)
         {
             return Err(AgentError::setup(format!(
-                "`tool-choice` is `{tool}`, and there is no such tool; beside tools there are auto, none and required"
+                "unknown tool in `tool-choice`: `{tool}`; use auto, none, required or the name of a tool"
             )));
         }
         let results = Results::new(config.max_result_chars);
@@ -155,8 +203,6 @@ impl Agent {
             results,
             options: CallOptions::new(),
             stream: true,
-            asks_first: false,
-            always: HashSet::new(),
             interrupter: Interrupter::default(),
             summary: Summary::default(),
             calls: 0,
@@ -171,13 +217,6 @@ impl Agent {
     #[must_use]
     pub fn stream(mut self, stream: bool) -> Self {
         self.stream = stream;
-        self
-    }
-
-    /// Asks the [`Observer`] before a tool runs that does not say that it changes nothing.
-    #[must_use]
-    pub fn ask_first(mut self, ask: bool) -> Self {
-        self.asks_first = ask;
         self
     }
 
@@ -354,20 +393,18 @@ impl Agent {
         tool_choice: ToolChoice,
         observer: &mut dyn Observer,
     ) -> Result<(Reply, Vec<Box<RawValue>>), AgentError> {
-        let body = self.api().request(&Request {
-            model: &self.client.model,
-            system: self.config.system_prompt.as_deref(),
-            messages: self.conversation.messages(),
-            tools: self.tools.as_deref(),
-            tool_choice: &tool_choice,
-            parallel: self.config.parallel,
-            temperature: self.config.temperature,
-            max_tokens: self.config.max_tokens,
-            stream: self.stream,
-            is_openai: self.client.is_own_api,
-            carried: self.conversation.carried(),
-            extra: &self.config.request,
-        });
+        let mut request = Request::new(&self.client.model, self.conversation.messages());
+        request.system = self.config.system_prompt.as_deref();
+        request.tools = self.tools.as_deref();
+        request.tool_choice = tool_choice;
+        request.parallel = self.config.parallel;
+        request.temperature = self.config.temperature;
+        request.max_tokens = self.config.max_tokens;
+        request.stream = self.stream;
+        request.is_own_api = self.client.is_own_api;
+        request.carried = Some(self.conversation.carried());
+        request.extra = Some(&self.config.request);
+        let body = self.api().request(&request);
         let turn = Turn::new(self, observer);
         let (reply, ended) = turn.run(&body).await?;
         self.summary.turns += 1;
@@ -375,11 +412,11 @@ impl Agent {
         self.conversation.carry(reply.carried.clone())?;
         let answers: Vec<_> = ended
             .iter()
-            .map(|ended| wire::Answer {
-                result: &ended.result,
-                name: self.names.wire(&ended.result.name),
-                text: ended.text.clone(),
-                full: false,
+            .map(|ended| {
+                let mut answer = wire::Answer::new(&ended.result);
+                answer.name = self.names.wire(&ended.result.name);
+                answer.text.clone_from(&ended.text);
+                answer
             })
             .collect();
         let messages = self.format.answers(&answers);
@@ -395,8 +432,8 @@ fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
     // Where there is no other, nothing is there to read on in.
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);
     let declared = has_tools.then(|| format.declare(&tools, &names));
-    for LeftOut { tool, why } in declared.iter().flat_map(|declared| &declared.left_out) {
-        tracing::warn!("`{tool}` is left out for {format}: it {why}");
+    for LeftOut { tool, why, .. } in declared.iter().flat_map(|declared| &declared.left_out) {
+        tracing::warn!("`{tool}` is omitted for {format}: it {why}");
     }
     (names, declared.map(|declared| declared.tools))
 }

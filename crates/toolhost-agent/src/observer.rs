@@ -1,10 +1,8 @@
-//! Who looks on while an agent works, and is asked before tools run.
+//! Who looks on while an agent works.
 
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, ready};
-
-use toolhost_core::tool::{Tool, ToolCall, ToolResult};
+use toolhost_core::tool::{ToolCall, ToolResult};
 use toolhost_core::wire::{Stop, Tokens};
 
 /// What happens in an agent.
@@ -18,7 +16,7 @@ pub enum Event<'a> {
     },
     /// More of what the model says.
     Text(&'a str),
-    /// A call begins, or waits for its turn.
+    /// A call begins, or waits for its turn or for a [hook](toolhost_core::Hook).
     Call {
         /// Which, of all calls of the agent, from 0.
         number: usize,
@@ -49,31 +47,32 @@ pub enum Event<'a> {
     },
 }
 
-/// Whether a call may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Approval {
-    /// This one.
-    Yes,
-    /// Not this one.
-    No,
-    /// This one, and all others of the same tool.
-    Always,
-}
-
-/// What [`Observer::approve`] returns.
-pub type Approving<'a> = BoxFuture<'a, Approval>;
-
 /// Looks on while an agent works.
+///
+/// ```
+/// # mod toolhost {
+/// #     pub use toolhost_agent as agent;
+/// #     pub use toolhost_core::*;
+/// # }
+/// use toolhost::agent::{Event, Observer};
+///
+/// /// Prints what a model says and calls.
+/// struct Printer;
+///
+/// impl Observer for Printer {
+///     fn event(&mut self, event: Event<'_>) {
+///         match event {
+///             Event::Text(text) => print!("{text}"),
+///             Event::Call { call, .. } => println!("{} {}", call.name, call.arguments),
+///             _ => {}
+///         }
+///     }
+/// }
+/// # Printer.event(Event::Text("Hi."));
+/// ```
 pub trait Observer: Send {
     /// Something happens.
     fn event(&mut self, event: Event<'_>);
-
-    /// Whether a call may run, if [`Agent::ask_first`](super::Agent::ask_first) is set: no, unless
-    /// somebody can be asked.
-    fn approve<'a>(&'a mut self, tool: &'a Tool, call: &'a ToolCall) -> Approving<'a> {
-        let _ = (tool, call);
-        ready(Approval::No).boxed()
-    }
 }
 
 /// Nobody looks on.

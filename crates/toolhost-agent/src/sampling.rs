@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::client::{Begun, Client};
-use toolhost_core::input::{
-    Conversation, Question, QuestionKind, QuestionKinds, Reply, Responder, Role,
-};
+use toolhost_core::Responder;
+use toolhost_core::error::CallError;
+use toolhost_core::input::{Conversation, Question, QuestionKind, QuestionKinds, Reply, Role};
 use toolhost_core::manifest::AgentConfig;
 use toolhost_core::tool::Content;
-use toolhost_core::wire::{Request, Stop, ToolChoice};
+use toolhost_core::wire::{Request, Stop};
 
 /// Answers for the model, and has somebody else answer the rest.
 pub(super) struct Sampler {
@@ -31,12 +31,17 @@ impl Responder for Sampler {
         &'a self,
         tool: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         Box::pin(async move {
             match (question, &self.others) {
-                (Question::Prompt(conversation), _) => self.sample(conversation).await,
+                (Question::Prompt(conversation), _) => {
+                    self.sample(conversation).await.map_err(CallError::failed)
+                }
                 (question, Some(others)) => others.reply(tool, question).await,
-                (question, None) => Err(format!("nobody answers: {}", question.message())),
+                (question, None) => {
+                    let message = format!("no one is available to answer: {}", question.message());
+                    Err(CallError::failed(message))
+                }
             }
         })
     }
@@ -49,41 +54,34 @@ impl Sampler {
         let mut messages = Vec::new();
         for message in &conversation.messages {
             let Content::Text(text) = &message.content else {
-                return Err("the agent's model is asked in text alone".to_owned());
+                return Err("the agent's model takes text only".to_owned());
             };
             messages.push(match message.role {
                 Role::User => api.user(text),
                 Role::Assistant => api.assistant(text),
             });
         }
-        let body = api.request(&Request {
-            model: &self.client.model,
-            system: conversation.system_prompt.as_deref(),
-            messages: &messages,
-            tools: None,
-            tool_choice: &ToolChoice::Auto,
-            parallel: true,
-            temperature: conversation.temperature.or(self.config.temperature),
-            max_tokens: Some(conversation.max_tokens.into()),
-            stream: false,
-            is_openai: self.client.is_own_api,
-            // It is no part of the conversation.
-            carried: &serde_json::Map::new(),
-            extra: &self.config.request,
-        });
+        // What the conversation carries is not for this.
+        let mut request = Request::new(&self.client.model, &messages);
+        request.system = conversation.system_prompt.as_deref();
+        request.temperature = conversation.temperature.or(self.config.temperature);
+        request.max_tokens = Some(conversation.max_tokens.into());
+        request.is_own_api = self.client.is_own_api;
+        request.extra = Some(&self.config.request);
+        let body = api.request(&request);
         let mut tries = 0;
         let answer = loop {
             let failure = match self.client.send(&body, false).await {
                 Ok(Begun::Whole(answer)) => break answer,
                 // It was asked for whole.
                 Ok(Begun::Events(_)) => {
-                    return Err("the model's API streamed what it was to send whole".to_owned());
+                    return Err("the model API sent a stream that was not asked for".to_owned());
                 }
                 Err(failure) => failure,
             };
             tries += 1;
             if !failure.may_retry || tries > self.config.max_retries {
-                return Err(format!("the model does not answer: {}", failure.error));
+                return Err(format!("no answer from the model: {}", failure.error));
             }
             let wait = failure
                 .wait
@@ -91,7 +89,7 @@ impl Sampler {
             tokio::time::sleep(wait).await;
         };
         let reply = toolhost_core::wire::reply(&answer, format);
-        let reply = reply.map_err(|error| format!("the model's answer cannot be read: {error}"))?;
+        let reply = reply.map_err(|error| format!("cannot parse the model's answer: {error}"))?;
         let mut text = reply.text;
         let stops = conversation.stop_sequences.iter();
         let stops = stops.filter(|stop| !stop.is_empty());

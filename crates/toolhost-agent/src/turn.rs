@@ -10,12 +10,12 @@ use futures_util::future::OptionFuture;
 use serde_json::value::RawValue;
 
 use super::client::{Begun, Failure};
-use super::observer::{Approval, Event, Observer};
+use super::observer::{Event, Observer};
 use super::results::key;
 use super::{Agent, AgentError};
 use toolhost_core::error::CallError;
-use toolhost_core::host::{Accesses, At, EarlyCalls};
-use toolhost_core::tool::{Tool, ToolCall, ToolResult};
+use toolhost_core::host::{At, EarlyCalls};
+use toolhost_core::tool::{ToolCall, ToolResult};
 use toolhost_core::wire::{self, DecodeError, Delta, Events, Format, Received, Reply, event_data};
 use toolhost_core::{OpenBatch, Unpacked};
 
@@ -53,7 +53,7 @@ pub(super) struct Turn<'t> {
     /// All that began, in whichever try.
     runs: Vec<Run>,
     calls: Vec<Answering>,
-    /// Calls that wait for the answer to be complete, or for somebody to allow them.
+    /// Calls that wait for the answer to be complete.
     early: EarlyCalls,
     /// Runs that wait for the one before, where calls are not to be parallel.
     waiting: VecDeque<usize>,
@@ -156,7 +156,7 @@ impl<'t> Turn<'t> {
         let finished = decoder.finish();
         let (deltas, received) = finished.map_err(|error| self.agent.client.undecoded(error))?;
         if !received.is_complete {
-            let why = "it ended before the answer did".to_owned();
+            let why = "it ended before the answer was complete".to_owned();
             return Err(self.agent.client.undecoded(DecodeError::Broken { why }));
         }
         self.take(deltas);
@@ -186,10 +186,7 @@ impl<'t> Turn<'t> {
             })
             .collect();
         self.take(calls);
-        Ok(Received {
-            reply,
-            is_complete: true,
-        })
+        Ok(Received::whole(reply))
     }
 
     fn take(&mut self, deltas: Vec<Delta>) {
@@ -202,8 +199,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// A call is known whole: it starts if it may do so before the answer is complete and somebody has
-    /// allowed it, unless it has started already.
+    /// A call is known whole: it starts if it may do so before the answer is complete, unless it has started already.
     fn call(&mut self, position: usize, mut call: ToolCall) {
         self.agent.names.restore(std::slice::from_mut(&mut call));
         // OpenAI's results need an id, and some servers give none.
@@ -229,12 +225,12 @@ impl<'t> Turn<'t> {
         let may_start = self.may_start_early(at, &call);
         if may_start && self.claim(at, &call) {
             self.early.note(at.0);
-        } else if !may_start || self.needs_approval(&call) {
-            self.early
-                .defer(&self.agent.host, &self.agent.options.whose, at, call);
-        } else {
+        } else if may_start {
             self.early.note(at.0);
             self.start(at, call);
+        } else {
+            self.early
+                .defer(&self.agent.host, &self.agent.options.whose, at, call);
         }
     }
 
@@ -281,18 +277,6 @@ impl<'t> Turn<'t> {
             runs.resize(part + 1, None);
         }
         runs[part] = Some(run);
-    }
-
-    fn needs_approval(&self, call: &ToolCall) -> bool {
-        let agent = &self.agent;
-        // What is no tool fails by itself.
-        let tool = agent.host.tool(&call.name);
-        agent.asks_first
-            && call.void().is_none()
-            && tool.is_some_and(|tool| {
-                tool.annotations.read_only != Some(true)
-                    && !agent.always.contains(&whole_name(tool))
-            })
     }
 
     fn begin(&mut self, at: At, call: ToolCall) -> usize {
@@ -384,7 +368,10 @@ impl<'t> Turn<'t> {
             self.agent.names.restore(std::slice::from_mut(&mut call));
             self.refuse((*position, 0), call, received.reply.cut_error());
         }
-        self.start_deferred().await;
+        // In their order, now that the answer is complete.
+        for (at, call) in self.early.take_deferred() {
+            self.start(at, call);
+        }
         // Not for what only a try that failed asked for.
         let is_open = |turn: &Self| {
             let mut runs = turn.calls.iter().flat_map(|call| &call.runs).flatten();
@@ -435,61 +422,6 @@ impl<'t> Turn<'t> {
         Ended { result, text }
     }
 
-    /// Starts the calls that waited for the answer to be complete, in their order. Those that need to be
-    /// allowed are asked for one after the other, while others run; what they may change, or where calls
-    /// are not to be parallel all that comes after them, waits for what is decided.
-    async fn start_deferred(&mut self) {
-        let mut waiting = VecDeque::from(self.early.take_deferred());
-        loop {
-            let mut undecided = VecDeque::new();
-            let mut theirs = Accesses::default();
-            for (at, call) in waiting {
-                let accesses = self.agent.host.accesses(&call, &self.agent.options.whose);
-                let is_behind = match self.agent.config.parallel {
-                    true => theirs.conflict(&accesses),
-                    false => !undecided.is_empty(),
-                };
-                if is_behind || self.needs_approval(&call) {
-                    theirs.extend(&accesses);
-                    undecided.push_back((at, call));
-                } else {
-                    self.start(at, call);
-                }
-            }
-            waiting = undecided;
-            // The first waits for nothing but to be allowed.
-            let Some((at, call)) = waiting.pop_front() else {
-                return;
-            };
-            match self.is_allowed(&call).await {
-                true => self.start(at, call),
-                false if self.batch.cancellation().is_cancelled() => {
-                    self.refuse(at, call, CallError::Cancelled);
-                }
-                false => {
-                    let what = "the user did not allow this call".to_owned();
-                    self.refuse(at, call, CallError::Denied { what });
-                }
-            }
-        }
-    }
-
-    async fn is_allowed(&mut self, call: &ToolCall) -> bool {
-        // Nothing more is to run.
-        if self.batch.cancellation().is_cancelled() {
-            return false;
-        }
-        let as_run = self.agent.host.as_run(call).await;
-        let Some(tool) = self.agent.host.tool(&call.name) else {
-            return true;
-        };
-        let approval = self.observer.approve(tool, &as_run).await;
-        if approval == Approval::Always {
-            self.agent.always.insert(whole_name(tool));
-        }
-        approval != Approval::No
-    }
-
     /// Ends what still runs: calls that only a try that failed asked for.
     async fn finish(&mut self) {
         self.batch.cancel();
@@ -535,9 +467,4 @@ fn give_ids(reply: &mut Reply, ended: &[Ended]) {
             *message = raw;
         }
     }
-}
-
-/// A tool's provider and its name.
-fn whole_name(tool: &Tool) -> (String, String) {
-    (tool.plugin.clone(), tool.name.clone())
 }

@@ -205,7 +205,7 @@ impl AuditLog {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         run(&mut lines).map_err(|error| {
             let path = self.config.path.display();
-            format!("the audit log {path} cannot be written: {error}")
+            format!("cannot write the audit log {path}: {error}")
         })
     }
 }
@@ -215,7 +215,7 @@ impl Drop for AuditLog {
         let lines = self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
         if lines.dropped > 0 {
             let path = self.config.path.display();
-            tracing::warn!("the audit log {path} lacks {} lines", lines.dropped);
+            tracing::warn!("the audit log {path} is missing {} lines", lines.dropped);
         }
     }
 }
@@ -348,7 +348,7 @@ impl CallAudit {
     pub(crate) fn abandoned(&self, after: std::time::Duration) {
         let detail = Ended {
             outcome: "cancelled",
-            error: Some("the caller dropped it".to_owned()),
+            error: Some("dropped by the caller".to_owned()),
             queue_ms: 0.0,
             run_ms: after.as_micros() as f64 / 1000.0,
             cpu_ms: 0.0,
@@ -394,7 +394,7 @@ fn open(path: &Path, paths: &Paths) -> io::Result<(File, Vec<u8>)> {
         return Err(io::Error::other("it is a pipe"));
     }
     if let Err(why) = crate::private::check_file(&file, path) {
-        tracing::warn!("the audit log proves nothing: {why}");
+        tracing::warn!("the audit log could have been tampered with: {why}");
     }
     if file.metadata()?.is_file() && file.seek(SeekFrom::End(-1)).is_ok() {
         let mut last = [0];

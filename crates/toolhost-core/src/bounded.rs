@@ -33,7 +33,7 @@ pub fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     let too_large = || {
         let most = size(ByteSize::b(most));
-        io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {most}"))
+        io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {most}"))
     };
     if length > most {
         return Err(too_large());
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(read_text(&file, 10).unwrap(), "0123456789");
         let error = read_text(&file, 9).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
-        assert_eq!(error.to_string(), "it has more than 9 B");
+        assert_eq!(error.to_string(), "it is larger than 9 B");
         // It says that it has no bytes.
         let error = read_file(Path::new("/proc/self/status"), 9).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);

@@ -44,6 +44,7 @@ pub(crate) struct EngineConfig {
 ///
 /// What is read from there is run as native code: a folder that others own or may write to is not used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CodeCache {
     /// wasmtime's folder in the user's cache folder.
     #[default]
@@ -104,7 +105,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(config: &EngineConfig) -> Result<Engine, LoadError> {
         let error = |error: wasmtime::Error| LoadError::Engine {
-            message: format!("{error:#}"),
+            source: error.into(),
         };
         let cache = open_cache(&config.cache);
         let engine = match wasmtime::Engine::new(&pooling(config, &cache)) {
@@ -112,8 +113,8 @@ impl Engine {
             // The address space may be bounded.
             Err(reason) => {
                 warn!(
-                    "no pool of {} instances could be reserved ({reason:#}): calls will be slower; \
-                     a lower max-concurrency needs less address space",
+                    "could not reserve a pool of {} instances ({reason:#}): calls will be slower; a lower \
+                     `max-concurrency` needs less address space",
                     config.instances
                 );
                 wasmtime::Engine::new(&base(config, &cache)).map_err(error)?
@@ -189,7 +190,7 @@ fn open_cache(cache: &CodeCache) -> Option<Cache> {
     match new_cache(config) {
         Ok(cache) => believed(cache.directory()).map(|()| cache),
         Err(error) => {
-            warn!("compiled plugins will not be kept for the next start: {error:#}");
+            warn!("compiled plugins will not be cached: {error:#}");
             None
         }
     }
@@ -198,7 +199,7 @@ fn open_cache(cache: &CodeCache) -> Option<Cache> {
 /// wasmtime panics where there is no thread to be had for it.
 fn new_cache(config: CacheConfig) -> wasmtime::Result<Cache> {
     let cache = std::panic::catch_unwind(|| Cache::new(config));
-    cache.unwrap_or_else(|_| Err(wasmtime::Error::msg("no thread can be started")))
+    cache.unwrap_or_else(|_| Err(wasmtime::Error::msg("cannot start a thread")))
 }
 
 /// What is in a folder that others may write is not run.
@@ -207,8 +208,8 @@ fn believed(folder: &Path) -> Option<()> {
     checked
         .inspect_err(|why| {
             warn!(
-                "the code cache {} is not used, and plugins are compiled at every start: {why}; let the folder be \
-                 yours alone, or name another by TOOLHOST_CODE_CACHE",
+                "not using the code cache {}, so plugins are compiled at every start: {why}; make sure only you \
+                 can write to the folder, or set TOOLHOST_CODE_CACHE to another",
                 folder.display()
             );
         })
@@ -232,6 +233,6 @@ fn start_ticker(engine: &wasmtime::Engine) -> Result<(), LoadError> {
         })
         .map(drop)
         .map_err(|error| LoadError::Engine {
-            message: format!("no thread for the ticker: {error}"),
+            source: format!("cannot start the ticker thread: {error}").into(),
         })
 }

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+#[doc(hidden)]
 pub use toolhost_wire::error::causes;
 #[doc(inline)]
 pub use toolhost_wire::error::{ArgumentProblem, Bound, CallError, Limit};
@@ -27,10 +28,10 @@ pub enum LoadError {
     #[error("{}", lines(.0))]
     Invalid(Vec<Diagnostic>),
     /// The engine cannot be made on this machine.
-    #[error("cannot start the WebAssembly engine: {message}")]
+    #[error("cannot start the WebAssembly engine")]
     Engine {
-        /// What wasmtime says.
-        message: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -43,6 +44,7 @@ impl LoadError {
 
 /// One thing that is wrong with a manifest or a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnostic {
     /// The manifest or the plugin's file.
     pub file: PathBuf,
@@ -55,6 +57,8 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// Something that is wrong in a file, without help.
+    #[doc(hidden)]
     pub fn new(file: &Path, at: Option<Location>, message: impl Into<String>) -> Self {
         Diagnostic {
             file: file.to_owned(),
@@ -65,6 +69,7 @@ impl Diagnostic {
     }
 
     /// Adds lines to the message.
+    #[doc(hidden)]
     pub fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         for line in lines {
             self.message += &format!("\n    {}", printable::line(&line));
@@ -72,6 +77,8 @@ impl Diagnostic {
         self
     }
 
+    /// The same with help.
+    #[doc(hidden)]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(printable::line(&help.into()).into_owned());
         self
@@ -94,6 +101,22 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
+/// A text that is not what it must be: a rule of the permissions, a header, a host, a URL. It says why, and what to write
+/// instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct InvalidValue {
+    message: String,
+}
+
+impl InvalidValue {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        InvalidValue {
+            message: message.into(),
+        }
+    }
+}
+
 /// A place in a text file; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
@@ -111,6 +134,7 @@ pub(crate) fn said_by(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The names most like `name`, nearest first: what somebody who mistyped it may have meant.
+#[doc(hidden)]
 pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     // A model's name may be of any length, and the distance takes time by the square of it.
     if name.len() > 256 {

@@ -25,6 +25,7 @@ pub enum Decision {
 /// A host gets one by [`Loader::hook`](crate::Loader::hook).
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use futures_util::future::BoxFuture;
 /// use serde_json::json;
 /// use toolhost::{Decision, Hook, Loader, Manifest, NativeTools, Tool, ToolCall};
@@ -56,12 +57,24 @@ pub enum Decision {
 /// # }
 /// ```
 pub trait Hook: Send + Sync {
+    /// Whether somebody may have to be asked about calls of that tool, who answers one question at a time: no, unless a
+    /// hook says so.
+    ///
+    /// Of such calls [`before`](Hook::before) is asked about one at a time, in the order in which they were made, while
+    /// others run. Of an answer of a model that is still coming in none starts
+    /// ([`OpenBatch::add_early`](crate::OpenBatch::add_early)): if it breaks off, nobody was asked in vain.
+    fn asks_somebody(&self, tool: &Tool) -> bool {
+        let _ = tool;
+        false
+    }
+
     /// A call is about to wait for its turn. Its arguments are as the tool gets them, repaired if need be. Of calls
     /// that the host itself refuses (an unknown tool, invalid arguments) it is not asked.
     ///
     /// While this waits, for a person for instance, the call holds no permit. Calls of the same client that have to
     /// keep an order with it wait, those of others do not. Arguments that take long to validate are the exception:
-    /// that is done in the call's turn, and this comes after it.
+    /// that is done in the call's turn, and this comes after it. A call whose questions are
+    /// [answered](crate::CallOptions::responder) goes on without being asked about again.
     fn before<'a>(&'a self, call: &'a ToolCall, tool: &'a Tool) -> BoxFuture<'a, Decision> {
         let _ = (call, tool);
         Box::pin(ready(Decision::Run))

@@ -20,7 +20,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -47,14 +47,14 @@ use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::checking::Allowed;
+use crate::seldom::Seldom;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
 pub use asking::{MAX_ROUNDS, asked_too_often};
 pub use batch::Batch;
-pub use early::EarlyCalls;
-pub use early::{Accesses, At};
+pub use early::{At, EarlyCalls};
 use fit::Fit;
-use hooks::Hooks;
+use hooks::{HookPlaces, Hooks};
 pub use load::{LoadEvent, Loader, Servers};
 pub use narrow::Narrowed;
 pub use narrow::Whose;
@@ -95,6 +95,8 @@ struct Shared {
     audit: Option<Arc<AuditLog>>,
     hooks: Option<Hooks>,
     repeats: Repeats,
+    /// Plugins that could not list their resources.
+    unlisted: Seldom,
     /// Whether arguments are repaired.
     repairs: bool,
     /// Whether it is only there to be looked at.
@@ -115,12 +117,18 @@ enum HandedOver {
 
 /// The places that were taken for a call ahead of its run: its own, or those of the calls inside.
 #[derive(Default)]
-pub struct Places(std::vec::IntoIter<Taken>);
+pub struct Places {
+    /// The tools of the host that they were taken at.
+    registry: Weak<Registry>,
+    taken: std::vec::IntoIter<Taken>,
+}
 
 /// A call's place in order, where it has to keep one, and what it has of what its provider is granted.
 pub(crate) struct Taken {
     place: Option<Place>,
     narrowed: GrantsOfCall,
+    /// Where the hooks have yet to decide.
+    hooks: Option<HookPlaces>,
 }
 
 /// A call that runs in its place. The place is left once all that the call began with files has
@@ -175,8 +183,21 @@ impl Arrival {
     }
 }
 
+/// A plugin that is loaded; see [`ToolHost::plugins`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PluginInfo<'a> {
+    /// Its configuration.
+    pub config: &'a PluginConfig,
+    /// What its component imports, such as `wasi:cli/environment@0.2.6`.
+    pub imports: &'a [String],
+    /// The permissions that it can make use of, as the manifest has them.
+    pub permissions: &'a [&'static str],
+}
+
 /// What running a call would be; see [`ToolHost::plan`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Plan<'a> {
     /// The tool that is called.
     pub tool: &'a Tool,
@@ -190,6 +211,7 @@ pub struct Plan<'a> {
 
 impl ToolHost {
     /// Keeps plugins from a file; whether it may be used by its name is what is returned.
+    #[doc(hidden)]
     pub fn protect(&self, file: &HostFile) -> std::io::Result<()> {
         self.shared.paths.check_way(file)
     }
@@ -205,6 +227,25 @@ impl ToolHost {
 
     /// The tools, in the order of the plugins' names and of each plugin's own listing; then those of the
     /// MCP servers.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let tool = host.tools().next().unwrap();
+    /// assert_eq!((&*tool.name, tool.sandboxed), ("double", false));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
     }
@@ -221,6 +262,7 @@ impl ToolHost {
     /// # Errors
     ///
     /// There is none for it.
+    #[doc(hidden)]
     pub fn tool_for(
         &self,
         name: &str,
@@ -231,11 +273,15 @@ impl ToolHost {
     }
 
     /// The plugins, in the order of their names.
-    pub fn plugins(&self) -> impl Iterator<Item = &PluginConfig> {
-        self.shared
-            .plugins
-            .iter()
-            .map(|loaded| &loaded.plugin.config)
+    pub fn plugins(&self) -> impl Iterator<Item = PluginInfo<'_>> {
+        self.shared.plugins.iter().map(|loaded| {
+            let plugin = &loaded.plugin;
+            PluginInfo {
+                config: &plugin.config,
+                imports: &plugin.imports,
+                permissions: &plugin.usable,
+            }
+        })
     }
 
     /// The MCP servers, in the order of their names.
@@ -290,22 +336,16 @@ impl ToolHost {
                 };
                 let Unenforced { place, what } = it;
                 let why = format!(
-                    "is not held to what its {of} schema has at {place}: {what}; look-around, backreferences and \
-                     patterns that are too large are shown to the model only"
+                    "has a part in its {of} schema that is not enforced, at {place}: {what}; look-around, \
+                     backreferences and very large patterns are only shown to the model"
                 );
                 (&tool.tool, why)
             })
         })
     }
 
-    /// What each plugin imports, in the order of [`plugins`](ToolHost::plugins), and which
-    /// permissions it can make use of, as the manifest has them.
-    pub fn imports(&self) -> impl Iterator<Item = (&[String], &[&'static str])> {
-        let plugins = self.shared.plugins.iter();
-        plugins.map(|loaded| (&*loaded.plugin.imports, &*loaded.plugin.usable))
-    }
-
     /// A digest of the plugins' names and files.
+    #[doc(hidden)]
     pub fn plugins_sha256(&self) -> String {
         let plugins = self.shared.plugins.iter().map(|loaded| &loaded.plugin);
         let files = plugins.map(|it| (it.name(), it.sha256().unwrap_or_default()));
@@ -317,6 +357,27 @@ impl ToolHost {
 
     /// What a call would run, without running it. Arguments that take long to check are checked on the thread at
     /// hand, for as long as a call of the tool may take.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": "21"}"#);
+    /// let plan = host.plan(&call).unwrap();
+    /// assert_eq!(plan.arguments, r#"{"n":21}"#);
+    /// assert_eq!(plan.repairs[0].path, "/n");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -343,8 +404,39 @@ impl ToolHost {
     ///
     /// # Errors
     ///
-    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be had.
+    /// [`LoadError::Invalid`]: a server does not start, or a secret cannot be had. Where a tool is not found, any server may
+    /// be the one that has it.
     pub async fn ready_for(&self, calls: &[ToolCall]) -> Result<ToolHost, LoadError> {
+        let (needed, is_known) = self.needed_for(calls);
+        let providers = self.registry.providers.iter().enumerate();
+        let prepared = providers.filter_map(|(index, registered)| {
+            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
+            let is_needed = needed.contains(&index);
+            (is_needed || !is_known && is_server)
+                .then_some(async move { (is_needed, registered.provider.prepare().await) })
+        });
+        let (mut problems, mut others) = (Vec::new(), Vec::new());
+        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
+            match prepared {
+                Err(found) if is_needed => problems.extend(found),
+                Err(found) => others.extend(found),
+                Ok(()) => {}
+            }
+        }
+        let renewed = self.renewed();
+        // The tools of a server that does not start are not known to be there.
+        if !others.is_empty() && !renewed.needed_for(calls).1 {
+            problems.append(&mut others);
+        }
+        others.iter().for_each(|it| tracing::warn!("{it}"));
+        match problems[..] {
+            [] => Ok(renewed),
+            _ => Err(LoadError::Invalid(problems)),
+        }
+    }
+
+    /// The providers of the tools that are called, and whether all of these are known.
+    fn needed_for(&self, calls: &[ToolCall]) -> (BTreeSet<usize>, bool) {
         let mut needed = BTreeSet::new();
         let mut is_known = true;
         for call in calls {
@@ -360,28 +452,11 @@ impl ToolHost {
                 }
             }
         }
-        let providers = self.registry.providers.iter().enumerate();
-        let prepared = providers.filter_map(|(index, registered)| {
-            let is_server = matches!(registered.provider.provenance(), Provider::Server(_));
-            let is_needed = needed.contains(&index);
-            (is_needed || !is_known && is_server)
-                .then_some(async move { (is_needed, registered.provider.prepare().await) })
-        });
-        let mut problems = Vec::new();
-        for (is_needed, prepared) in futures_util::future::join_all(prepared).await {
-            match prepared {
-                Err(found) if is_needed => problems.extend(found),
-                Err(found) => found.iter().for_each(|it| tracing::warn!("{it}")),
-                Ok(()) => {}
-            }
-        }
-        match problems[..] {
-            [] => Ok(self.renewed()),
-            _ => Err(LoadError::Invalid(problems)),
-        }
+        (needed, is_known)
     }
 
     /// The same host with another provider beside its own.
+    #[doc(hidden)]
     pub fn with_provider(&self, provider: Arc<dyn ToolProvider>) -> ToolHost {
         let registered = Registered::new(provider, self.shared.max_concurrency, None);
         self.with_providers([Arc::new(registered)])
@@ -401,6 +476,7 @@ impl ToolHost {
     }
 
     /// The longest that a result may be, of whichever tool, in bytes.
+    #[doc(hidden)]
     pub fn longest_output(&self) -> u64 {
         let providers = self.registry.providers.iter();
         let limits = providers.map(|registered| registered.provider.limits());
@@ -419,6 +495,27 @@ impl ToolHost {
     /// A call that may change data which others read or change, or reads such data, takes its place in
     /// order now, not when the future is first polled: hold no such future without polling it, since
     /// later calls wait for it.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let result = host.call(ToolCall::new("call_1", "double", r#"{"n": 21}"#)).await;
+    /// assert_eq!(result.to_text(), "42");
+    /// let result = host.call(ToolCall::new("call_2", "double", "{}")).await;
+    /// assert_eq!(result.outcome.unwrap_err().code(), "invalid-arguments");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call(&self, call: ToolCall) -> impl Future<Output = ToolResult> + Send {
         let options = CallOptions::new();
         let arrived = self.hand_over(call, &options);
@@ -446,11 +543,21 @@ impl ToolHost {
 
     fn hand_over_to_run(&self, call: ToolCall, options: &CallOptions) -> HandedOver {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
-        let mut taken = options.take_places();
+        let Places {
+            registry,
+            taken: mut before,
+        } = options.take_places();
+        let is_own = std::ptr::eq(registry.as_ptr(), &*self.registry);
         let mut arrival = |call: &ToolCall| {
-            let taken = taken.0.next();
-            let now = || self.take(call, client, allowed, &options.whose);
-            Arrival::new(taken.unwrap_or_else(now))
+            let before = before.next();
+            Arrival::new(match before {
+                Some(before) if is_own => before,
+                // What it has is what this host grants; its place it keeps.
+                before => {
+                    let place = before.and_then(|it| it.place);
+                    self.take_at(place, call, (client, allowed), &options.whose)
+                }
+            })
         };
         match self.unpack(&call) {
             None => HandedOver::One(arrival(&call), call),
@@ -463,6 +570,7 @@ impl ToolHost {
     }
 
     /// Takes the places that a call with these options has to keep, behind the calls that the same client made before.
+    #[doc(hidden)]
     pub fn places(&self, call: &ToolCall, options: &CallOptions) -> Places {
         let (client, allowed) = (options.order(), options.allowed.as_deref());
         let take = |call: &ToolCall| self.take(call, client, allowed, &options.whose);
@@ -471,7 +579,10 @@ impl ToolHost {
             Some(Ok(unpacked)) => unpacked.calls().iter().map(take).collect(),
             Some(Err(_)) => Vec::new(),
         };
-        Places(taken.into_iter())
+        Places {
+            registry: Arc::downgrade(&self.registry),
+            taken: taken.into_iter(),
+        }
     }
 
     /// The place of a call that is none of several, and what it has.
@@ -482,9 +593,21 @@ impl ToolHost {
         allowed: Option<&BTreeSet<String>>,
         whose: &Whose,
     ) -> Taken {
+        self.take_at(None, call, (client, allowed), whose)
+    }
+
+    /// The same for a call that has a place which another host gave it, if that is in the right line.
+    fn take_at(
+        &self,
+        place: Option<Place>,
+        call: &ToolCall,
+        (client, allowed): (Client, Option<&BTreeSet<String>>),
+        whose: &Whose,
+    ) -> Taken {
         let mut taken = Taken {
             place: None,
             narrowed: Ok(None),
+            hooks: None,
         };
         let found = self.registry.find_for(&call.name, allowed);
         let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
@@ -494,11 +617,15 @@ impl ToolHost {
         let Ok(narrowed) = &taken.narrowed else {
             return taken;
         };
+        let hooks = self.shared.hooks.as_ref();
+        taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
-        taken.place = order.map(|(domain, access)| match self.shared.hooks {
-            None => domain.enter(client, access, label),
-            Some(_) => domain.enter_held(client, access, label),
+        let is_held = self.shared.hooks.is_some();
+        taken.place = order.map(|(domain, access)| match place {
+            Some(place) if place.serves(domain, access, is_held) => place,
+            _ if is_held => domain.enter_held(client, access, label),
+            _ => domain.enter(client, access, label),
         });
         taken
     }
@@ -539,7 +666,12 @@ impl ToolHost {
             mut queued,
             ticket,
             entering,
-            taken: Taken { place, narrowed },
+            taken:
+                Taken {
+                    place,
+                    narrowed,
+                    hooks: undecided,
+                },
         } = arrival;
         let (narrowed, misfit) = match narrowed {
             Ok(narrowed) => (narrowed, None),
@@ -558,9 +690,11 @@ impl ToolHost {
         if let Some(error) = ready.err().or_else(|| registered.lacks()) {
             return ended.refused::<Output>(error).into();
         }
+        let is_decided = undecided.is_none();
         if let Some(hooks) = &self.shared.hooks {
-            if !fit.is_unchecked {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            // Nobody waits for a call that waits for its permits.
+            if let Some(places) = undecided.filter(|_| !fit.is_unchecked) {
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 // Whoever decides may take long: that is no time in the queue.
                 queued = Instant::now();
                 ended.queued = queued;
@@ -578,7 +712,7 @@ impl ToolHost {
             queued,
             cancel,
             (ticket, entering),
-            context.party(),
+            context.client.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {
@@ -612,8 +746,9 @@ impl ToolHost {
             // What is written down is the call as it runs.
             ended.audit = None;
             ended = self.ending_of(queued, fit, whose, narrowed);
-            if let Some(hooks) = &self.shared.hooks {
-                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, cancel)).await;
+            if let Some(hooks) = self.shared.hooks.as_ref().filter(|_| !is_decided) {
+                let places = hooks.enter(&tool.tool, context.client);
+                let decided = Box::pin(hooks.before(&fit.call, &tool.tool, places, cancel)).await;
                 if let Some(outcome) = decided {
                     return ended.at(start, Instant::now(), outcome, 0).into();
                 }
@@ -752,7 +887,7 @@ impl ToolHost {
 
     fn may_run(&self) -> Result<(), CallError> {
         if self.shared.is_survey {
-            let message = "not run, as its host was loaded to be looked at only".to_owned();
+            let message = "not run: the host was loaded for inspection only".to_owned();
             return Err(CallError::Failed { message });
         }
         match &self.shared.audit {
@@ -768,6 +903,30 @@ impl ToolHost {
     /// with the batch; where the manifest has a `max-queue` they have all come, and what finds the queue
     /// full is refused. Dropping the stream cancels what runs; [`Batch::cancel`] does so and still
     /// yields a result for every call.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use futures_util::StreamExt;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = (0..3).map(|n| ToolCall::new(format!("call_{n}"), "double", json!({ "n": n }).to_string()));
+    /// let mut batch = host.run(calls);
+    /// // In the order in which they end.
+    /// while let Some((position, result)) = batch.next().await {
+    ///     assert_eq!(result.to_text(), (position * 2).to_string());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run<I>(&self, calls: I) -> Batch<I::IntoIter>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -785,6 +944,26 @@ impl ToolHost {
 
     /// Runs a batch and returns the results in the order of the calls. It takes all calls at once, as
     /// it holds all results in the end; [`run`](ToolHost::run) does neither.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let calls = ["1", "2"].map(|n| ToolCall::new(n, "double", format!(r#"{{"n": {n}}}"#)));
+    /// let results = host.run_all(calls).await;
+    /// assert_eq!(results[1].to_text(), "4");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run_all<I>(&self, calls: I) -> impl Future<Output = Vec<ToolResult>> + Send + use<I>
     where
         I: IntoIterator<Item = ToolCall>,
@@ -872,13 +1051,12 @@ impl Ending {
         denials: u64,
     ) -> Ended<T> {
         served.hide(&self.mask);
-        let usage = Usage {
-            queue: start.saturating_duration_since(self.queued),
-            run: end - start,
-            cpu: served.cpu,
-            peak_memory: served.peak_memory,
-            output_bytes: served.outcome.as_ref().map_or(0, Payload::len),
-        };
+        let mut usage = Usage::default();
+        usage.queue = start.saturating_duration_since(self.queued);
+        usage.run = end - start;
+        usage.cpu = served.cpu;
+        usage.peak_memory = served.peak_memory;
+        usage.output_bytes = served.outcome.as_ref().map_or(0, Payload::len);
         let mut outcome = served.outcome;
         // What nobody can account for is not handed out.
         if let Some(audit) = self.audit.take()
@@ -911,15 +1089,12 @@ struct Ended<T> {
 
 impl From<Ended<Output>> for ToolResult {
     fn from(ended: Ended<Output>) -> Self {
-        ToolResult {
-            id: ended.id,
-            name: ended.name,
-            outcome: ended.outcome,
-            usage: ended.usage,
-            log: ended.log,
-            repairs: ended.repairs,
-            origin: ended.origin,
-        }
+        ToolResult::new(ended.name, ended.outcome)
+            .with_id(ended.id)
+            .with_usage(ended.usage)
+            .with_log(ended.log)
+            .with_repairs(ended.repairs)
+            .with_origin(ended.origin)
     }
 }
 

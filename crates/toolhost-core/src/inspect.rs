@@ -35,6 +35,27 @@ pub struct Inspection {
 
 /// Looks into a component and asks it for its tools, in a sandbox with no permission at all.
 ///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::CodeCache;
+/// use toolhost::inspect::inspect;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A component that is no plugin: it offers nothing.
+/// let component = wat::parse_str("(component)")?;
+/// let folder = tempfile::tempdir()?;
+/// let file = folder.path().join("empty.wasm");
+/// std::fs::write(&file, &component)?;
+///
+/// let found = inspect(&file, CodeCache::Off).await?;
+/// assert_eq!(found.size, component.len() as u64);
+/// assert!(found.imports.is_empty());
+/// assert!(found.tools.is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// [`LoadError::Invalid`] when the file is no component.

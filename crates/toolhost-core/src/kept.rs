@@ -53,6 +53,7 @@ pub fn unguessable() -> Option<String> {
 }
 
 impl<O: Clone + Eq + Hash, V> Kept<O, V> {
+    /// Keeps nothing yet.
     pub fn new(bounds: Bounds) -> Self {
         Kept {
             bounds,

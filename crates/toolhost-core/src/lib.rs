@@ -17,11 +17,14 @@ pub mod inspect;
 pub mod limits;
 pub mod manifest;
 pub mod permissions;
+#[doc(hidden)]
 pub mod printable;
 pub mod prompt;
 pub mod provider;
+#[doc(hidden)]
 pub mod replacement;
 pub mod resource;
+#[doc(hidden)]
 pub mod trust_folder;
 
 #[doc(hidden)]
@@ -50,14 +53,15 @@ pub mod sandbox;
 #[doc(hidden)]
 pub mod schema;
 #[doc(hidden)]
-pub mod servers;
+pub mod seldom;
 #[doc(hidden)]
-pub mod setters;
+pub mod servers;
 #[doc(hidden)]
 pub mod tls;
 #[doc(hidden)]
 pub mod watch;
 
+mod approval;
 mod audit;
 mod bindings;
 mod engine;
@@ -73,17 +77,20 @@ mod thread_time;
 #[doc(hidden)]
 pub use toolhost_wire::digest;
 #[doc(inline)]
-pub use toolhost_wire::{input, json_text, summarize, tool, wire};
+pub use toolhost_wire::{input, summarize, tool, wire};
+#[doc(hidden)]
+pub use toolhost_wire::{json_text, setters};
 
+pub use approval::{Approval, AskFirst};
 pub use engine::CodeCache;
 pub use error::{CallError, LoadError};
 /// As the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`] return it.
 pub use futures_util::future::BoxFuture;
 pub use hook::{Decision, Hook};
 pub use host::{
-    Batch, CallOptions, LoadEvent, Loader, Narrowed, OpenBatch, Plan, Servers, ToolHost, Unpacked,
+    Batch, CallOptions, LoadEvent, Loader, Narrowed, OpenBatch, Plan, PluginInfo, Servers,
+    ToolHost, Unpacked,
 };
-pub use input::Responder;
 pub use manifest::Manifest;
 pub use mask::Mask;
 pub use narrowing::{NarrowError, Narrowing, ProviderNarrowing};
@@ -94,4 +101,6 @@ pub use tokio_util::sync::CancellationToken;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
 };
+#[doc(inline)]
+pub use toolhost_wire::Responder;
 pub use watch::{Progress, Watcher};

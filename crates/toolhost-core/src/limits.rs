@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::setters::setters;
 #[doc(inline)]
 pub use toolhost_wire::limit::{Bound, ByteSize, Limit};
+#[doc(hidden)]
 pub use toolhost_wire::limit::{seconds, size};
+use toolhost_wire::setters;
 
 /// The longest deadline: clocks overflow somewhere above.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -17,6 +18,7 @@ pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 /// `docs/manifest.md`, key by key.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use std::time::Duration;
 /// use toolhost::limits::{ByteSize, Limits};
 ///
@@ -66,20 +68,21 @@ pub struct Limits {
 
 setters!(Limits {
     with_timeout: timeout: Duration,
+    with_max_resources: max_resources: u32,
+    with_max_requests: max_requests: u32,
+    with_max_open_requests: max_open_requests: u32,
+    with_max_compile: max_compile: Duration,
+} into {
     with_cpu: cpu: Option<Duration>,
     with_memory: memory: ByteSize,
     with_max_stack: max_stack: ByteSize,
-    with_max_resources: max_resources: u32,
     with_max_transfer: max_transfer: Option<ByteSize>,
     with_max_input: max_input: ByteSize,
     with_max_output: max_output: ByteSize,
     with_max_log: max_log: ByteSize,
-    with_max_requests: max_requests: u32,
-    with_max_open_requests: max_open_requests: u32,
     with_max_response: max_response: ByteSize,
     with_max_headers: max_headers: ByteSize,
     with_max_component: max_component: ByteSize,
-    with_max_compile: max_compile: Duration,
 });
 
 impl Limits {

@@ -20,6 +20,7 @@ pub(crate) fn may_be(name: &str, address: IpAddr) -> bool {
 /// # Errors
 ///
 /// There are none, or one of them may not be.
+#[cfg(feature = "http-client")]
 pub(crate) async fn addresses(name: &str) -> std::io::Result<Vec<std::net::SocketAddr>> {
     let found = tokio::net::lookup_host((name, 0)).await?;
     let found: Vec<_> = found.collect();

@@ -27,29 +27,35 @@ use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
 use crate::paths::{Holder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
 use crate::permissions::{Access, Permissions, SecretSource};
-use crate::setters::setters;
 use crate::summarize::Summarize;
 use crate::trust_folder;
 pub use agent::AgentConfig;
 use agent::read_agent;
+#[doc(hidden)]
 pub use agent::{is_in_the_clear, is_loopback};
 use audit::read_audit;
 pub use audit::{AuditConfig, OnAuditError};
 use bounds::{read_duration, read_limits, read_size};
 pub use callers::AllowedCallers;
 use callers::read_allowed_callers;
+#[doc(hidden)]
 pub use demands::{Demand, Use};
 use grants::read_permissions;
+#[doc(hidden)]
 pub use guard::lowers_guard;
+#[doc(hidden)]
+pub use mcp::lock_file;
 use mcp::read_servers;
-pub use mcp::{McpConfig, McpProtocol, McpTransport, lock_file};
+pub use mcp::{McpConfig, McpProtocol, McpTransport};
 pub use own::{OwnBody, OwnPrompt, OwnResource};
 use own::{read_prompts, read_resources};
 use reader::{Source, Table, expect_string, expect_table, path_in, to_json};
 use serve::read_serve;
 pub use serve::{
-    AuthConfig, Authority, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig, TokenDigest,
+    AuthConfig, Authority, Exposed, OauthConfig, Origin, ServeConfig, TlsConfig, TokenConfig,
+    TokenDigest,
 };
+use toolhost_wire::setters;
 
 /// The name that a manifest has unless told otherwise.
 pub const FILE_NAME: &str = "toolhost.toml";
@@ -61,6 +67,7 @@ const MOST_MEMORY: ByteSize = ByteSize::pib(1);
 const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The most calls that a host runs at once.
+#[doc(hidden)]
 pub const MAX_CONCURRENCY: usize = 10_000;
 
 /// Everything that a host is made of.
@@ -95,9 +102,10 @@ pub struct Manifest {
 
 setters!(Manifest {
     with_host: host: HostConfig,
-    with_audit: audit: Option<AuditConfig>,
     with_agent: agent: AgentConfig,
     with_serve: serve: ServeConfig,
+} into {
+    with_audit: audit: Option<AuditConfig>,
     with_plugin_dir: plugin_dir: Option<PathBuf>,
     with_plugins: plugins: Vec<PluginConfig>,
     with_mcp: mcp: Vec<McpConfig>,
@@ -113,6 +121,8 @@ pub struct HostConfig {
     pub max_concurrency: usize,
     /// Calls that may wait; further ones are refused.
     pub max_queue: Option<usize>,
+    /// Of them, those of one client; see [`Manifest::queue_of_one`] for `None`.
+    pub max_queue_per_client: Option<usize>,
     /// How long a call may wait.
     pub queue_timeout: Option<Duration>,
     /// How long a call may wait for others that change what it reads or changes.
@@ -132,14 +142,16 @@ pub struct HostConfig {
 
 setters!(HostConfig {
     with_max_concurrency: max_concurrency: usize,
-    with_max_queue: max_queue: Option<usize>,
-    with_queue_timeout: queue_timeout: Option<Duration>,
     with_order_timeout: order_timeout: Duration,
-    with_total_memory: total_memory: Option<ByteSize>,
     with_limits: limits: Limits,
     with_repair_arguments: repair_arguments: bool,
     with_summarize: summarize: bool,
     with_summary: summary: Summarize,
+} into {
+    with_max_queue: max_queue: Option<usize>,
+    with_max_queue_per_client: max_queue_per_client: Option<usize>,
+    with_queue_timeout: queue_timeout: Option<Duration>,
+    with_total_memory: total_memory: Option<ByteSize>,
 });
 
 impl Default for HostConfig {
@@ -147,6 +159,7 @@ impl Default for HostConfig {
         HostConfig {
             max_concurrency: 16,
             max_queue: None,
+            max_queue_per_client: None,
             queue_timeout: None,
             order_timeout: Duration::from_secs(60),
             total_memory: None,
@@ -160,6 +173,7 @@ impl Default for HostConfig {
 
 /// Whether calls run in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// Those that may change something run alone, after all calls before them and before all after
     /// them. Of a plugin these are the calls of tools not marked read-only, if it has a folder with
@@ -203,19 +217,37 @@ pub struct PluginConfig {
 }
 
 setters!(PluginConfig {
-    with_sha256: sha256: Option<String>,
     with_limits: limits: Limits,
-    with_max_concurrency: max_concurrency: Option<usize>,
     with_order: order: Order,
-    with_prefix: prefix: String,
-    with_tools: tools: Option<Vec<(String, Location)>>,
     with_allowed_callers: allowed_callers: AllowedCallers,
     with_permissions: permissions: Permissions,
+} into {
+    with_sha256: sha256: Option<String>,
+    with_max_concurrency: max_concurrency: Option<usize>,
+    with_prefix: prefix: String,
+    with_tools: tools: Option<Vec<(String, Location)>>,
     with_config: config: BTreeMap<String, String>,
 });
 
 impl PluginConfig {
     /// A plugin with default limits and no permissions.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use std::time::Duration;
+    ///
+    /// use toolhost::Manifest;
+    /// use toolhost::limits::Limits;
+    /// use toolhost::manifest::PluginConfig;
+    /// use toolhost::permissions::{FileGrant, Permissions};
+    ///
+    /// let notes = FileGrant::new("/srv/notes", "/notes");
+    /// let plugin = PluginConfig::new("notes", "/srv/notes.wasm")
+    ///     .with_limits(Limits::default().with_timeout(Duration::from_secs(5)))
+    ///     .with_permissions(Permissions::default().with_files(vec![notes]));
+    /// let manifest = Manifest::default().with_plugins(vec![plugin]);
+    /// assert_eq!(manifest.plugins[0].name, "notes");
+    /// ```
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         PluginConfig {
             name: name.into(),
@@ -253,6 +285,27 @@ impl Manifest {
     /// As [`read`](Manifest::read), with the text at hand; `file` is what relative paths and
     /// messages refer to.
     ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::Manifest;
+    ///
+    /// let manifest = Manifest::parse(r#"
+    ///     [host]
+    ///     max-concurrency = 4
+    ///
+    ///     [plugin.notes]
+    ///     path = "notes.wasm"
+    ///     timeout = "5s"
+    ///     permissions.files = [{ host = "notes", guest = "/notes" }]
+    /// "#, "/srv/toolhost.toml")?;
+    /// assert_eq!(manifest.host.max_concurrency, 4);
+    /// assert_eq!(manifest.plugins[0].path, std::path::Path::new("/srv/notes.wasm"));
+    ///
+    /// let error = Manifest::parse("[host]\nmax-concurency = 4", "toolhost.toml").unwrap_err();
+    /// assert!(error.to_string().starts_with("toolhost.toml:2:1: "), "{error}");
+    /// # Ok::<(), toolhost::LoadError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`LoadError::Invalid`] with everything that is wrong.
@@ -286,7 +339,7 @@ impl Manifest {
         let missing = listed.filter_map(|plugin| {
             let error = std::fs::metadata(&plugin.path).err()?;
             let path = plugin.path.display();
-            let message = format!("`plugin.{}`: {path} cannot be read: {error}", plugin.name);
+            let message = format!("`plugin.{}`: cannot read {path}: {error}", plugin.name);
             Some(Diagnostic::new(&self.file, plugin.at, message))
         });
         missing.collect()
@@ -294,6 +347,7 @@ impl Manifest {
 
     /// The files that decide what runs and what it is granted: the manifest, the plugins, the files of
     /// secrets, and the audit log.
+    #[doc(hidden)]
     pub fn own_files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.file.clone()];
         files.extend(self.audit.iter().map(|audit| audit.path.clone()));
@@ -321,6 +375,7 @@ impl Manifest {
 
     /// What plugins have nothing to do with, wherever they may write: see [`HostFile`]. The user's folder of
     /// [trusted manifests](crate::trust_folder) is among it.
+    #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let mut files = Vec::new();
         let mut add = |path: &Path, purpose| files.push(HostFile::new(path, purpose));
@@ -374,6 +429,7 @@ impl Manifest {
     /// # Errors
     ///
     /// There is such a link.
+    #[doc(hidden)]
     pub fn check_way(&self, file: &HostFile) -> std::io::Result<()> {
         self.paths.check_way(file)
     }
@@ -398,7 +454,22 @@ impl Manifest {
         Paths::new(granted, before)
     }
 
+    /// How many calls of one client with a name may wait, where calls that wait are bounded: half of them where there can
+    /// be others, unless it is said. Clients are named by `[serve.auth]` and [`CallOptions::client`](crate::CallOptions::client).
+    pub fn queue_of_one(&self) -> Option<usize> {
+        let most = self.host.max_queue?;
+        let auth = &self.serve.auth;
+        let of_one = self.host.max_queue_per_client.unwrap_or_else(|| {
+            match auth.is_required() && auth.is_of_one() {
+                true => most,
+                false => most.div_ceil(2),
+            }
+        });
+        Some(of_one.min(most))
+    }
+
     /// Gives every call this deadline, whatever the manifest says.
+    #[doc(hidden)]
     pub fn override_timeout(&mut self, timeout: Duration) {
         self.host.limits.timeout = timeout;
         for plugin in &mut self.plugins {
@@ -412,6 +483,7 @@ impl Manifest {
     /// Has its plugins loaded with no higher `timeout`, `cpu`, `memory`, `max-stack`, `max-component` and `max-compile`
     /// than the defaults, for one who only looks at it and has no reason to believe its author; whether that
     /// lowers any.
+    #[doc(hidden)]
     pub fn lower_limits_to_defaults(&mut self) -> bool {
         let plugins = self.plugins.iter_mut().map(|it| &mut it.limits);
         let all = plugins.chain([&mut self.host.limits]);
@@ -426,6 +498,7 @@ fn invalid(mut problems: Vec<Diagnostic>) -> LoadError {
 }
 
 /// Where a file is written before it takes the place of another.
+#[doc(hidden)]
 pub fn beside(file: &Path) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -485,7 +558,10 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     Some((dir, _)) => plugin.path = dir.join(format!("{name}.wasm")),
                     None => source.problem(
                         key.span(),
-                        format!("`plugin.{name}` has no `path`, and there is no `plugin-dir` to look for {name}.wasm"),
+                        format!(
+                            "`plugin.{name}` has no `path`, and there is no `plugin-dir` to find \
+                                 {name}.wasm in"
+                        ),
                     ),
                 }
             }
@@ -505,7 +581,8 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
                     }
                     if !is_name(&name) {
                         let message = format!(
-                            "{} cannot be a plugin's name: rename the file to A-Z, a-z, 0-9, `_` and `-`",
+                            "the file name of {} is not a plugin name: rename it, using only A-Z, a-z, 0-9, `_` \
+                             and `-`",
                             path.display()
                         );
                         source.problem(value.span(), message);
@@ -527,7 +604,7 @@ fn read_manifest(document: &DeTable, source: &mut Source) -> Manifest {
         for server in &mcp {
             if plugins.contains_key(&server.name) {
                 let message = format!(
-                    "`{0}` is the name of a plugin and of an MCP server",
+                    "`{0}` is the name of both a plugin and an MCP server",
                     server.name
                 );
                 source.problem_at(server.at, message);
@@ -564,6 +641,7 @@ fn read_host(mut table: Table, source: &mut Source) -> HostConfig {
         host.max_concurrency = count;
     }
     host.max_queue = table.count_from("max-queue", 0, usize::MAX, source);
+    host.max_queue_per_client = table.count_from("max-queue-per-client", 0, usize::MAX, source);
     host.queue_timeout = read_duration(&mut table, "queue-timeout", source);
     if let Some(timeout) = read_duration(&mut table, "order-timeout", source) {
         host.order_timeout = timeout;

@@ -54,13 +54,14 @@ impl Mask {
     /// # Errors
     ///
     /// They are too many or too long to look for.
+    #[doc(hidden)]
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Result<Mask, String> {
         let mut secrets: Vec<&str> = secrets.into_iter().map(Secret::reveal).collect();
         secrets.sort_unstable();
         secrets.dedup();
         if secrets.iter().map(|secret| secret.len()).sum::<usize>() > MAX_TOGETHER {
             let most = size(ByteSize::b(MAX_TOGETHER as u64));
-            return Err(format!("the secrets have more than {most} together"));
+            return Err(format!("the secrets are larger than {most} in total"));
         }
         let mut spellings: Vec<Vec<u8>> = Vec::new();
         for secret in secrets {
@@ -76,7 +77,7 @@ impl Mask {
             // To build a DFA takes time by the square of a secret that repeats itself.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&spellings)
-            .map_err(|error| format!("the secrets cannot be looked for: {error}"))?;
+            .map_err(|error| format!("cannot search for the secrets: {error}"))?;
         Ok(Mask {
             finders: vec![finder],
         })
@@ -146,6 +147,7 @@ impl Mask {
 
     /// As [`text`](Mask::text), for a JSON document, which stays one: `"***"` where a secret was more than
     /// a part of its strings.
+    #[doc(hidden)]
     pub fn json(&self, document: Box<RawValue>) -> Box<RawValue> {
         if self.is_empty() {
             return document;
@@ -161,6 +163,7 @@ impl Mask {
 
     /// The beginning of a text that may be of any length, of so many bytes at most; it is masked first, so
     /// that no part of a secret is left.
+    #[doc(hidden)]
     pub fn beginning(&self, mut text: String, most: usize) -> String {
         self.text(&mut text);
         text.truncate(text.floor_char_boundary(most));
@@ -168,6 +171,7 @@ impl Mask {
     }
 
     /// The members of an object, keys and values.
+    #[doc(hidden)]
     pub fn members(&self, members: Map<String, Value>) -> Map<String, Value> {
         if self.is_empty() {
             return members;
@@ -482,7 +486,7 @@ mod tests {
         // The same again is none more.
         Mask::new(secrets[..4].iter().chain(&secrets[..4])).unwrap();
         let why = Mask::new(&secrets).unwrap_err();
-        assert_eq!(why, "the secrets have more than 256 KiB together");
+        assert_eq!(why, "the secrets are larger than 256 KiB in total");
     }
 
     #[test]

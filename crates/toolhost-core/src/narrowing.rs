@@ -18,6 +18,7 @@ use crate::printable;
 /// or a client unchecked.
 ///
 /// ```no_run
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::{CallOptions, Manifest, Narrowing, ToolCall, ToolHost};
 ///
 /// # #[tokio::main]
@@ -190,7 +191,7 @@ impl ProviderNarrowing {
 #[non_exhaustive]
 pub enum NarrowError {
     /// No provider has that name.
-    #[error("there is no provider `{provider}` to narrow{}", meant(.similar))]
+    #[error("unknown provider `{provider}` in the narrowing{}", meant(.similar))]
     UnknownProvider {
         /// The name.
         provider: String,
@@ -199,7 +200,8 @@ pub enum NarrowError {
     },
     /// An MCP server, which is in no sandbox.
     #[error(
-        "`mcp.{server}` cannot be narrowed, as it is not sandboxed: start one for each user, or offer its tools to fewer"
+        "`mcp.{server}` cannot be narrowed, as it is not sandboxed: start one per user, or offer its tools to \
+         fewer users"
     )]
     NotEnforceable {
         /// Its name.
@@ -207,7 +209,7 @@ pub enum NarrowError {
     },
     /// The provider is not granted what would be narrowed.
     #[error(
-        "`plugin.{plugin}` is not granted {what}: a narrowing may name what the manifest grants, and nothing else"
+        "`plugin.{plugin}` is not granted {what}: a narrowing can only use what the manifest grants"
     )]
     NotGranted {
         /// Its name.
@@ -216,7 +218,7 @@ pub enum NarrowError {
         what: String,
     },
     /// A folder cannot be had.
-    #[error("the folder {} cannot stand for `{guest}` of `plugin.{plugin}`", printable::line(&.host.display().to_string()))]
+    #[error("the folder {} cannot replace `{guest}` of `plugin.{plugin}`", printable::line(&.host.display().to_string()))]
     Folder {
         /// The plugin's name.
         plugin: String,
@@ -228,8 +230,8 @@ pub enum NarrowError {
         source: io::Error,
     },
     /// A folder lies in one that another plugin writes, which decides what is there.
-    #[error("the folder {} for `{guest}` of `plugin.{plugin}` lies in one that `plugin.{other}` may write: if that is meant, \
-             say `allow-nested = true` in the grant", printable::line(&.host.display().to_string()))]
+    #[error("the folder {} for `{guest}` of `plugin.{plugin}` is inside one that `plugin.{other}` can write to: \
+             if this is intended, set `allow-nested = true` in the grant", printable::line(&.host.display().to_string()))]
     Nested {
         /// The plugin's name.
         plugin: String,

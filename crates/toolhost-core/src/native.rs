@@ -33,6 +33,7 @@ type Function = dyn Fn(&str, NativeContext) -> BoxFuture<'static, Answer> + Send
 /// the error of that call, and of no other.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// # #[cfg(feature = "schemars")] {
 /// use schemars::JsonSchema;
 /// use serde::Deserialize;
@@ -114,13 +115,12 @@ impl NativeTools {
     where
         F: NativeFunction<M>,
     {
-        let declared = Tool {
-            input_schema: schema,
-            output_schema: declared.output_schema.or_else(F::Answer::schema),
-            plugin: self.name.clone(),
-            sandboxed: false,
-            ..declared
-        };
+        let output_schema = declared.output_schema.clone();
+        let declared = declared
+            .with_input_schema(schema)
+            .with_output_schema(output_schema.or_else(F::Answer::schema))
+            .with_plugin(&self.name)
+            .with_sandboxed(false);
         let name = declared.name.clone();
         match ProvidedTool::new(declared) {
             Ok(tool) => self.tools.push(Arc::new(tool)),
@@ -135,7 +135,7 @@ impl NativeTools {
         };
         if self.functions.insert(name.clone(), Box::new(run)).is_some() {
             self.problems
-                .push(format!("it has two tools of the name `{name}`"));
+                .push(format!("it has two tools named `{name}`"));
         }
         self
     }
@@ -370,6 +370,39 @@ impl<T: IntoOutput, E: Display + 'static> IntoOutput for Result<T, E> {
 
 /// A value as JSON: for the model as text, and, where it is an object, as structured output. The output schema of
 /// the tool is that of `T` with the feature `schemars`.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// # #[cfg(feature = "schemars")] {
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+/// use toolhost::{Json, Loader, Manifest, NativeTools, Tool, ToolCall};
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Circle {
+///     radius: f64,
+/// }
+///
+/// #[derive(Serialize, JsonSchema)]
+/// struct Measures {
+///     diameter: f64,
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), toolhost::LoadError> {
+/// let tools = NativeTools::new("geometry").tool(
+///     Tool::new("measure", "Measures a circle").read_only(),
+///     async |circle: Circle| Json(Measures { diameter: 2.0 * circle.radius }),
+/// );
+/// let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+/// let result = host.call(ToolCall::new("call_1", "measure", r#"{"radius": 1.5}"#)).await;
+/// let output = result.outcome.unwrap();
+/// assert_eq!(output.structured.unwrap().get(), r#"{"diameter":3.0}"#);
+/// # Ok(())
+/// # }
+/// # main().unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

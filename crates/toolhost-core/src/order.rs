@@ -10,6 +10,7 @@ mod line;
 mod turns;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,7 +23,7 @@ pub(crate) use turns::{Permit, Turns};
 use crate::paths::FolderId;
 
 /// What a call does to its domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Access {
     /// It runs beside others that read.
     Read,
@@ -30,9 +31,22 @@ pub(crate) enum Access {
     Change,
 }
 
-/// Whose calls run in the order they were handed over: a batch, a session. Clients take turns.
+/// Whose calls run in the order they were handed over: a batch, a session. Parties take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Client(u64);
+pub struct Client {
+    number: u64,
+    party: Party,
+}
+
+/// Who has one turn among others: all batches and sessions of one name, or one without a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Party {
+    /// By a hash of the name.
+    Named(u64),
+    Unnamed(u64),
+    /// All that come and go without a name.
+    Passing,
+}
 
 impl Default for Client {
     fn default() -> Self {
@@ -44,7 +58,32 @@ impl Client {
     /// One that is no other.
     pub(crate) fn new() -> Client {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Client(NEXT.fetch_add(1, Ordering::Relaxed))
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Client {
+            number,
+            party: Party::Unnamed(number),
+        }
+    }
+
+    /// The same, which has its turns together with all others of that name.
+    pub fn named(self, name: &str) -> Client {
+        static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Client {
+            party: Party::Named(HASHES.hash_one(name)),
+            ..self
+        }
+    }
+
+    /// The same, which has its turns together with all others that have no name and come once.
+    pub fn passing(self) -> Client {
+        Client {
+            party: Party::Passing,
+            ..self
+        }
+    }
+
+    pub(crate) fn party(self) -> Party {
+        self.party
     }
 }
 
@@ -63,10 +102,14 @@ impl Domain {
         Arc::new(Domain(Mutex::new(State::Own(Line::default()))))
     }
 
-    /// The domain of plugins with these granted folders; `None` where nothing can be changed. It is the
-    /// process's: other hosts that are granted an overlapping folder share it.
-    pub(crate) fn of_folders(granted: &[GrantedFolders]) -> Vec<Option<Arc<Domain>>> {
-        domains().folders.assign(granted)
+    /// The domain of plugins with these granted folders. It is the process's: other hosts that are granted an overlapping
+    /// folder share it. `None` where there are none, and where none can be written unless `may_be_written` says that
+    /// somebody may be granted them later.
+    pub(crate) fn of_folders(
+        granted: &[GrantedFolders],
+        may_be_written: bool,
+    ) -> Vec<Option<Arc<Domain>>> {
+        domains().folders.assign(granted, may_be_written)
     }
 
     /// The domain of calls with these folders, which is in one with another.
@@ -75,7 +118,7 @@ impl Domain {
         with: Option<&Arc<Domain>>,
     ) -> Option<Arc<Domain>> {
         let mut domains = domains();
-        let own = domains.folders.assign(std::slice::from_ref(granted));
+        let own = domains.folders.assign(std::slice::from_ref(granted), true);
         let own = own.into_iter().next().flatten();
         if let (Some(own), Some(with)) = (&own, with) {
             own.merge(with);
@@ -171,6 +214,8 @@ impl Domain {
         Place {
             domain: self.clone(),
             client,
+            access,
+            is_held,
             ticket,
             waiter,
         }
@@ -189,12 +234,20 @@ pub(crate) struct Ahead {
 pub(crate) struct Place {
     domain: Arc<Domain>,
     client: Client,
+    access: Access,
+    /// Whether it was to be [released](Place::release) when it was taken.
+    is_held: bool,
     ticket: u64,
     /// `None` where it was granted at once.
     waiter: Option<Arc<Waiter>>,
 }
 
 impl Place {
+    /// Whether it is in the line of a domain, and good for what a call does there.
+    pub(crate) fn serves(&self, domain: &Arc<Domain>, access: Access, is_held: bool) -> bool {
+        self.domain.is_same(domain) && self.access >= access && self.is_held == is_held
+    }
+
     /// Whether the call may run.
     pub(crate) fn is_granted(&self) -> bool {
         self.waiter

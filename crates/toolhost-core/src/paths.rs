@@ -115,22 +115,22 @@ impl Purpose {
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Purpose::Way => "a folder on the way to files of the host",
+            Purpose::Way => "a parent folder of the host's own files",
             Purpose::Folder => "a granted folder",
             Purpose::WorkingFolder => "the working folder of an MCP server",
-            Purpose::PluginDir => "the folder of plugins",
+            Purpose::PluginDir => "the plugin folder",
             Purpose::CodeCache => "the code cache",
             Purpose::Trust => "the folder of trusted manifests",
             Purpose::Resource => "a resource",
-            Purpose::Program => "what an MCP server is started with",
+            Purpose::Program => "a file that an MCP server is started with",
             Purpose::AuditLog => "the audit log",
-            Purpose::Transcript => "the transcript of an agent",
+            Purpose::Transcript => "an agent transcript",
             Purpose::Plugin => "a plugin",
             Purpose::Certificate => "the server's certificate",
-            Purpose::LockFile => "the file of pins",
+            Purpose::LockFile => "the pin file",
             Purpose::Manifest => "the manifest",
             Purpose::Key => "the server's private key",
-            Purpose::Secret => "the file of a secret",
+            Purpose::Secret => "a secret file",
         })
     }
 }
@@ -144,7 +144,8 @@ pub struct Paths {
     granted: RwLock<Vec<Known>>,
     /// What hosts before this one granted, whose calls may still run.
     past: Vec<Known>,
-    mounts: Mounts,
+    /// As of the last folder that was granted.
+    mounts: RwLock<Arc<Mounts>>,
     /// What is protected in folders that are granted later, too.
     files: RwLock<Vec<HostFile>>,
     /// The host that follows this one adds its own.
@@ -254,7 +255,7 @@ impl Paths {
         if grants.peek().is_none() && paths.past.is_empty() {
             return paths;
         }
-        paths.mounts = Mounts::read();
+        let mounts = paths.read_mounts();
         for ToGrant {
             path,
             is_writable,
@@ -263,7 +264,7 @@ impl Paths {
         {
             // Links are followed here: one that a guest made leads to a folder too many, and is refused
             // once it is walked. What is not there is told of when it is opened.
-            let Ok(id) = FolderId::of(&path, &paths.mounts) else {
+            let Ok(id) = FolderId::of(&path, &mounts) else {
                 continue;
             };
             let path = std::path::absolute(&path).unwrap_or_else(|_| path.into_owned());
@@ -284,6 +285,18 @@ impl Paths {
     /// Nothing that guests may write, nor read.
     fn is_empty(&self) -> bool {
         self.past.is_empty() && self.granted().is_empty()
+    }
+
+    fn mounts(&self) -> Arc<Mounts> {
+        let mounts = self.mounts.read();
+        mounts.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read_mounts(&self) -> Arc<Mounts> {
+        let now = Arc::new(Mounts::read());
+        let mut mounts = self.mounts.write().unwrap_or_else(PoisonError::into_inner);
+        mounts.clone_from(&now);
+        now
     }
 
     fn granted(&self) -> RwLockReadGuard<'_, Vec<Known>> {
@@ -364,7 +377,7 @@ impl Paths {
     /// replaced it.
     pub(crate) fn open_folder(&self, path: &Path) -> io::Result<Found> {
         let walk = self.walk(path, Want::Folder)?;
-        let id = walk.folder_id(&self.mounts)?;
+        let id = walk.folder_id(&self.mounts())?;
         let name = std::path::absolute(path)?;
         let mut past = self.past.iter().rev().filter_map(Known::get);
         if let Some(before) =
@@ -373,8 +386,8 @@ impl Paths {
             && !before.id.is_same(&id)
         {
             return Err(io::Error::other(
-                "it was replaced since it was loaded, in a folder that plugins may write: \
-                 restart toolhost if the new one is meant",
+                "it was replaced since it was loaded, in a folder that plugins can write to: if the new one is \
+                 intended, restart toolhost",
             ));
         }
         let path = walk.path();
@@ -400,14 +413,16 @@ impl Paths {
         is_writable: bool,
         holder: Holder,
     ) -> io::Result<(Found, Arc<Granted>)> {
+        // Something may have been mounted since the load.
+        self.read_mounts();
         let found = self.open_folder(path)?;
         let is_below = |root: &Arc<Granted>| root.id.holds(&found.id);
         if holder == Holder::Client && !self.of_clients().iter().any(is_below) {
             return Err(replaced());
         }
-        if let Some(kind) = self.mounts.kernel_type(&found.path) {
+        if let Some(kind) = self.mounts().kernel_type(&found.path) {
             return Err(io::Error::other(format!(
-                "it is in a file system of the kernel ({kind}), which takes the place of no other"
+                "it is in a kernel file system ({kind}), which cannot replace another folder"
             )));
         }
         let granted = Granted {
@@ -462,7 +477,7 @@ impl Paths {
     ///
     /// `base` is not there, something else is in its place, or it cannot be written.
     pub(crate) fn make_folder(&self, path: &Path, base: &Path) -> io::Result<()> {
-        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts)?;
+        let root = self.walk(base, Want::Folder)?.folder_id(&self.mounts())?;
         if !self.of_clients().iter().any(|it| it.id.is_same(&root)) {
             return Err(replaced());
         }
@@ -573,35 +588,19 @@ impl Paths {
         Guard::new(&protected, &self.held, folders, kernel)
     }
 
-    /// Whether a granted folder lies in another, and is not the same.
-    pub(crate) fn is_within(&self, inner: &Path, outer: &Path) -> bool {
-        self.compare(inner, outer, |inner, outer| outer.holds(inner))
-    }
-
-    /// Whether two granted folders are one.
-    pub(crate) fn is_same(&self, one: &Path, other: &Path) -> bool {
-        self.compare(one, other, FolderId::is_same)
-    }
-
-    fn compare(
-        &self,
-        one: &Path,
-        other: &Path,
-        compare: impl Fn(&FolderId, &FolderId) -> bool,
-    ) -> bool {
-        let find = |path: &Path| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            // The last of a path is what it is now.
-            let granted = self.granted();
-            let mut granted = granted.iter().rev().filter_map(Known::get);
-            granted.find(|granted| granted.path == path)
-        };
-        matches!((find(one), find(other)), (Some(one), Some(other)) if compare(&one.id, &other.id))
+    /// What a folder is that was granted by that name when this was made, or since.
+    pub(crate) fn granted_id(&self, path: &Path) -> Option<FolderId> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let granted = self.granted();
+        // The last of a path is what it is now.
+        let mut granted = granted.iter().rev().filter_map(Known::get);
+        let found = granted.find(|granted| granted.path == path)?;
+        Some(found.id.clone())
     }
 
     /// The devices of file systems below a folder in which the kernel shows itself.
     fn kernel_below(&self, folder: &Path, held: &File) -> Vec<u64> {
-        let mut devices: Vec<u64> = self.mounts.of_kernel_below(folder).collect();
+        let mut devices: Vec<u64> = self.mounts().of_kernel_below(folder).collect();
         // Where mounts are not told.
         #[cfg(unix)]
         for kernel in mounts::KERNEL_FOLDERS.map(Path::new) {
@@ -624,7 +623,7 @@ impl Paths {
 /// In another folder links could lead elsewhere.
 fn replaced() -> io::Error {
     io::Error::other(
-        "the folder that clients' folders are in was replaced since it was loaded: reload or restart",
+        "the parent of the client folders was replaced since it was loaded: reload or restart",
     )
 }
 

@@ -20,14 +20,28 @@ pub use http::HttpRule;
 
 use crate::limits::{ByteSize, size};
 use crate::paths::Paths;
+#[doc(hidden)]
 pub use crate::paths::{HostFile, Purpose};
-use crate::setters::setters;
+use toolhost_wire::setters;
 
 /// A secret may be no longer, in bytes: all that is printed is searched for it.
 const MAX_SECRET: u64 = 64 << 10;
 
-/// Everything that a manifest grants one plugin.
+/// Everything that a manifest grants one plugin; nothing, by default.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::permissions::{Access, FileGrant, Permissions};
+///
+/// let notes = FileGrant::new("/home/ada/notes", "/notes").with_access(Access::ReadWrite);
+/// let permissions = Permissions::default()
+///     .with_files(vec![notes])
+///     .with_http(vec!["https://api.example.com/v1".parse()?]);
+/// assert!(!permissions.is_nothing());
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Permissions {
     /// Folders of this machine, and where the guest sees them.
     pub files: Vec<FileGrant>,
@@ -46,6 +60,18 @@ pub struct Permissions {
     /// Whether it has randomness.
     pub random: Ambient,
 }
+
+setters!(Permissions {
+    with_clock: clock: Ambient,
+    with_random: random: Ambient,
+} into {
+    with_files: files: Vec<FileGrant>,
+    with_http: http: Vec<HttpRule>,
+    with_http_headers: http_headers: Vec<HttpHeader>,
+    with_sockets: sockets: Vec<SocketRule>,
+    with_env: env: BTreeMap<String, String>,
+    with_secrets: secrets: BTreeMap<String, SecretSource>,
+});
 
 impl Permissions {
     /// Whether there is nothing that it may touch.
@@ -66,7 +92,7 @@ impl Permissions {
 }
 
 /// What is there without being granted, and may be taken away to have a plugin give the same
-/// answer to the same call.
+/// answer to the same call. There are these two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ambient {
     /// The machine's.
@@ -102,11 +128,12 @@ pub struct FileGrant {
 
 setters!(FileGrant {
     with_access: access: Access,
-    with_max_disk: max_disk: Option<ByteSize>,
-    with_max_files: max_files: Option<u32>,
     with_create: create: bool,
     with_allow_nested: allow_nested: bool,
     with_allow_vcs: allow_vcs: bool,
+} into {
+    with_max_disk: max_disk: Option<ByteSize>,
+    with_max_files: max_files: Option<u32>,
 });
 
 /// The quota of a granted folder.
@@ -164,6 +191,7 @@ impl fmt::Display for Access {
 
 /// Where a secret comes from; it is read when the plugin is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SecretSource {
     /// An environment variable of the host.
     Env(String),
@@ -177,6 +205,7 @@ impl SecretSource {
     /// # Errors
     ///
     /// Why it cannot be had, to be said after what it is a secret for: ` is empty`, or `: ` and more.
+    #[doc(hidden)]
     pub fn read(&self, paths: &Paths) -> Result<Secret, String> {
         let value = match self {
             // Not the error's own text: it quotes the value.
@@ -238,6 +267,8 @@ impl Secret {
         Secret(value)
     }
 
+    /// Its text.
+    #[doc(hidden)]
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -254,7 +285,7 @@ impl Secret {
             return Some("is empty".to_owned());
         }
         let is_long = self.0.len() as u64 > most.as_u64();
-        is_long.then(|| format!("it has more than {}", size(most)))
+        is_long.then(|| format!("it is larger than {}", size(most)))
     }
 }
 

@@ -301,7 +301,7 @@ impl Compiled {
         if count <= MAX_TOOLS {
             return Ok(());
         }
-        let message = format!("offers {count} {what}, and a plugin may offer {MAX_TOOLS}");
+        let message = format!("offers {count} {what}, but a plugin may offer at most {MAX_TOOLS}");
         Err(vec![Diagnostic::new(&self.config.path, None, message)])
     }
 }
@@ -456,12 +456,12 @@ fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), 
         return Ok(());
     }
     let message = format!(
-        "`plugin.{}` is pinned to sha256 {pinned}, and {} has {found}",
+        "`plugin.{}` is pinned to sha256 {pinned}, but {} has {found}",
         config.name,
         config.path.display()
     );
     Err(Diagnostic::new(manifest, config.at, message)
-        .help("if the plugin was meant to change, pin the new digest"))
+        .help("if the change is intended, pin the new digest"))
 }
 
 /// Counts what is in folders with a quota.
@@ -485,9 +485,9 @@ async fn count_folders(
     let failed = counted.await.expect("counting does not panic");
     let problems = failed.into_iter().map(|(folder, error)| {
         let (name, host) = (&config.name, folder.host().display());
-        let message = format!("the folder {host} of `plugin.{name}` cannot be counted: {error}");
+        let message = format!("cannot measure the folder {host} of `plugin.{name}`: {error}");
         Diagnostic::new(manifest, config.at, message)
-            .help("grant a smaller folder, or leave out `max-disk` and `max-files`")
+            .help("grant a smaller folder, or remove `max-disk` and `max-files`")
     });
     match problems.collect::<Vec<_>>() {
         problems if problems.is_empty() => Ok(()),
@@ -515,8 +515,7 @@ fn resolve(
             Ok(folder) => folders.push(Arc::new(folder)),
             Err(error) => {
                 let (name, host) = (&config.name, grant.host.display());
-                let message =
-                    format!("the folder {host} of `plugin.{name}` cannot be opened: {error}");
+                let message = format!("cannot open the folder {host} of `plugin.{name}`: {error}");
                 problems.push(Diagnostic::new(manifest, config.at, message));
             }
         }
@@ -582,7 +581,7 @@ fn offered(
     let problem = |message: String| Diagnostic::new(&config.path, None, message);
     if listed.len() > MAX_TOOLS {
         let count = listed.len();
-        let message = format!("offers {count} tools, and a plugin may offer {MAX_TOOLS}");
+        let message = format!("offers {count} tools, but a plugin may offer at most {MAX_TOOLS}");
         return Err(vec![problem(message)]);
     }
     if listed.is_empty() && !something_else {

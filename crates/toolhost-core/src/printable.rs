@@ -12,6 +12,7 @@ pub use look_alikes::look_alikes;
 /// each invisible one.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::printable;
 ///
 /// assert_eq!(printable::line("a\n\u{1b}[2Jb"), r"a\n\u{1b}[2Jb");

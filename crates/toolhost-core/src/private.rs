@@ -34,7 +34,7 @@ mod system {
         match is_own("LOCALAPPDATA") || is_own("APPDATA") {
             true => Ok(()),
             false => Err(format!(
-                "`{}` is not in this user's profile, and who else may write there is not known on this system",
+                "`{}` is outside this user's profile, and this system does not tell who else can write there",
                 folder.display()
             )),
         }
@@ -121,7 +121,7 @@ mod system {
         // A user's own group has the user's number, and nobody else in it.
         let by_group = mode & 0o020 != 0 && metadata.gid() != own && metadata.gid() != 0;
         if by_group || mode & 0o002 != 0 {
-            return Err(format!("others may write to `{path}`"));
+            return Err(format!("others can write to `{path}`"));
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ mod system {
             ] {
                 mode(path, others);
                 let error = check_folder(&cache).unwrap_err();
-                assert!(error.contains("others may write to"), "{error}");
+                assert!(error.contains("others can write to"), "{error}");
                 assert!(error.contains(&*path.to_string_lossy()), "{error}");
                 mode(path, 0o755);
             }

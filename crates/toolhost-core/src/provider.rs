@@ -25,9 +25,13 @@ use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
 use crate::watch::{Owner, Progress};
 pub(crate) use narrowed::NarrowedGrants;
+#[doc(hidden)]
 pub use output::mismatch;
+#[doc(hidden)]
 pub use output::{held, output};
+#[doc(hidden)]
 pub use payload::hide_icon;
+#[doc(hidden)]
 pub use running::{End, Meter, stopped, until};
 pub(crate) use supervised::run;
 
@@ -37,6 +41,7 @@ pub(crate) use supervised::run;
 /// that are found or change at run time:
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use std::sync::Arc;
 ///
 /// use futures_util::future::BoxFuture;
@@ -211,6 +216,7 @@ pub enum Provider<'a> {
 
 /// A tool that an MCP server lists, and that is not offered, or not all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ToolNote {
     /// Its name, as the server has it.
     pub tool: String,
@@ -219,6 +225,8 @@ pub struct ToolNote {
 }
 
 impl ToolNote {
+    #[doc(hidden)]
+    /// What becomes of `tool`, and why.
     pub fn new(tool: &str, why: impl Into<String>) -> Self {
         ToolNote {
             tool: tool.chars().take(200).collect(),
@@ -238,6 +246,7 @@ pub struct NotStarted {
 }
 
 impl NotStarted {
+    /// With the fields of that name.
     #[doc(hidden)]
     pub fn new(tools_from: Option<SystemTime>, why: Option<String>) -> Self {
         NotStarted { tools_from, why }
@@ -246,6 +255,7 @@ impl NotStarted {
 
 /// What a tool of an MCP server says of itself, to be pinned.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pin {
     /// Its name, as the server has it.
     pub tool: String,
@@ -255,15 +265,33 @@ pub struct Pin {
     pub text: serde_json::Value,
 }
 
+impl Pin {
+    /// What `tool` says of itself, and the digest of that.
+    pub fn new(
+        tool: impl Into<String>,
+        digest: impl Into<String>,
+        text: serde_json::Value,
+    ) -> Self {
+        Pin {
+            tool: tool.into(),
+            digest: digest.into(),
+            text,
+        }
+    }
+}
+
 /// A tool, as its provider and the host have it: with its schemas compiled.
 pub struct ProvidedTool {
     /// As the model sees it.
+    #[doc(hidden)]
     pub tool: Tool,
     /// As its provider has it, without the manifest's prefix.
+    #[doc(hidden)]
     pub own_name: String,
     /// Of its arguments.
     pub(crate) schema: Schema,
     /// Of its structured output.
+    #[doc(hidden)]
     pub output: Option<Arc<Schema>>,
 }
 
@@ -284,7 +312,7 @@ impl ProvidedTool {
     pub fn new(tool: Tool) -> Result<ProvidedTool, InvalidTool> {
         if !is_tool_name(&tool.name) {
             let message = format!(
-                "`{}` is no name for a tool: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
+                "`{}` is not a tool name: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
                 tool.name
             );
             return Err(InvalidTool(message));
@@ -304,6 +332,7 @@ impl ProvidedTool {
     /// # Errors
     ///
     /// What is wrong with one of them.
+    #[doc(hidden)]
     pub fn parse(
         own_name: String,
         mut tool: Tool,
@@ -357,17 +386,27 @@ pub(crate) enum SchemaOf {
 /// What a provider is called with beside the call.
 pub struct CallContext<'t> {
     /// What its deadline counts from.
+    #[doc(hidden)]
     pub start: Instant,
     /// Its provider's, or narrower ones.
+    #[doc(hidden)]
     pub limits: &'t Limits,
     /// What it has computed so far.
+    #[doc(hidden)]
     pub spent: Duration,
+    /// What cancels it.
+    #[doc(hidden)]
     pub cancel: &'t CancellationToken,
     /// Who calls.
+    #[doc(hidden)]
     pub owner: &'t Owner,
     pub(crate) client: Option<&'t str>,
     pub(crate) narrowed: Option<&'t NarrowedGrants>,
+    /// Its idempotency key.
+    #[doc(hidden)]
     pub key: Option<&'t str>,
+    /// What is recorded of it.
+    #[doc(hidden)]
     pub journal: Journal,
 }
 
@@ -427,9 +466,17 @@ pub trait Payload {
 
 /// All of a result that is the provider's to say. It is made [from](From) what the call comes to.
 pub struct RunOutcome<T = Output> {
+    /// What it answered.
+    #[doc(hidden)]
     pub outcome: Result<T, CallError>,
+    /// What it computed.
+    #[doc(hidden)]
     pub cpu: Duration,
+    /// The most memory that it had, in bytes.
+    #[doc(hidden)]
     pub peak_memory: u64,
+    /// What it logged.
+    #[doc(hidden)]
     pub log: Vec<LogLine>,
 }
 
@@ -441,6 +488,7 @@ impl From<Result<Output, CallError>> for RunOutcome {
 
 impl<T: Payload> RunOutcome<T> {
     /// Ended before there was an instance.
+    #[doc(hidden)]
     pub fn refused(error: CallError) -> Self {
         RunOutcome::of(Err(error))
     }
@@ -472,8 +520,21 @@ impl<T: Payload> RunOutcome<T> {
 }
 
 /// The error of an answer that is longer than it may be.
+#[doc(hidden)]
 pub fn output_limit(limits: &Limits) -> CallError {
     CallError::over(Limit::Output, limits.max_output)
+}
+
+/// An error, or that of one with more to say than it may.
+pub(crate) fn bounded_error(mut error: CallError, limits: &Limits) -> CallError {
+    let length = match &mut error {
+        CallError::InputRequired(input) => input.size(),
+        error => error.texts().map(|text| text.len()).sum(),
+    };
+    match length as u64 > limits.max_output.as_u64() {
+        true => output_limit(limits),
+        false => error,
+    }
 }
 
 /// # Errors

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::manifest::Order;
 use crate::narrowing::{NarrowError, ProviderNarrowing};
-use crate::order::{Access, Domain, Turns};
+use crate::order::{Access, Domain, Party, Turns};
 use crate::plugin::Plugin;
 use crate::provider::narrowed::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
-use crate::watch::Party;
 use crate::wire::leaks;
 
 /// A provider, with what its calls share.
@@ -175,7 +174,7 @@ impl Registry {
         let providers = self.providers.iter().cloned().chain(more).collect();
         Registry::collect(providers, |first, second, name| {
             tracing::warn!(
-                "the tool `{name}` of the {} is left out: the {} has one of that name",
+                "skipped the tool `{name}` of the {}: the {} has one with that name",
                 second.title(),
                 first.title()
             );

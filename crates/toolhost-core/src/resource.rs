@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use toolhost_wire::setters;
 
+use crate::input::Resumption;
 use crate::tool::{EmbeddedResource, Icon};
 
 /// A longer URI, in bytes, is of no template: what it takes to see grows with both.
@@ -18,6 +20,7 @@ const MAX_VARIABLES: usize = 16;
 
 /// Something that can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Resource {
     /// Its URI.
     pub uri: String,
@@ -40,8 +43,61 @@ pub struct Resource {
     pub icons: Vec<Icon>,
 }
 
+impl Resource {
+    /// What can be read at a URI, with a name for it.
+    pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
+        Resource {
+            uri: uri.into(),
+            name: name.into(),
+            ..Resource::default()
+        }
+    }
+}
+
+setters!(Resource into {
+    with_title: title: Option<String>,
+    with_description: description: Option<String>,
+    with_mime_type: mime_type: Option<String>,
+    with_size: size: Option<u64>,
+    with_icons: icons: Vec<Icon>,
+});
+
+/// A resource that is asked for: [`ToolHost::read_resource`](crate::ToolHost::read_resource).
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ResourceRequest {
+    /// Its URI.
+    pub uri: String,
+    /// What came of what its plugin asked, when it was asked for before.
+    pub resumed: Option<Resumption>,
+}
+
+impl ResourceRequest {
+    /// What can be read at a URI.
+    pub fn new(uri: impl Into<String>) -> Self {
+        ResourceRequest {
+            uri: uri.into(),
+            resumed: None,
+        }
+    }
+
+    /// Goes on with the replies to what its plugin asked.
+    #[must_use]
+    pub fn resumed(mut self, resumption: Resumption) -> Self {
+        self.resumed = Some(resumption);
+        self
+    }
+}
+
+impl From<&str> for ResourceRequest {
+    fn from(uri: &str) -> Self {
+        ResourceRequest::new(uri)
+    }
+}
+
 /// Resources that need no listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ResourceTemplate {
     /// A URI with variables, as RFC 6570 has them: `{name}` for anything but a slash, `{+name}` for
     /// anything.
@@ -133,7 +189,32 @@ impl ResourceOwners {
 /// Contents of a resource.
 pub type ResourceContents = EmbeddedResource;
 
+setters!(ResourceTemplate into {
+    with_title: title: Option<String>,
+    with_description: description: Option<String>,
+    with_mime_type: mime_type: Option<String>,
+    with_icons: icons: Vec<Icon>,
+});
+
 impl ResourceTemplate {
+    /// A URI with variables, and a name for what it stands for.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::resource::ResourceTemplate;
+    ///
+    /// let notes = ResourceTemplate::new("note:///{id}", "note");
+    /// assert!(notes.matches("note:///7"));
+    /// assert!(!notes.matches("note:///7/history"));
+    /// ```
+    pub fn new(uri_template: impl Into<String>, name: impl Into<String>) -> Self {
+        ResourceTemplate {
+            uri_template: uri_template.into(),
+            name: name.into(),
+            ..ResourceTemplate::default()
+        }
+    }
+
     /// Whether a URI is one of those that the template stands for. One of more than 8 KiB is not.
     pub fn matches(&self, uri: &str) -> bool {
         uri.len() <= MAX_URI && is_match(&self.uri_template, uri)
@@ -154,11 +235,13 @@ impl ResourceTemplate {
         let (variables, _) = pieces(&self.uri_template);
         let (bytes, variables) = (self.uri_template.len(), variables.len());
         if bytes > MAX_TEMPLATE {
-            return Err(format!("has {bytes} bytes, and may have {MAX_TEMPLATE}"));
+            return Err(format!(
+                "has {bytes} bytes, but at most {MAX_TEMPLATE} are allowed"
+            ));
         }
         if variables > MAX_VARIABLES {
             return Err(format!(
-                "has {variables} variables, and may have {MAX_VARIABLES}"
+                "has {variables} variables, but at most {MAX_VARIABLES} are allowed"
             ));
         }
         Ok(())

@@ -136,6 +136,7 @@ struct Asked {
 
 /// What is shown of a result that is too long.
 pub struct Compacted {
+    /// The text in its place.
     pub text: String,
     /// What it is read by, where it is kept.
     pub id: Option<String>,
@@ -173,6 +174,7 @@ impl LongResults {
         &self.tools[0].tool.name
     }
 
+    /// The length in characters from which a result is compacted.
     pub fn max_chars(&self) -> usize {
         self.max_chars
     }
@@ -190,10 +192,8 @@ impl LongResults {
 
     /// Keeps a result whose text is too long, and says what is shown of it.
     pub fn compact(&self, result: &ToolResult, whole: String, owner: &Owner) -> Compacted {
-        let summary = Summarize {
-            chars: Summarize::default().chars.min(self.max_chars),
-            ..Summarize::default()
-        };
+        let summary = Summarize::default();
+        let summary = summary.with_chars(summary.chars.min(self.max_chars));
         let mut text = summary.text(result);
         // A few items may be as long as many.
         if let Some((end, _)) = text.char_indices().nth(self.max_chars) {
@@ -207,7 +207,7 @@ impl LongResults {
                 "{} with the id \"{id}\" reads it from any offset",
                 self.tool()
             ),
-            None => "it is too long to be kept: ask for less".to_owned(),
+            None => "it is too long to keep: ask for less".to_owned(),
         };
         text.push_str(&format!(
             "\n[compacted: the whole result has {total} characters; {more}]"
@@ -299,26 +299,20 @@ impl ToolProvider for LongResults {
 
 /// The tool that reads compacted results, under a name.
 fn read_result(name: &str) -> Tool {
-    Tool {
-        name: name.to_owned(),
-        description:
-            "Reads on in a result that was too long to be shown whole. The result says its id."
-                .to_owned(),
-        annotations: Annotations {
-            read_only: Some(true),
-            open_world: Some(false),
-            ..Annotations::default()
-        },
-        sandboxed: true,
-        ..Tool::default()
-    }
+    let description = "Reads more of a result that was too long to show in full. The shortened result gives its id.";
+    let annotations = Annotations::default()
+        .with_read_only(true)
+        .with_open_world(false);
+    Tool::new(name, description)
+        .with_annotations(annotations)
+        .with_sandboxed(true)
 }
 
 fn schema() -> serde_json::Value {
     json!({
         "type": "object",
         "properties": {
-            "id": { "type": "string", "description": "The result's id, as the result says it" },
+            "id": { "type": "string", "description": "The id given in the shortened result" },
             "offset": {
                 "type": "integer",
                 "minimum": 0,
@@ -327,7 +321,7 @@ fn schema() -> serde_json::Value {
             "limit": {
                 "type": "integer",
                 "minimum": 1,
-                "description": "How many characters to read; by default, and at most, as many as a result may have",
+                "description": "How many characters to read; the default is also the maximum",
             },
         },
         "required": ["id"],

@@ -65,8 +65,10 @@ const RESOURCE_COST: usize = 1 << 10;
 /// Why the host ends a call: travels through wasmtime as an error, and no guest can catch it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
+    /// Its time is over.
     #[error("the deadline passed")]
     Deadline,
+    /// It went over that limit.
     #[error("over a limit")]
     Limit(Limit, Bound),
 }
@@ -99,6 +101,7 @@ impl Grants {
                 id: &folder.id,
                 is_writable: folder.access == Access::ReadWrite,
                 allows_vcs: folder.allows_vcs,
+                is_vcs: folder.is_vcs,
             })
             .collect();
         let kernel = self.folders.iter().flat_map(|folder| &folder.kernel);
@@ -248,7 +251,7 @@ fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result
         let opened = folder.path().map_err(wasmtime::Error::from);
         opened
             .and_then(|path| wasi.preopened_dir(path, guest, access).map(drop))
-            .map_err(|error| format!("cannot open the folder of {guest}: {error:#}"))?;
+            .map_err(|error| format!("cannot open the folder for {guest}: {error:#}"))?;
     }
     Ok(wasi.build())
 }
@@ -299,11 +302,8 @@ impl host::Host for Sandbox {
         total: Option<f64>,
         message: Option<String>,
     ) -> wasmtime::Result<()> {
-        self.journal.progress(Progress {
-            done,
-            total,
-            message,
-        });
+        let progress = Progress::new(done).with_total(total);
+        self.journal.progress(progress.with_message(message));
         Ok(())
     }
 

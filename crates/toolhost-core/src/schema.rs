@@ -40,6 +40,7 @@ const MAX_REASONING: u64 = 10_000_000;
 /// A schema's text may be no longer: each tool's is held in memory and shown to the model.
 const MAX_SCHEMA: usize = 256 << 10;
 
+/// A schema that arguments and output are held against.
 #[derive(Debug)]
 pub struct Schema {
     validator: Validator,
@@ -82,7 +83,10 @@ impl Schema {
     /// It computes for a good part of a second where a schema is as large as it may be.
     pub fn parse(json: &str) -> Result<(Value, Schema), String> {
         if json.len() > MAX_SCHEMA {
-            return Err(format!("has {} bytes, of at most {MAX_SCHEMA}", json.len()));
+            return Err(format!(
+                "has {} bytes, but at most {MAX_SCHEMA} are allowed",
+                json.len()
+            ));
         }
         let mut value: Value =
             serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
@@ -213,7 +217,7 @@ impl Schema {
             }
         };
         if !value.is_object() {
-            let message = format!("must be a JSON object, and is {}", kind(&value));
+            let message = format!("must be a JSON object, not {}", kind(&value));
             return Ok(Err(CallError::invalid_arguments("", message)));
         }
         let found = self.problems(&value, watch)?;
@@ -246,15 +250,12 @@ impl Schema {
         value: &Value,
         watch: &Watch,
     ) -> Checked<Result<Extent, Vec<ArgumentProblem>>> {
-        let of_all = |message: String| {
-            let pointer = String::new();
-            Ok(Err(vec![ArgumentProblem { pointer, message }]))
-        };
+        let of_all = |message: String| Ok(Err(vec![ArgumentProblem::new("", message)]));
         let extent = Extent::of(value);
         if self.cost.recursive && extent.depth > MAX_RECURSION {
             let depth = extent.depth;
             return of_all(format!(
-                "nested {depth} levels deep, of at most {MAX_RECURSION}"
+                "nested {depth} levels deep, but at most {MAX_RECURSION} are allowed"
             ));
         }
         if !self.cost.allows(extent) {
@@ -281,15 +282,13 @@ impl Schema {
             Err(stopped) if watch.has_stopped() => Err(stopped),
             Ok(Invalid::For(problems)) => Ok(Err(problems
                 .into_iter()
-                .map(|problem| ArgumentProblem {
+                .map(|problem| {
                     // Names in it may be as long as the arguments.
-                    pointer: shorten(problem.pointer),
-                    message: shorten(problem.message),
+                    ArgumentProblem::new(shorten(problem.pointer), shorten(problem.message))
                 })
                 .collect())),
-            Ok(Invalid::Unexplained) | Err(_) => of_all(
-                "not what the tool's schema asks for, which is too intricate to say where"
-                    .to_owned(),
+            Ok(_) | Err(_) => of_all(
+                "does not match the tool's schema, which is too complex to say where".to_owned(),
             ),
         }
     }

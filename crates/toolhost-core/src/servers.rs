@@ -45,8 +45,24 @@ pub(crate) fn starter() -> Option<&'static ServerStarter> {
 /// What is wrong with a section that nothing in this program can start.
 pub(crate) fn missing(server: &McpConfig, manifest: &Path) -> Vec<Diagnostic> {
     let message = format!(
-        "`mcp.{}`: this toolhost was built without `mcp`",
+        "`mcp.{}`: this toolhost was built without the feature `mcp`",
         server.name
     );
     vec![Diagnostic::new(manifest, server.at, message).help("build it with the feature `mcp`")]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::host::ToolHost;
+    use crate::manifest::Manifest;
+
+    #[tokio::test]
+    async fn a_program_that_starts_no_servers_names_the_feature_that_would() {
+        let text = "[mcp.notes]\ncommand = \"notes\"\n";
+        let manifest = Manifest::parse(text, "toolhost.toml").unwrap();
+        let error = ToolHost::load(manifest).await.unwrap_err().to_string();
+        let expected = "`mcp.notes`: this toolhost was built without the feature `mcp`";
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains("build it with the feature `mcp`"), "{error}");
+    }
 }

@@ -21,7 +21,7 @@ static TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         for error in found.errors {
-            warn!("certificate authorities of this machine: {error}");
+            warn!("cannot load this machine's certificate authorities: {error}");
         }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }

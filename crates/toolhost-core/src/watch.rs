@@ -13,6 +13,7 @@ use crate::tool::LogLine;
 
 /// How far a call is, in a unit of the tool's choosing.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
     /// So much is done.
     pub done: f64,
@@ -22,8 +23,57 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
+impl Progress {
+    /// So much is done, of who knows how much.
+    pub fn new(done: f64) -> Self {
+        Progress {
+            done,
+            total: None,
+            message: None,
+        }
+    }
+}
+
+toolhost_wire::setters!(Progress into {
+    with_total: total: Option<f64>,
+    with_message: message: Option<String>,
+});
+
 /// Is told what a call does while it runs, on the thread that runs it: it must not wait. Secrets are
 /// masked in what it is told.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use std::sync::{Arc, Mutex};
+///
+/// use serde_json::{Value, json};
+/// use toolhost::tool::{LogLine, LogSource};
+/// use toolhost::{CallOptions, Loader, Manifest, NativeContext, NativeTools, Tool, ToolCall, Watcher};
+///
+/// #[derive(Default)]
+/// struct Lines(Mutex<Vec<String>>);
+///
+/// impl Watcher for Lines {
+///     fn logged(&self, line: &LogLine) {
+///         self.0.lock().unwrap().push(line.text.clone());
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), toolhost::LoadError> {
+/// let tools = NativeTools::new("demo").tool_with_schema(
+///     Tool::new("work", "Works"),
+///     json!({ "type": "object" }),
+///     async |_: Value, context: NativeContext| context.log(LogSource::Info, "begun"),
+/// );
+/// let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+/// let lines = Arc::new(Lines::default());
+/// let options = CallOptions::new().watcher(lines.clone());
+/// host.call_with(ToolCall::new("call_1", "work", "{}"), &options).await;
+/// assert_eq!(*lines.0.lock().unwrap(), ["begun"]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Watcher: Send + Sync {
     /// The guest wrote a line to its log, or to stdout or stderr.
     fn logged(&self, line: &LogLine) {
@@ -54,15 +104,6 @@ pub enum Owner {
     Session(u64),
     /// A token of the server's, where there is no session.
     Principal(Arc<str>),
-}
-
-/// Who shares permits with others: whose calls have one turn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
-    /// Of a program that embeds the host.
-    Client(Client),
-    /// Of the server: each request without a session is a client of its own to what keeps an order.
-    Owner(Owner),
 }
 
 /// The tools that a client may call, beside those of the host itself; all when `None`.
@@ -100,13 +141,6 @@ impl<'c> RunContext<'c> {
             allowed: None,
             key: None,
             begun: None,
-        }
-    }
-
-    pub(crate) fn party(&self) -> Party {
-        match &self.owner {
-            Owner::Only => Party::Client(self.client),
-            owner => Party::Owner(owner.clone()),
         }
     }
 }

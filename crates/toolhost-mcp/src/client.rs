@@ -7,7 +7,6 @@
 mod answer;
 mod bodies;
 mod call;
-mod client;
 mod connection;
 mod encode;
 mod http;
@@ -24,6 +23,7 @@ mod recalled;
 mod request;
 mod room;
 mod running;
+mod server_handler;
 mod settings;
 mod stdio;
 #[expect(
@@ -83,7 +83,7 @@ struct Server {
 }
 
 /// Starts a server and asks for its tools. `memory` is the folder for what is remembered of servers. One that
-/// `may_wait` is not started before it is needed, if it is remembered which tools it has.
+/// `may_wait` is not started before it is needed, and has the tools that are remembered.
 ///
 /// # Errors
 ///
@@ -100,8 +100,6 @@ async fn load(
         true => recalled::tools(&settings, manifest),
         false => None,
     };
-    // One that lacks a secret is not started in any case.
-    let is_known = recalled.is_some() || may_wait && !settings.lacking.is_empty();
     let offered = recalled.unwrap_or_default();
     let kept = Kept::new(Arc::new(settings), manifest, offered);
     let closing = kept.closing.clone();
@@ -110,13 +108,15 @@ async fn load(
         parked: Parked::default(),
         kept,
     };
-    if is_known {
+    if may_wait {
         return Ok(Arc::new(server));
     }
     match server.kept.start().await {
         Err(problems) if server.kept.settings.config.optional => {
             for problem in problems {
-                tracing::warn!("{problem}; it is optional: its tools are missing until it starts");
+                tracing::warn!(
+                    "{problem}; it is optional, so its tools are missing until it starts"
+                );
             }
             // A secret that is not there does not come.
             if server.kept.settings.lacking.is_empty() {

@@ -15,6 +15,6 @@ pub use client::kill_mcp_servers;
 // What is used of the core.
 use toolhost_core::{
     bounded, digest, error, host, http_client, input, kept, limits, manifest, mask, order, paths,
-    permissions, plugin, prompt, provider, replacement, resource, results, sandbox, schema,
-    servers, setters, tool, watch, wire,
+    permissions, plugin, prompt, provider, replacement, resource, results, sandbox, schema, seldom,
+    servers, tool, watch, wire,
 };

@@ -41,10 +41,10 @@ use tokio_util::sync::CancellationToken;
 use crate::host::ToolHost;
 pub use crate::http_front::Listener;
 use crate::manifest::ServeConfig;
-use crate::setters::setters;
 pub use http::{HttpError, HttpServer, McpService};
 use server_state::ServerState;
 pub use stdio::StdioError;
+use toolhost_core::setters;
 
 /// What a mutex has, whoever panicked with it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,14 +87,15 @@ pub struct ServerInfo {
 }
 
 setters!(ServerInfo {
-    with_name: name: String,
-    with_version: version: String,
-    with_instructions: instructions: Option<String>,
     with_page_size: page_size: usize,
     with_max_message: max_message: usize,
     with_max_sessions: max_sessions: usize,
     with_ask_timeout: ask_timeout: Duration,
     with_task_after: task_after: Duration,
+} into {
+    with_name: name: String,
+    with_version: version: String,
+    with_instructions: instructions: Option<String>,
     with_task_only: task_only: BTreeSet<String>,
     with_max_result_chars: max_result_chars: Option<usize>,
     with_client: client: Option<Arc<str>>,
@@ -174,6 +175,47 @@ impl Server {
 
     /// Serves the client at the other end of two byte streams, as [`serve_stdio`](Server::serve_stdio) does: one
     /// JSON-RPC message a line.
+    ///
+    /// ```
+    /// # mod toolhost {
+    /// #     pub use toolhost_core::*;
+    /// #     pub use toolhost_mcp::server as mcp;
+    /// # }
+    /// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, duplex, split};
+    /// use toolhost::mcp::{Server, ServerInfo};
+    /// use toolhost::{CancellationToken, Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let host = ToolHost::load(Manifest::default()).await?;
+    /// let server = Server::new(host, ServerInfo::default().with_name("demo"));
+    /// let (client, stream) = duplex(64 << 10);
+    /// let (reader, writer) = split(stream);
+    /// let stop = CancellationToken::new();
+    /// let serving = server.serve_stream(reader, writer, stop.clone());
+    ///
+    /// let talking = async {
+    ///     let (from, mut to) = split(client);
+    ///     let initialize = serde_json::json!({
+    ///         "jsonrpc": "2.0", "id": 1, "method": "initialize",
+    ///         "params": {
+    ///             "protocolVersion": "2025-06-18",
+    ///             "capabilities": {},
+    ///             "clientInfo": { "name": "client", "version": "1" },
+    ///         },
+    ///     });
+    ///     to.write_all(format!("{initialize}\n").as_bytes()).await?;
+    ///     let answer = BufReader::new(from).lines().next_line().await?.unwrap();
+    ///     assert!(answer.contains(r#""serverInfo":{"name":"demo""#), "{answer}");
+    ///     stop.cancel();
+    ///     std::io::Result::Ok(())
+    /// };
+    /// let (served, talked) = tokio::join!(serving, talking);
+    /// talked?;
+    /// served?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

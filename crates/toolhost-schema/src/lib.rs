@@ -47,6 +47,7 @@ pub struct Validator {
 
 /// What is wrong with a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// Where, as a JSON Pointer.
     pub pointer: String,
@@ -56,6 +57,7 @@ pub struct Problem {
 
 /// Why a value is not valid, if it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Invalid {
     /// The first of the reasons.
     For(Vec<Problem>),

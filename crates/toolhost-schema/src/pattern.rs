@@ -265,7 +265,7 @@ pub(crate) fn keyword<'s>(
             automaton: automaton.clone(),
         })),
         _ => Err(ValidationError::custom(format!(
-            "the pattern {pattern} is none that can be matched in one pass"
+            "the pattern {pattern} cannot be matched in a single pass"
         ))),
     }
 }

@@ -62,12 +62,8 @@ where
     I: Strategy<Value = Option<String>>,
 {
     let name = prop_oneof![3 => "[A-Za-z0-9_-]{1,64}", 1 => ".{1,20}"];
-    let call = (ids, name, arguments()).prop_map(|(id, name, arguments)| ToolCall {
-        id,
-        name,
-        arguments,
-        ..ToolCall::default()
-    });
+    let call = (ids, name, arguments())
+        .prop_map(|(id, name, arguments)| ToolCall::new("", name, arguments).with_id(id));
     vec(call, 0..=most)
 }
 

@@ -50,8 +50,12 @@ pub async fn load(manifest: Manifest) -> ToolHost {
 }
 
 pub async fn try_load(manifest: Manifest) -> Result<ToolHost, toolhost::LoadError> {
-    let cache = CodeCache::Folder(code_cache());
-    Loader::new(manifest).code_cache(cache).load().await
+    loader(manifest).load().await
+}
+
+/// A loader that keeps compiled code where all tests do.
+pub fn loader(manifest: Manifest) -> Loader {
+    Loader::new(manifest).code_cache(CodeCache::Folder(code_cache()))
 }
 
 /// A host of guests with default limits and no permissions.

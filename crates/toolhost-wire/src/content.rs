@@ -1,7 +1,10 @@
 //! The pieces of what a tool answers: text, media, resources. Their shapes follow MCP.
 
+use crate::setters;
+
 /// One piece of an [`Output`](crate::tool::Output).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Content {
     /// Text.
     Text(String),
@@ -34,6 +37,29 @@ impl Content {
         }
     }
 
+    /// Hands all of it out to be masked: every text, and bytes.
+    #[doc(hidden)]
+    pub fn each_part(
+        &mut self,
+        text: &mut dyn FnMut(&mut String),
+        bytes: &mut dyn FnMut(&mut Vec<u8>),
+    ) {
+        match self {
+            Content::Text(it) => text(it),
+            Content::Image(media) | Content::Audio(media) => {
+                bytes(&mut media.data);
+                text(&mut media.mime_type);
+            }
+            Content::Link(link) => {
+                text(&mut link.uri);
+                text(&mut link.name);
+                let others = [&mut link.description, &mut link.mime_type];
+                others.into_iter().flatten().for_each(text);
+            }
+            Content::Embedded(resource) => resource.each_part(text, bytes),
+        }
+    }
+
     /// Text as it is; anything else described, for a reader that takes only text.
     pub fn to_text(&self) -> String {
         match self {
@@ -53,8 +79,21 @@ impl Content {
     }
 }
 
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Content::Text(text)
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        Content::Text(text.to_owned())
+    }
+}
+
 /// Bytes with a media type.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Media {
     /// The bytes, not encoded.
     pub data: Vec<u8>,
@@ -62,8 +101,19 @@ pub struct Media {
     pub mime_type: String,
 }
 
+impl Media {
+    /// Bytes, not encoded, with a media type such as `image/png`.
+    pub fn new(data: impl Into<Vec<u8>>, mime_type: impl Into<String>) -> Self {
+        Media {
+            data: data.into(),
+            mime_type: mime_type.into(),
+        }
+    }
+}
+
 /// Where something can be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResourceLink {
     /// Its URI.
     pub uri: String,
@@ -75,8 +125,26 @@ pub struct ResourceLink {
     pub mime_type: Option<String>,
 }
 
+impl ResourceLink {
+    /// A URI, and a name for what is there.
+    pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
+        ResourceLink {
+            uri: uri.into(),
+            name: name.into(),
+            description: None,
+            mime_type: None,
+        }
+    }
+}
+
+setters!(ResourceLink into {
+    with_description: description: Option<String>,
+    with_mime_type: mime_type: Option<String>,
+});
+
 /// Something that has a URI, with its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EmbeddedResource {
     /// Its URI.
     pub uri: String,
@@ -86,7 +154,42 @@ pub struct EmbeddedResource {
     pub body: ResourceBody,
 }
 
+setters!(EmbeddedResource into {
+    with_mime_type: mime_type: Option<String>,
+});
+
 impl EmbeddedResource {
+    /// What is at a URI: text, or bytes.
+    ///
+    /// ```
+    /// use toolhost_wire::tool::{EmbeddedResource, ResourceBody};
+    ///
+    /// let notes = EmbeddedResource::new("note://1", "# Notes").with_mime_type("text/markdown".to_owned());
+    /// assert_eq!(notes.body, ResourceBody::Text("# Notes".to_owned()));
+    /// ```
+    pub fn new(uri: impl Into<String>, body: impl Into<ResourceBody>) -> Self {
+        EmbeddedResource {
+            uri: uri.into(),
+            mime_type: None,
+            body: body.into(),
+        }
+    }
+
+    /// As [`Content::each_part`].
+    #[doc(hidden)]
+    pub fn each_part(
+        &mut self,
+        text: &mut dyn FnMut(&mut String),
+        bytes: &mut dyn FnMut(&mut Vec<u8>),
+    ) {
+        text(&mut self.uri);
+        self.mime_type.iter_mut().for_each(&mut *text);
+        match &mut self.body {
+            ResourceBody::Text(it) => text(it),
+            ResourceBody::Blob(it) => bytes(it),
+        }
+    }
+
     /// Its bytes, as the `max-output` limit counts them.
     pub fn size(&self) -> usize {
         let body = match &self.body {
@@ -97,11 +200,29 @@ impl EmbeddedResource {
     }
 }
 
-/// The contents of an [`EmbeddedResource`].
+/// The contents of an [`EmbeddedResource`]. There are no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResourceBody {
     /// Text.
     Text(String),
     /// Bytes, not encoded.
     Blob(Vec<u8>),
+}
+
+impl From<String> for ResourceBody {
+    fn from(text: String) -> Self {
+        ResourceBody::Text(text)
+    }
+}
+
+impl From<&str> for ResourceBody {
+    fn from(text: &str) -> Self {
+        ResourceBody::Text(text.to_owned())
+    }
+}
+
+impl From<Vec<u8>> for ResourceBody {
+    fn from(bytes: Vec<u8>) -> Self {
+        ResourceBody::Blob(bytes)
+    }
 }

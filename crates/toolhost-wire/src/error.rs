@@ -8,6 +8,14 @@ use crate::limit::seconds;
 pub use crate::limit::{Bound, Limit};
 
 /// Why a call has no output. Every kind has a stable [`code`](CallError::code).
+///
+/// ```
+/// use toolhost_wire::CallError;
+///
+/// let error = CallError::failed("the disk is full");
+/// assert_eq!(error.code(), "failed");
+/// assert_eq!(error.to_model_text("save"), "Error: save failed - the disk is full");
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -36,7 +44,7 @@ pub enum CallError {
         after: Duration,
     },
     /// It went over a bound.
-    #[error("over the limit of {}", .limit.with(*.bound))]
+    #[error("{}", .limit.with(*.bound))]
     Limit {
         /// Which bound.
         limit: Limit,
@@ -44,7 +52,7 @@ pub enum CallError {
         bound: Bound,
     },
     /// A call that may change the same data ran before it for too long.
-    #[error("over the limit of {} of waiting for {}, which may change the same data", seconds(*.after), behind(.ahead.as_deref()))]
+    #[error("waited more than {} for {}, which may change the same data", seconds(*.after), behind(.ahead.as_deref()))]
     OutOfTurn {
         /// The time that it may wait.
         after: Duration,
@@ -78,12 +86,13 @@ pub enum CallError {
     },
     /// Nothing is wrong: the tool has to know something first. Call it again with
     /// [`ToolCall::resumed`](crate::ToolCall::resumed).
-    #[error("it needs input from the user, and no one is available to answer: {}", asked(.0))]
+    #[error("needs input from the user, but no one is available to answer: {}", asked(.0))]
     InputRequired(Box<InputRequired>),
     /// The caller gave up.
     #[error("cancelled")]
     Cancelled,
-    /// A fault of the host.
+    /// A fault of the host. Secrets are masked in its message, and could not be in an error's source: it has none, and
+    /// the message says all causes.
     #[error("internal error: {message}")]
     Internal {
         /// What went wrong.
@@ -149,16 +158,13 @@ impl CallError {
 
     /// Of a call whose arguments did not come to their end, and that must not be run for it.
     pub fn cut_off() -> Self {
-        CallError::invalid_arguments("", "the response ended before they did")
+        CallError::invalid_arguments("", "the response ended before the arguments were complete")
     }
 
     /// One thing that is wrong with the arguments; `pointer` is a JSON Pointer (RFC 6901), empty for the whole.
     pub fn invalid_arguments(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         CallError::InvalidArguments {
-            problems: vec![ArgumentProblem {
-                pointer: pointer.into(),
-                message: message.into(),
-            }],
+            problems: vec![ArgumentProblem::new(pointer, message)],
         }
     }
 
@@ -168,6 +174,18 @@ impl CallError {
             limit,
             bound: bound.into(),
         }
+    }
+
+    /// The tool itself said no, in these words.
+    pub fn failed(message: impl Into<String>) -> Self {
+        CallError::Failed {
+            message: message.into(),
+        }
+    }
+
+    /// It asked for something it was not granted.
+    pub fn denied(what: impl Into<String>) -> Self {
+        CallError::Denied { what: what.into() }
     }
 
     /// A fault of the host.
@@ -180,11 +198,22 @@ impl CallError {
 
 /// One thing that is wrong with a call's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ArgumentProblem {
     /// Where: a JSON Pointer (RFC 6901), empty for the whole.
     pub pointer: String,
     /// What.
     pub message: String,
+}
+
+impl ArgumentProblem {
+    /// A problem at a JSON Pointer (RFC 6901), empty for the whole.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        ArgumentProblem {
+            pointer: pointer.into(),
+            message: message.into(),
+        }
+    }
 }
 
 impl fmt::Display for ArgumentProblem {
@@ -221,7 +250,7 @@ fn similar_names(similar: &[String]) -> String {
 fn behind(ahead: Option<&str>) -> &str {
     match ahead {
         Some(call) => call,
-        None => "a call of another client",
+        None => "another client's call",
     }
 }
 

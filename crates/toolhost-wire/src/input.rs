@@ -3,12 +3,31 @@
 //!
 //! The shapes follow MCP's elicitation and sampling.
 
-use futures_util::future::BoxFuture;
-
 use crate::content::Content;
+use crate::setters;
 
 /// What has to be known before there can be an answer.
+///
+/// ```
+/// use toolhost_wire::input::{InputRequired, Question, Reply, Resumption};
+/// use toolhost_wire::{CallError, ToolCall};
+///
+/// // How a call goes on that failed with this.
+/// fn go_on(call: ToolCall, input: &InputRequired) -> ToolCall {
+///     let reply = |(key, question): &(String, Question)| match question {
+///         Question::Form { .. } => (key.clone(), Reply::Accepted(Some(r#"{"name": "Ada"}"#.to_owned()))),
+///         _ => (key.clone(), Reply::Declined),
+///     };
+///     let replies = input.questions.iter().map(reply).collect();
+///     call.with_resumed(Box::new(Resumption::new(input.state.clone(), replies)))
+/// }
+/// # let form = Question::Form { message: "Who?".into(), schema: "{}".into() };
+/// # let input = InputRequired::new(vec![("who".into(), form)], "7");
+/// # let call = go_on(ToolCall::new("1", "greet", "{}"), &input);
+/// # assert_eq!(call.resumed.unwrap().replies.len(), 1);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct InputRequired {
     /// The questions, each with a key of its own, which its reply will have.
     pub questions: Vec<(String, Question)>,
@@ -17,6 +36,14 @@ pub struct InputRequired {
 }
 
 impl InputRequired {
+    /// Questions, each with a key of its own, and the state to come back with.
+    pub fn new(questions: Vec<(String, Question)>, state: impl Into<Vec<u8>>) -> Self {
+        InputRequired {
+            questions,
+            state: state.into(),
+        }
+    }
+
     /// Its bytes, as the `max-output` limit counts them.
     pub fn size(&self) -> usize {
         let questions = self.questions.iter().map(|(key, question)| {
@@ -66,6 +93,7 @@ pub enum Question {
 
 /// A conversation that a model is to go on with.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Conversation {
     /// What was said so far.
     pub messages: Vec<Message>,
@@ -79,8 +107,26 @@ pub struct Conversation {
     pub stop_sequences: Vec<String>,
 }
 
+impl Conversation {
+    /// What was said so far, and the maximum length of an answer, in tokens.
+    pub fn new(messages: Vec<Message>, max_tokens: u32) -> Self {
+        Conversation {
+            messages,
+            max_tokens,
+            ..Conversation::default()
+        }
+    }
+}
+
+setters!(Conversation into {
+    with_system_prompt: system_prompt: Option<String>,
+    with_temperature: temperature: Option<f64>,
+    with_stop_sequences: stop_sequences: Vec<String>,
+});
+
 /// One piece of a conversation.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Message {
     /// Who says it.
     pub role: Role,
@@ -88,7 +134,17 @@ pub struct Message {
     pub content: Content,
 }
 
-/// Who says something.
+impl Message {
+    /// What `role` says.
+    pub fn new(role: Role, content: impl Into<Content>) -> Self {
+        Message {
+            role,
+            content: content.into(),
+        }
+    }
+}
+
+/// Who says something. There is nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The user.
@@ -141,13 +197,21 @@ impl Question {
     pub fn message(&self) -> &str {
         match self {
             Question::Form { message, .. } | Question::Page { message, .. } => message,
-            Question::Prompt(_) => "an answer of the client's model",
-            Question::Roots => "the folders that the client works on",
+            Question::Prompt(_) => "a completion from the client's model",
+            Question::Roots => "the client's workspace folders",
         }
     }
 }
 
 /// A set of [`QuestionKind`]s.
+///
+/// ```
+/// use toolhost_wire::input::{QuestionKind, QuestionKinds};
+///
+/// let kinds: QuestionKinds = [QuestionKind::Form, QuestionKind::Page].into_iter().collect();
+/// assert!(kinds.contains(QuestionKind::Form));
+/// assert!(!kinds.contains(QuestionKind::Roots));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuestionKinds(u8);
 
@@ -197,6 +261,7 @@ pub enum Reply {
 
 /// A folder that a client works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Root {
     /// Most often a `file:` URL.
     pub uri: String,
@@ -204,8 +269,23 @@ pub struct Root {
     pub name: Option<String>,
 }
 
+impl Root {
+    /// A folder, most often by a `file:` URL.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Root {
+            uri: uri.into(),
+            name: None,
+        }
+    }
+}
+
+setters!(Root into {
+    with_name: name: Option<String>,
+});
+
 /// What came of the questions: what a call goes on with.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Resumption {
     /// The state that was to come back.
     pub state: Vec<u8>,
@@ -213,19 +293,12 @@ pub struct Resumption {
     pub replies: Vec<(String, Reply)>,
 }
 
-/// Whoever answers what tools ask.
-pub trait Responder: Send + Sync {
-    /// What it can be asked.
-    fn kinds(&self) -> QuestionKinds;
-
-    /// Its reply; `tool` asks.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none, for the model to read: the call fails with it.
-    fn reply<'a>(
-        &'a self,
-        tool: &'a str,
-        question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>>;
+impl Resumption {
+    /// The state that was to come back, and the replies by the questions' keys.
+    pub fn new(state: impl Into<Vec<u8>>, replies: Vec<(String, Reply)>) -> Self {
+        Resumption {
+            state: state.into(),
+            replies,
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use toolhost_wire::wire::{self, Answer};
-//! use toolhost_wire::{Output, ToolResult, Usage};
+//! use toolhost_wire::{Output, ToolResult};
 //!
 //! let response = br#"{"choices": [{"message": {"role": "assistant", "tool_calls": [{
 //!     "id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{\"a\": 1, \"b\": 2}"}
@@ -14,15 +14,7 @@
 //! let (format, calls) = wire::decode(response, None)?;
 //! assert_eq!(calls[0].arguments, r#"{"a": 1, "b": 2}"#);
 //!
-//! let result = ToolResult {
-//!     id: calls[0].id.clone(),
-//!     name: calls[0].name.clone(),
-//!     outcome: Ok(Output::text("3")),
-//!     usage: Usage::default(),
-//!     log: Vec::new(),
-//!     repairs: Vec::new(),
-//!     origin: calls[0].origin.clone(),
-//! };
+//! let result = ToolResult::of(&calls[0], Ok(Output::text("3")));
 //! let messages = format.answers(&[Answer::new(&result)]);
 //! assert_eq!(messages[0].get(), r#"{"role":"tool","tool_call_id":"call_1","content":"3"}"#);
 //! # Ok::<(), wire::DecodeError>(())
@@ -34,6 +26,7 @@
 pub mod digest;
 pub mod error;
 pub mod input;
+#[doc(hidden)]
 pub mod json_text;
 pub mod limit;
 pub mod summarize;
@@ -41,9 +34,11 @@ pub mod tool;
 pub mod wire;
 
 mod content;
+mod responder;
+mod setters;
 
 pub use error::CallError;
-pub use input::Responder;
+pub use responder::Responder;
 pub use tool::{
     CallKind, CallOrigin, Content, Output, Repair, Tool, ToolCall, ToolResult, Usage, Void,
 };

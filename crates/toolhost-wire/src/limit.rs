@@ -41,6 +41,7 @@ pub enum Limit {
 
 /// The value of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Bound {
     /// Bytes.
     Size(ByteSize),
@@ -69,28 +70,25 @@ impl From<Duration> for Bound {
 }
 
 impl Limit {
-    /// As the end of "over the limit of".
+    /// The message of a call that went over it.
     pub(crate) fn with(self, bound: Bound) -> String {
         let what = match self {
             Limit::Memory => "memory",
-            Limit::Stack => "stack",
-            Limit::Cpu => "computing",
-            Limit::Resources => "open host resources",
-            Limit::Transfer => "data handed over at once",
-            Limit::Input => "arguments",
-            Limit::Output => "output",
-            Limit::Log => "log",
-            Limit::Requests => "HTTP requests",
-            Limit::OpenRequests => "HTTP requests at once",
-            Limit::Response => "HTTP response bodies",
-            Limit::Headers => "HTTP headers",
-            Limit::Queue => "calls that wait",
-            Limit::QueueTime => "waiting for its turn",
+            Limit::Stack => "stack size",
+            Limit::Cpu => "CPU time",
+            Limit::Resources => "open resource",
+            Limit::Transfer => "host call transfer",
+            Limit::Input => "argument size",
+            Limit::Output => "output size",
+            Limit::Log => "log size",
+            Limit::Requests => "HTTP request",
+            Limit::OpenRequests => "concurrent HTTP request",
+            Limit::Response => "HTTP response size",
+            Limit::Headers => "HTTP header size",
+            Limit::Queue => return format!("queue is full ({bound} waiting calls)"),
+            Limit::QueueTime => "queue time",
         };
-        match bound {
-            Bound::Count(count) => format!("{count} {what}"),
-            bound => format!("{bound} of {what}"),
-        }
+        format!("{what} limit exceeded ({bound})")
     }
 }
 

@@ -4,10 +4,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json_text::indent;
+use crate::setters;
 use crate::tool::ToolResult;
 
 /// How far to compact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summarize {
     /// Items shown of a JSON array.
     pub items: usize,
@@ -24,10 +26,24 @@ impl Default for Summarize {
     }
 }
 
+setters!(Summarize {
+    with_items: items: usize,
+    with_chars: chars: usize,
+});
+
 impl Summarize {
     /// The result's text, compacted: `Results from NAME:`, then a JSON array's length and its
     /// first items, another JSON value whole, or the beginning of any other text. JSON is
     /// indented. An error is its text unchanged.
+    ///
+    /// ```
+    /// use toolhost_wire::summarize::Summarize;
+    /// use toolhost_wire::{Output, ToolResult};
+    ///
+    /// let result = ToolResult::new("list", Ok(Output::text("[1,2,3]")));
+    /// let text = Summarize::default().with_items(1).text(&result);
+    /// assert_eq!(text, "Results from list:\nFound 3 items.\n[\n  1\n]");
+    /// ```
     pub fn text(&self, result: &ToolResult) -> String {
         let text = result.to_text();
         if result.outcome.is_err() {
@@ -70,18 +86,10 @@ struct Item<'a>(#[serde(borrow)] &'a RawValue);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tool::{Output, Usage};
+    use crate::tool::Output;
 
     fn summary(text: &str) -> String {
-        let result = ToolResult {
-            id: None,
-            name: "t".to_owned(),
-            outcome: Ok(Output::text(text)),
-            usage: Usage::default(),
-            log: Vec::new(),
-            repairs: Vec::new(),
-            origin: None,
-        };
+        let result = ToolResult::new("t", Ok(Output::text(text)));
         Summarize { items: 2, chars: 4 }.text(&result)
     }
 

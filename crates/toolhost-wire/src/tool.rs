@@ -12,9 +12,11 @@ use serde_json::{Map, Value};
 pub use crate::content::{Content, EmbeddedResource, Media, ResourceBody, ResourceLink};
 use crate::error::CallError;
 use crate::input::Resumption;
+use crate::setters;
 
 /// A function that a model can call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Tool {
     /// What a model calls it by: `[A-Za-z0-9_-]{1,64}`, the plugin's prefix included.
     pub name: String,
@@ -48,8 +50,22 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A tool to be offered by the program itself, such as one of `toolhost::NativeTools`. The name is
-    /// `[A-Za-z0-9_-]{1,64}`; the description says what it does and when to use it.
+    /// A tool that takes no arguments yet. The name is `[A-Za-z0-9_-]{1,64}`; the description says what it does and when
+    /// to use it.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use toolhost_wire::Tool;
+    ///
+    /// let tool = Tool::new("weather", "The weather at a place, now.")
+    ///     .with_input_schema(json!({
+    ///         "type": "object",
+    ///         "properties": { "place": { "type": "string" } },
+    ///         "required": ["place"],
+    ///     }))
+    ///     .read_only();
+    /// assert_eq!(tool.annotations.read_only, Some(true));
+    /// ```
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
         Tool {
             name: name.into(),
@@ -82,6 +98,18 @@ impl Tool {
     }
 }
 
+setters!(Tool {
+    with_annotations: annotations: Annotations,
+    with_sandboxed: sandboxed: bool,
+} into {
+    with_title: title: Option<String>,
+    with_icons: icons: Vec<Icon>,
+    with_input_schema: input_schema: Value,
+    with_output_schema: output_schema: Option<Value>,
+    with_allowed_callers: allowed_callers: Vec<String>,
+    with_plugin: plugin: String,
+});
+
 /// What every model API takes as the name of a tool.
 pub fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
@@ -93,6 +121,7 @@ pub fn is_tool_name(name: &str) -> bool {
 /// A picture that stands for something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Icon {
     /// An `https:` or `data:` URI.
     pub src: String,
@@ -104,10 +133,27 @@ pub struct Icon {
     pub sizes: Vec<String>,
 }
 
+impl Icon {
+    /// The icon at an `https:` or `data:` URI.
+    pub fn new(src: impl Into<String>) -> Self {
+        Icon {
+            src: src.into(),
+            mime_type: None,
+            sizes: Vec::new(),
+        }
+    }
+}
+
+setters!(Icon into {
+    with_mime_type: mime_type: Option<String>,
+    with_sizes: sizes: Vec<String>,
+});
+
 /// What a tool says of its own behaviour; `None` stands for MCP's default.
 ///
 /// They are the plugin author's claims: decide nothing by them that permissions should decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Annotations {
     /// It changes nothing (default: false).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,8 +169,16 @@ pub struct Annotations {
     pub open_world: Option<bool>,
 }
 
+setters!(Annotations into {
+    with_read_only: read_only: Option<bool>,
+    with_destructive: destructive: Option<bool>,
+    with_idempotent: idempotent: Option<bool>,
+    with_open_world: open_world: Option<bool>,
+});
+
 /// A model's request to run a tool.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ToolCall {
     /// The id that the model gave; ids may repeat or be missing.
     pub id: Option<String>,
@@ -144,6 +198,7 @@ pub struct ToolCall {
 
 /// How a call came on the wire, as far as its answer depends on that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CallOrigin {
     /// What sort of call it is.
     pub kind: CallKind,
@@ -177,7 +232,7 @@ impl Void {
             // It is the API's, and of any length.
             Void::Kind(kind) => CallError::Failed {
                 message: format!(
-                    "it is a `{}`, which is no function call: toolhost cannot run it",
+                    "this is a `{}`, not a function call: toolhost cannot run it",
                     &kind[..kind.floor_char_boundary(100)]
                 ),
             },
@@ -204,6 +259,13 @@ pub enum CallKind {
 
 impl ToolCall {
     /// A call with an id; `arguments` is JSON text.
+    ///
+    /// ```
+    /// use toolhost_wire::ToolCall;
+    ///
+    /// let call = ToolCall::new("call_1", "add", r#"{"a": 1, "b": 2}"#);
+    /// assert_eq!(call.id.as_deref(), Some("call_1"));
+    /// ```
     pub fn new(
         id: impl Into<String>,
         name: impl Into<String>,
@@ -254,14 +316,21 @@ impl ToolCall {
             return Ok(Cow::Borrowed(self.arguments_text()));
         }
         let Some(name) = only_required_string(schema) else {
-            let message = "the input is free text, and the tool does not have exactly one required \
-                           string argument: call it as a function, with JSON arguments";
+            let message = "free-text input requires a tool with exactly one required string argument: call this \
+                           tool as a function with JSON arguments";
             return Err(CallError::invalid_arguments("", message));
         };
         let object = Map::from_iter([(name.to_owned(), self.arguments.clone().into())]);
         Ok(Cow::Owned(Value::from(object).to_string()))
     }
 }
+
+setters!(ToolCall into {
+    with_id: id: Option<String>,
+    with_resumed: resumed: Option<Box<Resumption>>,
+    with_meta: meta: Option<Box<Map<String, Value>>>,
+    with_origin: origin: Option<Box<CallOrigin>>,
+});
 
 /// The name of the one required property of an object that is a string.
 fn only_required_string(schema: &Value) -> Option<&str> {
@@ -278,6 +347,7 @@ fn only_required_string(schema: &Value) -> Option<&str> {
 
 /// The answer to one call.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ToolResult {
     /// The call's id, unchanged.
     pub id: Option<String>,
@@ -298,6 +368,7 @@ pub struct ToolResult {
 
 /// Something in a call's arguments that could be meant in one way only, and was repaired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Repair {
     /// Where: a JSON Pointer (RFC 6901), empty for the whole.
     pub path: String,
@@ -305,7 +376,50 @@ pub struct Repair {
     pub what: &'static str,
 }
 
+impl Repair {
+    /// A repair at a JSON Pointer (RFC 6901), empty for the whole, of what was wrong there.
+    pub fn new(path: impl Into<String>, what: &'static str) -> Self {
+        Repair {
+            path: path.into(),
+            what,
+        }
+    }
+}
+
 impl ToolResult {
+    /// The result of a call of `name`, without an id.
+    pub fn new(name: impl Into<String>, outcome: Result<Output, CallError>) -> Self {
+        ToolResult {
+            id: None,
+            name: name.into(),
+            outcome,
+            usage: Usage::default(),
+            log: Vec::new(),
+            repairs: Vec::new(),
+            origin: None,
+        }
+    }
+
+    /// The result of that call: with its id, and with what else its answer has to repeat.
+    ///
+    /// ```
+    /// use toolhost_wire::{CallError, Output, ToolCall, ToolResult};
+    ///
+    /// let call = ToolCall::new("call_1", "add", r#"{"a": 1, "b": 2}"#);
+    /// let result = ToolResult::of(&call, Ok(Output::text("3")));
+    /// assert_eq!(result.to_text(), "3");
+    ///
+    /// let result = ToolResult::of(&call, Err(CallError::failed("out of numbers")));
+    /// assert_eq!(result.to_text(), "Error: add failed - out of numbers");
+    /// ```
+    pub fn of(call: &ToolCall, outcome: Result<Output, CallError>) -> Self {
+        ToolResult {
+            id: call.id.clone(),
+            origin: call.origin.clone(),
+            ..ToolResult::new(&call.name, outcome)
+        }
+    }
+
     /// The result as text for a model; an error reads `Error: …`.
     pub fn to_text(&self) -> String {
         match &self.outcome {
@@ -315,8 +429,18 @@ impl ToolResult {
     }
 }
 
+setters!(ToolResult {
+    with_usage: usage: Usage,
+    with_log: log: Vec<LogLine>,
+    with_repairs: repairs: Vec<Repair>,
+} into {
+    with_id: id: Option<String>,
+    with_origin: origin: Option<Box<CallOrigin>>,
+});
+
 /// What a tool answers.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Output {
     /// What the model is to read, see or hear.
     pub content: Vec<Content>,
@@ -334,12 +458,25 @@ pub struct Output {
 pub const OUTPUT_MISMATCH: &str = "toolhost/output-mismatch";
 
 impl Output {
-    /// One text.
-    pub fn text(text: impl Into<String>) -> Self {
+    /// Pieces of content.
+    ///
+    /// ```
+    /// use toolhost_wire::tool::{Content, Media, Output};
+    ///
+    /// let chart = Media::new(b"...".to_vec(), "image/png");
+    /// let output = Output::new(vec!["Sales by month:".into(), Content::Image(chart)]);
+    /// assert_eq!(output.to_text(), "Sales by month:\n[image: image/png, 3 bytes]");
+    /// ```
+    pub fn new(content: Vec<Content>) -> Self {
         Output {
-            content: vec![Content::Text(text.into())],
+            content,
             ..Output::default()
         }
+    }
+
+    /// One text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Output::new(vec![Content::Text(text.into())])
     }
 
     /// Bytes of content, structured output and `_meta`, as the `max-output` limit counts them.
@@ -370,8 +507,14 @@ impl Output {
     }
 }
 
+setters!(Output into {
+    with_structured: structured: Option<Box<serde_json::value::RawValue>>,
+    with_meta: meta: Option<Map<String, Value>>,
+});
+
 /// What one call used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// From being handed to the host to getting a permit.
     pub queue: Duration,
@@ -387,11 +530,22 @@ pub struct Usage {
 
 /// One line of a call's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LogLine {
     /// Where it came from.
     pub source: LogSource,
     /// The line, without its end.
     pub text: String,
+}
+
+impl LogLine {
+    /// A line without its end.
+    pub fn new(source: LogSource, text: impl Into<String>) -> Self {
+        LogLine {
+            source,
+            text: text.into(),
+        }
+    }
 }
 
 /// Where a [`LogLine`] came from.

@@ -61,16 +61,33 @@ use crate::error::CallError;
 use crate::tool::{CallOrigin, Tool, ToolCall};
 pub use answer::Answer;
 pub use declare::{Declared, LeftOut};
-pub use error::DecodeError;
 #[doc(hidden)]
 pub use error::api_error;
+pub use error::{DecodeError, UnknownFormat};
 use error::{shape, unfit};
 pub use lines::event_data;
 pub use names::Names;
 pub use request::{Request, ToolChoice};
 pub use stream::{Close, Delta, End, Events, Received};
 
+/// In a module that nobody can name: whoever uses a trait cannot implement it, so that it may get more methods.
+mod sealed {
+    pub trait Sealed {}
+}
+
+use sealed::Sealed;
+
 /// A wire format.
+///
+/// ```
+/// use toolhost_wire::wire::Format;
+///
+/// let format: Format = "openai-chat".parse()?;
+/// assert_eq!(format, Format::OpenaiChat);
+/// let error = "openai-chatt".parse::<Format>().unwrap_err();
+/// assert!(error.to_string().starts_with("unknown format `openai-chatt`; known formats: openai-chat, "));
+/// # Ok::<(), toolhost_wire::wire::UnknownFormat>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -92,8 +109,8 @@ pub enum Format {
     Json,
 }
 
-/// What every format can do.
-pub trait Wire: Sync {
+/// What every format can do. The formats are this crate's: [`Format::wire`] gives one.
+pub trait Wire: Sealed + Sync {
     /// The calls of a response, in order, by the names they have on the wire. A response is
     /// whatever the API sends, or any part of it that holds its calls.
     ///
@@ -109,7 +126,7 @@ pub trait Wire: Sync {
     /// It is not of this format, or it is the API's own error, or no model answers in this format.
     fn reply(&self, text: &str) -> Result<Reply, DecodeError> {
         let _ = text;
-        Err(shape("of a format in which no model answers"))
+        Err(shape("in a format that no model answers in"))
     }
 
     /// The tools as a request has them, by these names; their schemas as they are. See [`Format::declare`].
@@ -132,7 +149,7 @@ pub trait Wire: Sync {
     }
 }
 
-/// What the formats of models' APIs can do beside.
+/// What the formats of models' APIs can do beside; [`Format::api`] gives one.
 pub trait Api: Wire {
     /// Reads an event stream from its beginning.
     fn stream(&self) -> Box<dyn StreamDecoder>;
@@ -153,6 +170,7 @@ pub trait Api: Wire {
 
 /// What a model answered.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Reply {
     /// What stands for it in the conversation: the messages (or items, or contents) to send back ahead of
     /// the results, as they came but for what an API would refuse.
@@ -188,6 +206,7 @@ pub enum Stop {
 
 /// Tokens that a response took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Tokens {
     /// Of the request.
     pub input: u64,
@@ -227,7 +246,8 @@ impl Reply {
         match &self.stop {
             Stop::Other(reason) if is_malformed(reason) => {
                 let reason = &reason[..reason.floor_char_boundary(100)];
-                let message = format!("the API could not read the call: it ended with `{reason}`");
+                let message =
+                    format!("the API could not parse the call: the answer ended with `{reason}`");
                 CallError::invalid_arguments("", message)
             }
             _ => CallError::cut_off(),
@@ -242,8 +262,8 @@ impl std::ops::AddAssign for Tokens {
     }
 }
 
-/// Reads one response's event stream.
-pub trait StreamDecoder: Send {
+/// Reads one response's event stream; [`Events`] does so with all that is around it.
+pub trait StreamDecoder: Sealed + Send {
     /// Takes the data of one event, and tells what it brings.
     ///
     /// # Errors
@@ -273,6 +293,7 @@ pub trait StreamDecoder: Send {
 
 /// What a format asks of a tool's name.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct NameRule {
     /// Whether its first character may be a digit or `-`.
     pub begins_with_any: bool,
@@ -341,6 +362,19 @@ impl Format {
 
     /// The messages that answer the calls of a response, in the order of the calls; none where
     /// there are no calls.
+    ///
+    /// ```
+    /// use toolhost_wire::wire::{Answer, Format};
+    /// use toolhost_wire::{Output, ToolCall, ToolResult};
+    ///
+    /// let call = ToolCall::new("call_1", "add", r#"{"a": 1, "b": 2}"#);
+    /// let result = ToolResult::of(&call, Ok(Output::text("3")));
+    /// let messages = Format::OpenaiResponses.answers(&[Answer::new(&result)]);
+    /// assert_eq!(
+    ///     messages[0].get(),
+    ///     r#"{"type":"function_call_output","call_id":"call_1","output":"3"}"#
+    /// );
+    /// ```
     pub fn answers(self, answers: &[Answer]) -> Vec<Box<RawValue>> {
         if answers.is_empty() {
             return Vec::new();
@@ -357,22 +391,33 @@ impl fmt::Display for Format {
 }
 
 impl FromStr for Format {
-    type Err = String;
+    type Err = UnknownFormat;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
         if text == "openai" {
             return Ok(Format::OpenaiChat);
         }
         let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| {
-            let names = Format::ALL.map(Format::name);
-            format!("no format `{text}`; there are {}", names.join(", "))
+        found.ok_or_else(|| UnknownFormat {
+            name: text.to_owned(),
         })
     }
 }
 
 /// The calls of a response, in order, and the format they were in: `format`, or what the shape
 /// says if that is `None`. Names are those on the wire: see [`Names::restore`].
+///
+/// ```
+/// use toolhost_wire::wire::{self, Format};
+///
+/// let response = br#"{"content": [
+///     {"type": "tool_use", "id": "toolu_1", "name": "add", "input": {"a": 1, "b": 2}}
+/// ]}"#;
+/// let (format, calls) = wire::decode(response, None)?;
+/// assert_eq!(format, Format::Anthropic);
+/// assert_eq!(calls[0].arguments, r#"{"a": 1, "b": 2}"#);
+/// # Ok::<(), wire::DecodeError>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -390,7 +435,7 @@ pub fn decode(
         // Calls of these formats come from a script, which puts nothing around them: what has their members
         // by chance must not be run.
         if is_inner && format.is_lines() {
-            return Err(shape("an object of another shape"));
+            return Err(shape("an object of an unknown shape"));
         }
         let calls = format.wire().decode(text)?;
         if calls.iter().all(|call| leftover::kind(call).is_some()) {
@@ -412,6 +457,15 @@ pub fn decode(
 }
 
 /// What a model answered, from the whole response: see [`Wire::reply`].
+///
+/// ```
+/// use toolhost_wire::wire::{self, Format, Stop};
+///
+/// let response = br#"{"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "Hi."}}]}"#;
+/// let reply = wire::reply(response, Format::OpenaiChat)?;
+/// assert_eq!((&*reply.text, reply.stop), ("Hi.", Stop::End));
+/// # Ok::<(), wire::DecodeError>(())
+/// ```
 ///
 /// # Errors
 ///

@@ -15,17 +15,17 @@ const MAX_OPERATORS: usize = 400;
 #[arguments]
 #[serde(deny_unknown_fields)]
 struct Calculate {
-    /// As in "0.1 + 0.2", "17% of 340", "sqrt(2) * 3^4", "5 ft 3 in to cm", "60 mph * 90 minutes to km", "0xff to binary",
+    /// Such as "0.1 + 0.2", "17% of 340", "sqrt(2) * 3^4", "5 ft 3 in to cm", "60 mph * 90 minutes to km", "0xff to binary",
     /// "x = 3; x^2 + 2x".
     expression: String,
-    /// Round the result to so many decimal places. If not given, exact where that is possible.
+    /// Round the result to this many decimal places. Default: exact if possible.
     #[schemars(range(max = 200))]
     decimal_places: Option<u16>,
 }
 
 /// Evaluates an arithmetic expression exactly, with units of measure: + - * / ^, parentheses, percentages, functions (sqrt,
-/// ln, log10, sin, abs, floor, mod, …), constants (pi, e), conversion of units and number bases with "to". A result that is
-/// rounded starts with "approx.". Currencies are not known, for rates change.
+/// ln, log10, sin, abs, floor, mod, …), constants (pi, e), conversion of units and number bases with "to". A rounded result
+/// starts with "approx.". Currencies are not supported, as rates change.
 #[tool(title = "Calculator", read_only, closed_world)]
 fn calculate(args: Calculate) -> Result<String, Error> {
     let expression = args.expression.trim();

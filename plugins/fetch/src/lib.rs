@@ -25,24 +25,24 @@ const PRIVATE_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorizat
 #[arguments]
 #[serde(deny_unknown_fields)]
 struct Fetch {
-    /// Address, as in "https://example.org/page".
+    /// URL, such as "https://example.org/page".
     url: String,
-    /// GET if not given, or POST if there is a body.
+    /// Default: GET, or POST if there is a body.
     method: Option<Method>,
-    /// Headers to send, as in {"accept": "application/json"}.
+    /// Headers to send, such as {"accept": "application/json"}.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// What to send: a string as it is, any other value as JSON.
+    /// Request body: a string is sent unchanged, any other value as JSON.
     #[schemars(with = "Option<serde_json::Value>")]
     body: Option<Box<RawValue>>,
-    /// "auto" turns HTML into Markdown and leaves other text as it is; "markdown" takes whatever comes for HTML; "text" is HTML's
-    /// text without links; "raw" changes nothing. "auto" if not given.
+    /// "auto" (the default) converts HTML to Markdown and leaves other text unchanged; "markdown" treats any response as HTML;
+    /// "text" is the text of HTML without links; "raw" changes nothing.
     #[serde(default)]
     format: Format,
-    /// At most so many bytes of the text; 50000 if not given.
+    /// Maximum number of bytes of the text. Default: 50000.
     #[schemars(range(min = 100, max = 500000))]
     max_bytes: Option<usize>,
-    /// Begin at this byte of the text: to go on where an earlier answer stopped.
+    /// Start at this byte of the text, to continue where an earlier answer stopped.
     #[serde(default)]
     offset: usize,
 }
@@ -90,8 +90,8 @@ impl Request {
     }
 }
 
-/// Requests a web address and answers with its contents: pages as Markdown, other text as it is, images as images. Follows up
-/// to 5 redirects. After the contents comes a line with status, address, type, and how to get the rest of a long page.
+/// Requests a URL and returns its contents: pages as Markdown, other text unchanged, images as images. Follows up to 5
+/// redirects. After the contents comes a line with status, URL, type, and how to get the rest of a long page.
 #[tool(title = "Fetch from the web", open_world)]
 fn fetch(args: Fetch) -> Result<Output, Error> {
     let mut request = request(&args)?;
@@ -159,7 +159,7 @@ fn request(args: &Fetch) -> Result<Request, Error> {
     });
     if body.is_some() && matches!(method, Method::Get | Method::Head) {
         return Err(Error::invalid_arguments(format!(
-            "a {method} request has no body"
+            "a {method} request cannot have a body"
         )));
     }
 
@@ -202,7 +202,7 @@ fn check(url: &Url) -> Result<(), String> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(format!(
-            "{}: no names and passwords in addresses; use a header",
+            "{}: user names and passwords are not allowed in URLs; use a header",
             url.host_str().unwrap_or_default()
         ));
     }

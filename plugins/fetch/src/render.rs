@@ -82,7 +82,7 @@ impl Page<'_> {
         let start = floor_char_boundary(&text, offset);
         if start >= text.len() {
             return Err(Error::invalid_arguments(format!(
-                "offset {offset} is past the end: there are {} bytes",
+                "offset {offset} is past the end: there are only {} bytes",
                 text.len()
             )));
         }
@@ -94,10 +94,10 @@ impl Page<'_> {
             format!("bytes {start} to {end} of {more}{}", text.len())
         };
         if end < text.len() {
-            extent.push_str(&format!("; go on with offset {end}"));
+            extent.push_str(&format!("; continue with offset {end}"));
         } else if self.is_cut {
             extent.push_str(&format!(
-                "; more than the first {} bytes are not read",
+                "; only the first {} bytes are read",
                 self.body.len()
             ));
         }
@@ -365,7 +365,7 @@ mod tests {
             part(0),
             [
                 "aéa",
-                "[200 OK from https://a.org/x/y, text/plain, bytes 0 to 4 of 30; go on with offset 4]"
+                "[200 OK from https://a.org/x/y, text/plain, bytes 0 to 4 of 30; continue with offset 4]"
             ]
         );
         assert_eq!(part(4)[0], "éaé");

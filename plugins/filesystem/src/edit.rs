@@ -12,14 +12,14 @@ const MAX_FILE_BYTES: u64 = 10_000_000;
 #[arguments]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Edit {
-    /// The file.
+    /// Path of the file.
     path: String,
-    /// Text to replace, exactly as it is in the file, with its indentation and line breaks. Take enough of what is around it
-    /// that it occurs once.
+    /// Text to replace, exactly as it is in the file, including indentation and line breaks. Include enough context that it
+    /// occurs only once.
     old: String,
-    /// What to put in its place.
+    /// Replacement text.
     new: String,
-    /// Replace every occurrence, however many there are.
+    /// Replace every occurrence.
     #[serde(default)]
     replace_all: bool,
 }
@@ -32,7 +32,7 @@ pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
     let metadata = fs::metadata(&path).map_err(read_error)?;
     if metadata.len() > MAX_FILE_BYTES {
         return Err(Error::failed(format!(
-            "{path} has {} bytes, and this tool edits files of at most {MAX_FILE_BYTES}",
+            "{path} has {} bytes, but this tool edits files of at most {MAX_FILE_BYTES}",
             metadata.len()
         )));
     }
@@ -50,7 +50,7 @@ pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
     written.map_err(write_error)?;
     if !has_content(&target, text.as_bytes()).map_err(read_error)? {
         return Err(Error::failed(format!(
-            "{path} was changed by another program meanwhile, and nothing was written: read it again"
+            "{path} was changed by another program meanwhile; nothing was written: read it again"
         )));
     }
     temporary.replace(&target).map_err(write_error)?;
@@ -82,7 +82,7 @@ fn has_content(path: &str, mut content: &[u8]) -> io::Result<bool> {
 fn replace(text: &str, args: &Edit) -> Result<(String, Vec<usize>), Error> {
     if args.old.is_empty() {
         return Err(Error::invalid_arguments(
-            "`old` is empty; fs_write makes files and appends to them",
+            "`old` is empty; use fs_write to create files or append to them",
         ));
     }
     if args.old == args.new {
@@ -100,7 +100,7 @@ fn replace(text: &str, args: &Edit) -> Result<(String, Vec<usize>), Error> {
     match lines.len() {
         0 => Err(Error::invalid_arguments(not_found(text, &args.old))),
         count if count > 1 && !args.replace_all => Err(Error::invalid_arguments(format!(
-            "`old` occurs {count} times, at lines {}: take more of what is around it, or set `replace_all`",
+            "`old` occurs {count} times, at lines {}: include more context, or set `replace_all`",
             join(&lines)
         ))),
         _ => Ok((text.replace(&args.old, &args.new), lines)),
@@ -119,7 +119,7 @@ fn not_found(text: &str, old: &str) -> String {
         .position(|line| !first.is_empty() && line.trim() == first);
     match near {
         Some(index) => format!(
-            "`old` is not in the file as it is written; its first line is like line {}, so compare white space and the \
+            "`old` is not in the file exactly as written; its first line is like line {}: compare whitespace and the \
              lines after it",
             index + 1
         ),

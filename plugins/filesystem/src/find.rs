@@ -10,16 +10,16 @@ const DEFAULT_LIMIT: usize = 200;
 #[arguments]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Find {
-    /// As in "*.md" (at any depth), "src/**/*.rs", "**/test_*", "{a,b}.txt".
+    /// Glob, such as "*.md" (at any depth), "src/**/*.rs", "**/test_*", "{a,b}.txt".
     glob: String,
-    /// Folder to look in; the granted ones if not given.
+    /// Folder to search. Default: the granted folders.
     path: Option<String>,
-    /// At most so many paths; 200 if not given.
+    /// Maximum number of paths. Default: 200.
     #[schemars(range(min = 1, max = 5000))]
     limit: Option<usize>,
 }
 
-/// Finds files by name: the paths of all files below a folder that match a glob, a line each.
+/// Finds files by name: the paths of all files below a folder that match a glob, one per line.
 #[tool(title = "Find files", read_only, idempotent, closed_world)]
 pub(crate) fn fs_find(args: Find) -> Result<Output, Error> {
     let glob = matcher(&args.glob)?;
@@ -70,7 +70,7 @@ pub(crate) fn folders(path: Option<&str>) -> Result<Vec<String>, Error> {
         std::fs::metadata(&folder).map_err(|error| io_error("look in", &folder, &error))?;
     if !metadata.is_dir() {
         return Err(Error::failed(format!(
-            "cannot look in {folder}: it is a file"
+            "cannot search in {folder}: it is a file"
         )));
     }
     Ok(vec![folder])

@@ -10,18 +10,18 @@ const DEFAULT_LIMIT: usize = 500;
 #[arguments]
 #[serde(deny_unknown_fields)]
 pub(crate) struct List {
-    /// Folder to list; if not given, the granted folder, or the names of the granted folders if there are several.
+    /// Folder to list. Default: the granted folder, or the names of the granted folders if there are several.
     path: Option<String>,
-    /// How many levels below it to list; 1 if not given.
+    /// How many levels to list. Default: 1.
     #[schemars(range(min = 1, max = 20))]
     depth: Option<usize>,
-    /// At most so many entries; 500 if not given.
+    /// Maximum number of entries. Default: 500.
     #[schemars(range(min = 1, max = 5000))]
     limit: Option<usize>,
 }
 
-/// Lists a folder: a line for each entry, folders with a slash at the end, files with their size in bytes. Without
-/// arguments it tells what can be reached.
+/// Lists a folder: one line per entry, folders with a trailing slash, files with their size in bytes. Without arguments it
+/// lists what can be accessed.
 #[tool(title = "List a folder", read_only, idempotent, closed_world)]
 pub(crate) fn fs_list(args: List) -> Result<Output, Error> {
     let roots = Roots::granted()?;

@@ -13,18 +13,18 @@ const MAX_IMAGE_BYTES: u64 = 700_000;
 #[arguments]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadFile {
-    /// The file.
+    /// Path of the file.
     path: String,
-    /// First line to read, counted from 1; 1 if not given.
+    /// First line to read, counted from 1. Default: 1.
     #[schemars(range(min = 1))]
     offset: Option<usize>,
-    /// At most so many lines; 1000 if not given.
+    /// Maximum number of lines. Default: 1000.
     #[schemars(range(min = 1, max = 100000))]
     limit: Option<usize>,
 }
 
-/// Reads a text file, or the given lines of it, exactly as it is. Says what remains. Images (PNG, JPEG, GIF, WebP) are shown;
-/// other binary files are refused.
+/// Reads a text file, or the given lines of it, unchanged, and says what remains. Images (PNG, JPEG, GIF, WebP) are shown; other
+/// binary files are refused.
 #[tool(title = "Read a file", read_only, idempotent, closed_world)]
 pub(crate) fn fs_read(args: ReadFile) -> Result<Output, Error> {
     let path = Roots::granted()?.resolve(&args.path)?;
@@ -44,7 +44,7 @@ pub(crate) fn fs_read(args: ReadFile) -> Result<Output, Error> {
     if let Some(mime_type) = image_type(&head) {
         if metadata.len() > MAX_IMAGE_BYTES {
             return Err(Error::failed(format!(
-                "{path} is an image ({mime_type}) of {} bytes, and at most {MAX_IMAGE_BYTES} can be shown",
+                "{path} is an image ({mime_type}) of {} bytes, but at most {MAX_IMAGE_BYTES} can be shown",
                 metadata.len()
             )));
         }
@@ -53,7 +53,7 @@ pub(crate) fn fs_read(args: ReadFile) -> Result<Output, Error> {
     }
     if is_binary(&head) {
         return Err(Error::failed(format!(
-            "{path} is a binary file of {} bytes, and this tool reads text",
+            "{path} is a binary file of {} bytes, but this tool reads text",
             metadata.len()
         )));
     }
@@ -142,7 +142,7 @@ impl Window {
             ));
         }
         if last < self.total {
-            notes.push(format!("Go on with offset {}.", last + 1));
+            notes.push(format!("Continue with offset {}.", last + 1));
         }
         let text = match String::from_utf8(self.bytes) {
             Ok(text) => text,
@@ -152,7 +152,7 @@ impl Window {
                 String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned()
             }
             Err(error) => {
-                notes.push("It is not all UTF-8: what is not was replaced by \u{fffd}.".to_owned());
+                notes.push("Bytes that are not UTF-8 were replaced by \u{fffd}.".to_owned());
                 String::from_utf8_lossy(error.as_bytes()).into_owned()
             }
         };

@@ -23,7 +23,7 @@ impl Roots {
     fn new(names: Vec<String>) -> Result<Self, Error> {
         if names.is_empty() {
             return Err(Error::denied(
-                "no folder is granted to this plugin, so it can reach no file",
+                "no folder is granted to this plugin, so it cannot access any file",
             ));
         }
         Ok(Self(names))
@@ -47,7 +47,7 @@ impl Roots {
                 _ if self.covers(&normalize(path)) => path.to_owned(),
                 _ => {
                     return Err(Error::invalid_arguments(format!(
-                        "{path:?} is relative, and there are several folders it could be in: begin with one of {}",
+                        "{path:?} is relative, but several folders are granted: start it with one of {}",
                         self.list()
                     )));
                 }
@@ -56,7 +56,7 @@ impl Roots {
         let parts = normalize(&absolute);
         if !self.covers(&parts) {
             return Err(Error::denied(format!(
-                "{path:?} is outside of what is granted: {}",
+                "{path:?} is outside of the granted folders: {}",
                 self.list()
             )));
         }
@@ -116,14 +116,14 @@ pub(crate) fn io_error(action: &str, path: &str, error: &io::Error) -> Error {
         }
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             return Error::denied(format!(
-                "cannot {action} {path}: not permitted by what was granted"
+                "cannot {action} {path}: not permitted by the grant"
             ));
         }
-        io::ErrorKind::NotFound => "there is no such file or folder",
+        io::ErrorKind::NotFound => "no such file or folder",
         io::ErrorKind::IsADirectory => "it is a folder",
         io::ErrorKind::NotADirectory => "part of the path is not a folder",
         io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => {
-            "it cannot be replaced: it is mounted by itself, or in use"
+            "it cannot be replaced: it is a mount point, or in use"
         }
         io::ErrorKind::QuotaExceeded => OVER_QUOTA,
         _ if error.raw_os_error() == Some(EDQUOT) => OVER_QUOTA,
@@ -138,8 +138,7 @@ const EACCES: i32 = 2;
 /// As WASI's libc has it, for which not every version of the standard library has a kind.
 const EDQUOT: i32 = 19;
 
-const OVER_QUOTA: &str =
-    "its folder would be over its quota: remove something first, or write less";
+const OVER_QUOTA: &str = "its folder would exceed its quota: remove something first, or write less";
 
 #[cfg(test)]
 mod tests {

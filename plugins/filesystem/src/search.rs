@@ -17,24 +17,24 @@ const MAX_OUTPUT_BYTES: usize = 200_000;
 #[arguments]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Search {
-    /// Regular expression, matched line by line, as in "fn \\w+_test", "TODO|FIXME", "(?i)error".
+    /// Regular expression, matched line by line, such as "fn \\w+_test", "TODO|FIXME", "(?i)error".
     pattern: String,
-    /// File or folder to search; the granted folders if not given.
+    /// File or folder to search. Default: the granted folders.
     path: Option<String>,
-    /// Only files that match, as in "*.rs" (at any depth) or "src/**/*.ts".
+    /// Only files that match this glob, such as "*.rs" (at any depth) or "src/**/*.ts".
     glob: Option<String>,
-    /// Match upper and lower case alike.
+    /// Ignore case.
     #[serde(default)]
     ignore_case: bool,
-    /// So many lines before and after each match; none if not given.
+    /// Lines of context before and after each match. Default: 0.
     #[schemars(range(max = 20))]
     context: Option<usize>,
-    /// At most so many matching lines; 100 if not given.
+    /// Maximum number of matching lines. Default: 100.
     #[schemars(range(min = 1, max = 5000))]
     limit: Option<usize>,
 }
 
-/// Searches the contents of text files for a regular expression. Writes what grep -n writes: PATH:LINE:TEXT for a match,
+/// Searches the contents of text files for a regular expression. Output is like grep -n: PATH:LINE:TEXT for a match,
 /// PATH-LINE-TEXT for context. Skips binary files, .git and files over 8 MB.
 #[tool(title = "Search in files", read_only, idempotent, closed_world)]
 pub(crate) fn fs_search(args: Search) -> Result<Output, Error> {

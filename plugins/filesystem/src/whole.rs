@@ -122,7 +122,7 @@ impl Temporary {
     pub(crate) fn create(self, target: &str) -> io::Result<()> {
         fs::hard_link(&self.path, target).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => io::Error::other(
-                "the file system has no hard links, without which only `if_exists` \"overwrite\" makes files",
+                "the file system has no hard links, so files can only be created with `if_exists` \"overwrite\"",
             ),
             _ => error,
         })

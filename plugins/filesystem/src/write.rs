@@ -10,11 +10,11 @@ use toolhost_plugin::{Error, arguments, tool};
 #[arguments]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WriteFile {
-    /// The file. Folders that are missing on the way to it are made.
+    /// Path of the file. Missing parent folders are created.
     path: String,
-    /// What is to be in it.
+    /// Content to write.
     content: String,
-    /// What to do if the file exists; "overwrite" if not given.
+    /// What to do if the file exists. Default: "overwrite".
     #[serde(default)]
     if_exists: IfExists,
 }
@@ -29,12 +29,12 @@ enum IfExists {
     Fail,
 }
 
-/// Writes a text file: makes a new one, or overwrites or appends to one that exists. To change part of a file, use fs_edit.
+/// Writes a text file: creates a new one, or overwrites or appends to an existing one. To change part of a file, use fs_edit.
 #[tool(title = "Write a file", destructive, closed_world)]
 pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
     let path = Roots::granted()?.resolve(&args.path)?;
     let existed = fs::metadata(&path).is_ok();
-    let exists = || Error::failed(format!("{path} exists, and nothing was written"));
+    let exists = || Error::failed(format!("{path} exists; nothing was written"));
     if existed && args.if_exists == IfExists::Fail {
         return Err(exists());
     }
@@ -47,7 +47,8 @@ pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
         if error.kind() != io::ErrorKind::NotFound {
             return Err(io_error("write", &path, &error));
         }
-        fs::create_dir_all(folder).map_err(|error| io_error("make the folder", folder, &error))?;
+        fs::create_dir_all(folder)
+            .map_err(|error| io_error("create the folder", folder, &error))?;
     }
     let target = whole::target(&path).map_err(|error| io_error("write", &path, &error))?;
     let written = match args.if_exists {
@@ -85,7 +86,7 @@ fn append(target: &str, content: &str) -> io::Result<()> {
     new.write(content.as_bytes())?;
     if state(target)? != before {
         return Err(io::Error::other(
-            "it was changed by another program meanwhile, and nothing was written",
+            "it was changed by another program meanwhile; nothing was written",
         ));
     }
     new.replace(target)

@@ -16,22 +16,22 @@ const MAX_DEPTH: usize = 200;
 #[arguments]
 #[serde(deny_unknown_fields)]
 struct Query {
-    /// The document: any JSON value, or a string that holds JSON text (several JSON texts, one a line for instance, are
-    /// queried one after the other).
+    /// The document: any JSON value, or a string with JSON text (several JSON texts, for instance JSON Lines, are queried one
+    /// after another).
     #[schemars(with = "serde_json::Value")]
     document: Box<RawValue>,
-    /// jq program, as in ".items[] | select(.price < 10) | {name, price}", "map(.size) | add", "keys", "group_by(.type)".
+    /// jq program, such as ".items[] | select(.price < 10) | {name, price}", "map(.size) | add", "keys", "group_by(.type)".
     program: String,
-    /// Write results that are strings as they are, without quotes (jq's -r).
+    /// Write string results without quotes (jq's -r).
     #[serde(default)]
     raw: bool,
-    /// At most so many results; 100 if not given.
+    /// Maximum number of results. Default: 100.
     #[schemars(range(min = 1, max = 10000))]
     limit: Option<usize>,
 }
 
 /// Runs a jq program on a JSON document: selects, reshapes, filters, counts, sorts, groups. Each result is one line of compact
-/// JSON, as jq -c writes it.
+/// JSON, like jq -c.
 #[tool(title = "Query JSON", read_only, idempotent, closed_world)]
 fn json_query(args: Query) -> Result<Output, Error> {
     let document = args.document.get();

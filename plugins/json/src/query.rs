@@ -89,7 +89,7 @@ pub(crate) fn run(
             bytes += line.len() + 1;
             if bytes > bounds.bytes {
                 answers.cut = Some(format!(
-                    "Stopped after {} results: the next one passes {} bytes in all. Select less.",
+                    "Stopped after {} results: the next one exceeds {} bytes in total. Select less.",
                     answers.lines.len(),
                     bounds.bytes
                 ));

@@ -13,12 +13,11 @@ plugin!(time_now, time_convert, time_add, time_between);
 #[arguments]
 #[serde(deny_unknown_fields)]
 struct Now {
-    /// IANA time zone such as "Europe/Berlin", or an offset such as "+02:00". If not given: the machine's zone if it is
-    /// known, else UTC.
+    /// IANA time zone such as "Europe/Berlin", or an offset such as "+02:00". Default: the machine's zone if known, else UTC.
     zone: Option<String>,
 }
 
-/// Tells the current date and time, with the weekday, in a time zone.
+/// Returns the current date, time and weekday in a time zone.
 #[tool(title = "Current time", read_only, closed_world)]
 fn time_now(args: Now) -> Result<Json<Moment>, Error> {
     let zone = zone::named_or_default(args.zone.as_deref())?;
@@ -30,10 +29,9 @@ fn time_now(args: Now) -> Result<Json<Moment>, Error> {
 struct Convert {
     /// ISO 8601 such as "2026-03-01T14:30" or "2026-03-01T14:30:00Z", a time alone such as "14:30" (then today), or "now".
     datetime: String,
-    /// Zone that `datetime` is in, as in "America/New_York". Not needed if `datetime` says it itself; else the machine's
-    /// zone or UTC.
+    /// Zone of `datetime`, such as "America/New_York", if `datetime` does not state one. Default: the machine's zone or UTC.
     from: Option<String>,
-    /// Zones to convert to, as in ["Asia/Tokyo", "UTC"].
+    /// Zones to convert to, such as ["Asia/Tokyo", "UTC"].
     #[schemars(length(min = 1, max = 50))]
     to: Vec<String>,
 }
@@ -44,7 +42,7 @@ struct Converted {
     to: Vec<Moment>,
 }
 
-/// Converts a date and time from one time zone to one or more others, minding daylight saving time.
+/// Converts a date and time from one time zone to others, accounting for daylight saving time.
 #[tool(
     title = "Convert between time zones",
     read_only,
@@ -68,14 +66,14 @@ fn time_convert(args: Convert) -> Result<Json<Converted>, Error> {
 struct Add {
     /// ISO 8601 such as "2026-01-31" or "2026-01-31T14:30+01:00", a time alone (then today), or "now".
     datetime: String,
-    /// What to add, as in "1 month 2 days", "90 minutes" or "P1M2DT3H"; with a minus in front it is subtracted: "-3 weeks".
+    /// Span to add, such as "1 month 2 days", "90 minutes" or "P1M2DT3H"; a leading minus subtracts it: "-3 weeks".
     span: String,
-    /// Zone that `datetime` is in, if it does not say it itself; else the machine's zone or UTC.
+    /// Zone of `datetime`, if `datetime` does not state one. Default: the machine's zone or UTC.
     zone: Option<String>,
 }
 
-/// Adds a span of time to a date, or subtracts one. Years, months, weeks and days follow the calendar: one month after
-/// January 31 is the last day of February, and a day is a day across changes of daylight saving time. Hours and less are exact.
+/// Adds a time span to a date, or subtracts one. Years, months, weeks and days follow the calendar: one month after January 31
+/// is the last day of February, and a day stays a day across daylight saving changes. Hours and smaller units are exact.
 #[tool(title = "Add to a date", read_only, idempotent, closed_world)]
 fn time_add(args: Add) -> Result<Json<Moment>, Error> {
     let (zoned, note) = moment::parse(&args.datetime, args.zone.as_deref(), "datetime")?;
@@ -90,7 +88,7 @@ fn span(text: &str) -> Result<Span, Error> {
     let plain = text.trim().trim_start_matches('+').replace(" and ", " ");
     plain.parse().map_err(|error| {
         Error::invalid_arguments(format!(
-            "span {text:?} is not one: {error}. Write it as in \"1 year 2 months\", \"-36 hours\" or \"P1DT12H\""
+            "invalid span {text:?}: {error}. Use a form such as \"1 year 2 months\", \"-36 hours\" or \"P1DT12H\""
         ))
     })
 }
@@ -100,11 +98,11 @@ fn span(text: &str) -> Result<Span, Error> {
 struct Between {
     /// ISO 8601 such as "2026-01-31" or "2026-01-31T14:30+01:00", a time alone (then today), or "now".
     start: String,
-    /// The same.
+    /// End, in the same forms as `start`.
     end: String,
-    /// Zone of those that do not say it themselves; else the machine's zone or UTC.
+    /// Zone of `start` and `end`, if they do not state one. Default: the machine's zone or UTC.
     zone: Option<String>,
-    /// Largest unit of the span; "year" if not given.
+    /// Largest unit of the span. Default: "year".
     largest_unit: Option<LargestUnit>,
 }
 
@@ -122,22 +120,22 @@ enum LargestUnit {
 
 #[structured]
 struct Difference {
-    /// The difference by the calendar, negative if `end` is before `start`.
+    /// Difference by the calendar, negative if `end` is before `start`.
     span: String,
-    /// The same in ISO 8601.
+    /// The same difference in ISO 8601.
     iso: String,
-    /// The whole of it in days, of 24 hours each.
+    /// Total in days of 24 hours.
     total_days: f64,
-    /// The whole of it in hours.
+    /// Total in hours.
     total_hours: f64,
-    /// The whole of it in seconds.
+    /// Total in seconds.
     total_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
 
-/// Tells how much time lies between two dates or times: by the calendar (years, months, days, …) and in total days, hours
-/// and seconds.
+/// Computes the time between two dates or times: by the calendar (years, months, days, …) and in total days, hours and
+/// seconds.
 #[tool(title = "Time between", read_only, idempotent, closed_world)]
 fn time_between(args: Between) -> Result<Json<Difference>, Error> {
     let (start, start_note) = moment::parse(&args.start, args.zone.as_deref(), "start")?;

@@ -74,7 +74,7 @@ pub(crate) fn parse(
     }
     let wrong = |error: jiff::Error| {
         Error::invalid_arguments(format!(
-            "{argument} {text:?} is no date or time: {error}. Write it as in \"2026-03-01\", \"2026-03-01T14:30\", \
+            "{argument} {text:?} is not a date or time: {error}. Use a form such as \"2026-03-01\", \"2026-03-01T14:30\", \
              \"2026-03-01T14:30:00+01:00\", \"14:30\" or \"now\""
         ))
     };
@@ -128,10 +128,10 @@ fn resolve(
     let note = match ambiguous.offset() {
         AmbiguousOffset::Unambiguous { .. } => None,
         AmbiguousOffset::Gap { .. } => Some(format!(
-            "{civil} was skipped there by a change of the clocks; this is the time after the gap"
+            "{civil} does not exist there because of a clock change; this is the time after the gap"
         )),
         AmbiguousOffset::Fold { .. } => Some(format!(
-            "{civil} came twice there, by a change of the clocks; this is the first"
+            "{civil} occurs twice there because of a clock change; this is the first"
         )),
     };
     let zoned = ambiguous

@@ -134,7 +134,7 @@ impl View for Screen {
                 self.end_line();
                 // Not on a terminal alone: a server that is not there is tried for ten seconds and more.
                 self.lines
-                    .suspend(|| say!("↻ {why}; again in {}", time(wait)));
+                    .suspend(|| say!("↻ {why}; retrying in {}", time(wait)));
             }
             Event::Reply { .. } => self.end_line(),
             _ => {}

@@ -185,7 +185,7 @@ impl Watch {
         match loaded {
             Ok(file) => say!("reloaded {}", file.display()),
             Err(error) => {
-                let error = error.context("the manifest has changed, and what was loaded stays");
+                let error = error.context("reload failed, still serving the previous manifest");
                 let _ = Out::stderr().error(&error);
             }
         }

@@ -58,7 +58,7 @@ impl Store {
         let text = serde_json::to_string_pretty(&trusted)? + "\n";
         let text = printable::json(&text);
         let kept = Replacement::write_private(&file, &text).and_then(Replacement::put);
-        kept.with_context(|| format!("{} cannot be written", file.display()))
+        kept.with_context(|| format!("cannot write {}", file.display()))
     }
 
     /// Allows it nothing any more; whether it was allowed anything.
@@ -67,9 +67,7 @@ impl Store {
         match std::fs::remove_file(&file) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => {
-                Err(error).with_context(|| format!("{} cannot be removed", file.display()))
-            }
+            Err(error) => Err(error).with_context(|| format!("cannot remove {}", file.display())),
         }
     }
 
@@ -99,7 +97,7 @@ impl Store {
     fn check(&self) -> anyhow::Result<()> {
         if let Err(why) = trust_folder::check(&self.0) {
             bail!(
-                "{} is not used, so that no manifest is trusted: {why}; let the folder be yours alone",
+                "not using {}, so no manifest is trusted: {why}; make sure only you can write to the folder",
                 self.0.display()
             );
         }
@@ -111,7 +109,7 @@ impl Store {
         let path = path.metadata().ok()?.is_file().then_some(path)?;
         let file = std::fs::File::open(path).ok()?;
         if let Err(why) = trust_folder::check_file(&file, path) {
-            tracing::warn!("what a manifest is trusted with is not gone by: {why}");
+            tracing::warn!("ignoring what manifests are trusted with: {why}");
             return None;
         }
         file.take(MAX_FILE).read_to_string(&mut text).ok()?;

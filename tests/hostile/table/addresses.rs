@@ -156,7 +156,7 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"url": "https://<tls>/"}"#,
         TLS,
         failed(
-            "refused: …the server's certificate is not valid: its issuer is none that this machine trusts…",
+            "refused: …the server's certificate is not valid: this machine does not trust its issuer…",
         ),
     ),
     attack(
@@ -165,7 +165,7 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"url": "https://localhost:<tls-port>/"}"#,
         TLS,
         failed(
-            "refused: …the server's certificate is not valid: its issuer is none that this machine trusts…",
+            "refused: …the server's certificate is not valid: this machine does not trust its issuer…",
         ),
     ),
     attack(

@@ -227,8 +227,8 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"guest": "/rw", "path": "folder", "target": "../outside"}"#,
         GUARDED,
         denied(
-            "files: rename-at folder -> folder.moved: it is a folder on the way to files of the host, \
-             which no plugin may change (refused: not-permitted)",
+            "files: rename-at folder -> folder.moved: it is a parent folder of the host's own files, which no \
+             plugin may change (refused: not-permitted)",
         ),
     ),
     attack(
@@ -244,8 +244,8 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"guest": "/all", "path": "proc/self/environ"}"#,
         "permissions.files = [{ host = '/', guest = '/all' }]",
         denied(
-            "files: open-at proc/self/environ: a file system of the kernel has to be granted by itself \
-             (refused: not-permitted)",
+            "files: open-at proc/self/environ: a kernel file system must be granted explicitly (refused: \
+             not-permitted)",
         ),
     ),
     attack(

@@ -47,7 +47,7 @@ pub const ATTACKS: &[Attack] = &[
         "download",
         r#"{"url": "http://<web>/large"}"#,
         SMALL_WEB,
-        limit("1 MiB of HTTP response bodies"),
+        limit("HTTP response size limit exceeded (1 MiB)"),
     )
     .seen(&[("web", 1)]),
     attack(
@@ -55,7 +55,7 @@ pub const ATTACKS: &[Attack] = &[
         "get",
         r#"{"url": "http://<web>/large-head"}"#,
         WEB,
-        limit("64 KiB of HTTP headers"),
+        limit("HTTP header size limit exceeded (64 KiB)"),
     )
     .seen(&[("web", 1)]),
     attack(
@@ -63,7 +63,7 @@ pub const ATTACKS: &[Attack] = &[
         "get",
         r#"{"url": "http://<web>/endless-head"}"#,
         WEB,
-        limit("64 KiB of HTTP headers"),
+        limit("HTTP header size limit exceeded (64 KiB)"),
     )
     .seen(&[("web", 1)]),
     attack(
@@ -127,7 +127,7 @@ pub const ATTACKS: &[Attack] = &[
         "get",
         r#"{"url": "http://<web>/hints"}"#,
         SMALL_WEB,
-        limit("1 MiB of HTTP response bodies"),
+        limit("HTTP response size limit exceeded (1 MiB)"),
     )
     .seen(&[("web", 1)]),
     attack(
@@ -143,7 +143,7 @@ pub const ATTACKS: &[Attack] = &[
         "many",
         r#"{"url": "http://<web>/", "count": 6}"#,
         SMALL_WEB,
-        limit("5 HTTP requests"),
+        limit("HTTP request limit exceeded (5)"),
     )
     .seen(&[("web", 5)]),
     attack(
@@ -159,7 +159,7 @@ pub const ATTACKS: &[Attack] = &[
         "many_open",
         r#"{"url": "http://<web>/hang-body", "count": 4}"#,
         SMALL_WEB,
-        limit("3 HTTP requests at once"),
+        limit("concurrent HTTP request limit exceeded (3)"),
     )
     .seen(&[("web", 3)])
     .or_less(),

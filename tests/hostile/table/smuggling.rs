@@ -144,7 +144,7 @@ pub const ATTACKS: &[Attack] = &[
         "header_flood",
         r#"{"url": "http://<web>/"}"#,
         WEB,
-        limit("64 KiB of HTTP headers"),
+        limit("HTTP header size limit exceeded (64 KiB)"),
     ),
     attack(
         "header-of-the-host",

@@ -41,7 +41,11 @@ async fn no_path_leads_out_of_the_grant() {
     ] {
         for (tool, arguments) in everything_with(path) {
             let result = files.call(tool, arguments).await;
-            assert_error(&result, "denied", "outside of what is granted: \"/notes\"");
+            assert_error(
+                &result,
+                "denied",
+                "outside of the granted folders: \"/notes\"",
+            );
         }
     }
     files.assert_nothing_escaped();
@@ -101,7 +105,7 @@ async fn a_read_only_grant_is_for_reading() {
         ),
     ] {
         let result = files.call(tool, arguments).await;
-        assert_error(&result, "denied", "not permitted by what was granted");
+        assert_error(&result, "denied", "not permitted by the grant");
     }
     assert_eq!(files.read("n.txt"), "note");
     assert_eq!(fs::read_dir(files.path(".")).unwrap().count(), 1);
@@ -141,7 +145,7 @@ async fn several_grants_are_told_apart_by_name() {
     assert_error(
         &result,
         "invalid-arguments",
-        "begin with one of \"/a\", \"/b\"",
+        "start it with one of \"/a\", \"/b\"",
     );
     let write = async |path: &str| call("fs_write", json!({"path": path, "content": "x"})).await;
     assert_error(&write("/a/n.txt").await, "denied", "/a/n.txt");

@@ -166,7 +166,7 @@ fn a_file_that_is_a_mount_is_not_written() {
     let result = stage.write(Some("mount --bind notes/f notes/f"), None);
     assert_failed(
         &result,
-        "cannot be replaced: it is mounted by itself, or in use",
+        "cannot be replaced: it is a mount point, or in use",
     );
     stage.assert_untouched();
 }

@@ -254,7 +254,7 @@ async fn of_many_calls_that_make_one_file_one_does() {
     assert_eq!(made.len(), 1, "{made:?}");
     assert_eq!(files.read("f"), made[0].to_string());
     for result in results.iter().filter(|result| result.outcome.is_err()) {
-        assert_error(result, "failed", "exists, and nothing was written");
+        assert_error(result, "failed", "exists; nothing was written");
     }
     assert!(!files.path(FOLDER).exists());
 }

@@ -1,15 +1,18 @@
 //! A call whose questions are answered: it is called again with the replies, each time in a fresh
 //! instance and in its turn.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use toolhost_wire::Responder;
 
 use super::repeats::Found;
 use super::{Arrival, CallOptions, HandedOver, ToolHost};
-use crate::error::CallError;
-use crate::input::{InputRequired, Responder, Resumption};
+use crate::error::{CallError, said_by};
+use crate::input::{InputRequired, Resumption};
 use crate::provider::ToolProvider;
 use crate::tool::{ToolCall, ToolResult};
 
@@ -20,6 +23,28 @@ impl ToolHost {
     /// As [`call`](ToolHost::call). Where there is a responder, it is asked what the tool asks, and the
     /// tool is called again with its replies: no instance and no permit waits for it meanwhile. Else
     /// such a call fails with [`CallError::InputRequired`].
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use std::time::Duration;
+    ///
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let options = CallOptions::new().timeout(Duration::from_secs(1)).client("alice");
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
+    /// assert_eq!(host.call_with(call, &options).await.to_text(), "42");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call_with(
         &self,
         call: ToolCall,
@@ -30,6 +55,7 @@ impl ToolHost {
     }
 
     /// Holds a call of that tool which asked, with the state that it is to come back with.
+    #[doc(hidden)]
     pub fn asked(&self, tool: &str, state: &[u8]) -> Option<AskedCall> {
         let (_, registered, _) = self.registry.find(tool)?;
         Some(AskedCall {
@@ -117,10 +143,12 @@ impl ToolHost {
                 &options.whose,
             );
             arrival = Arrival::new(taken);
+            // That it may run has been decided.
+            arrival.taken.hooks = None;
             match replies {
                 Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
-                Some(Err(message)) => {
-                    result.outcome = Err(CallError::Failed { message });
+                Some(Err(error)) => {
+                    result.outcome = Err(error);
                     return result;
                 }
                 None => {
@@ -166,14 +194,14 @@ pub(super) async fn answered<'r, T>(
         let replies = replies(method, &input, responder);
         let replies = context.cancel.run_until_cancelled(replies).await;
         let replies = replies.ok_or(CallError::Cancelled)?;
-        resumed = Some(replies.map_err(|message| CallError::Failed { message })?);
+        resumed = Some(replies?);
     }
     Err(asked_too_often())
 }
 
 /// What answers a call that still asks after that.
 pub fn asked_too_often() -> CallError {
-    let message = format!("it asked {MAX_ROUNDS} times for input and still has no answer");
+    let message = format!("it asked for input {MAX_ROUNDS} times and still has no result");
     CallError::Failed { message }
 }
 
@@ -186,18 +214,34 @@ async fn replies(
     tool: &str,
     input: &InputRequired,
     responder: &dyn Responder,
-) -> Result<Resumption, String> {
+) -> Result<Resumption, CallError> {
+    let asked = AssertUnwindSafe(asked(tool, input, responder));
+    asked.catch_unwind().await.unwrap_or_else(|panic| {
+        let said = said_by(&*panic);
+        Err(CallError::failed(format!(
+            "nobody answers what it asks: the responder panicked: {said}"
+        )))
+    })
+}
+
+/// # Errors
+///
+/// As of [`replies`].
+async fn asked(
+    tool: &str,
+    input: &InputRequired,
+    responder: &dyn Responder,
+) -> Result<Resumption, CallError> {
     let kinds = responder.kinds();
     let mut replies = Vec::new();
     for (key, question) in &input.questions {
         if !kinds.contains(question.kind()) {
             let message = question.message();
-            return Err(format!("nobody here can answer what it asks: {message}"));
+            return Err(CallError::failed(format!(
+                "no one is available to answer: {message}"
+            )));
         }
         replies.push((key.clone(), responder.reply(tool, question).await?));
     }
-    Ok(Resumption {
-        state: input.state.clone(),
-        replies,
-    })
+    Ok(Resumption::new(&*input.state, replies))
 }

@@ -224,7 +224,8 @@ impl Shared {
                 },
             };
             if self.waits_for_others {
-                match self.host.shared.queue.enter_before_others() {
+                let queue = &self.host.shared.queue;
+                match queue.enter_before_others(own.order().party()) {
                     Ok(ticket) => waiting.arrival.ticket = ticket,
                     Err(error) => {
                         refused.push(Box::new(Refused { waiting, error }));
@@ -238,7 +239,7 @@ impl Shared {
                 tokio::spawn(run);
                 continue;
             }
-            match lanes.push(&self.host, waiting) {
+            match lanes.push(&self.host, own.order().party(), waiting) {
                 Err(call) => refused.push(call),
                 Ok(Some(behind)) => drop(tokio::spawn(self.clone().hold(behind, results.clone()))),
                 // Whether the next must wait depends on whether this one runs.

@@ -12,10 +12,10 @@ pub type At = (usize, usize);
 
 /// What calls read and change, of the data that has an order.
 #[derive(Default)]
-pub struct Accesses(Vec<(Arc<Domain>, Access)>);
+struct Accesses(Vec<(Arc<Domain>, Access)>);
 
 impl Accesses {
-    pub fn extend(&mut self, more: &Accesses) {
+    fn extend(&mut self, more: &Accesses) {
         for (domain, access) in &more.0 {
             let known = self.0.iter_mut().find(|(known, _)| known.is_same(domain));
             match known {
@@ -27,7 +27,7 @@ impl Accesses {
     }
 
     /// Whether one of these changes what the others read or change, or the other way round.
-    pub fn conflict(&self, others: &Accesses) -> bool {
+    fn conflict(&self, others: &Accesses) -> bool {
         self.0.iter().any(|(domain, access)| {
             others.0.iter().any(|(other, other_access)| {
                 (*access == Access::Change || *other_access == Access::Change)
@@ -102,7 +102,8 @@ impl EarlyCalls {
 
 impl ToolHost {
     /// What a call reads of the data that has an order, if it can change nothing: its tool says so, or it can
-    /// reach nothing. One that fails whatever else the answer says is harmless, too.
+    /// reach nothing. One that fails whatever else the answer says is harmless, too. One that somebody has to be asked about
+    /// is not.
     fn reads(&self, call: &ToolCall, whose: &Whose) -> Option<Accesses> {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
@@ -110,6 +111,10 @@ impl ToolHost {
                 accesses.extend(&self.reads(call, whose)?);
             }
         } else if let Some((by, tool)) = self.serving(call) {
+            let hooks = self.shared.hooks.as_ref();
+            if hooks.is_some_and(|hooks| hooks.ask_somebody(&tool.tool)) {
+                return None;
+            }
             let is_harmless =
                 tool.tool.annotations.read_only == Some(true) || by.provider.is_isolated();
             let Ok(narrowed) = self.grants_of(by, whose) else {
@@ -127,7 +132,7 @@ impl ToolHost {
     }
 
     /// What a call reads and changes, of the data that has an order.
-    pub fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
+    fn accesses(&self, call: &ToolCall, whose: &Whose) -> Accesses {
         let mut accesses = Accesses::default();
         if let Some(Ok(unpacked)) = self.unpack(call) {
             for call in unpacked.calls() {

@@ -123,28 +123,6 @@ impl ToolHost {
         }
         fit
     }
-
-    /// The call with the arguments that its tool gets.
-    pub async fn as_run(&self, call: &ToolCall) -> ToolCall {
-        let mut fit = self.fit(call, None);
-        if let (true, Ok((by, tool))) = (fit.is_unchecked, &fit.served_by) {
-            let never = tokio_util::sync::CancellationToken::new();
-            let allowed = Allowed {
-                limits: by.provider.limits(),
-                start: Instant::now(),
-                spent: Duration::ZERO,
-                cancel: &never,
-            };
-            if let (Ok(changes), _) = self.fit_apart(call, tool, allowed).await {
-                fit.change(changes);
-            }
-        }
-        let mut call = fit.call.into_owned();
-        if fit.served_by.is_ok() {
-            call.arguments = call.arguments_text().to_owned();
-        }
-        call
-    }
 }
 
 impl Fit<'_, '_> {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::{Arrival, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
+use crate::order::Party;
 use crate::tool::ToolCall;
 
 /// Calls taken from the iterator ahead of their turn, while others of their plugin fill its cap:
@@ -76,6 +77,7 @@ impl Lanes {
     pub(super) fn push(
         &mut self,
         host: &ToolHost,
+        party: Party,
         mut waiting: Waiting,
     ) -> Result<Option<Waiting>, Box<Refused>> {
         let number = self.number(host, &waiting.call);
@@ -90,7 +92,7 @@ impl Lanes {
         let ticket = match queue.timeout {
             _ if starts_now => Ok(None),
             Some(timeout) if self.expired => Err(CallError::over(Limit::QueueTime, timeout)),
-            _ => queue.enter(),
+            _ => queue.enter(party),
         };
         match ticket {
             Ok(ticket) => waiting.arrival.ticket = ticket,

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::hooks::Hooks;
-use super::nested::{Nested, nested};
+use super::nested::{Granted, Nested, nested};
 use super::offers::Own;
 use super::queue::{Queue, pages_in, pages_of};
 use super::{LoadedPlugin, Shared, ToolHost};
@@ -25,6 +25,7 @@ use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, P
 use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
 use crate::paths::{HostFile, Paths, Purpose};
+use crate::permissions::Access;
 use crate::plugin::{Compiled, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
@@ -49,6 +50,7 @@ pub struct Loader {
 
 /// What becomes of MCP servers in a [survey](Loader::survey).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Servers {
     /// They are started, with their secrets, and asked for their tools.
     Start,
@@ -108,8 +110,8 @@ impl Loader {
         self
     }
 
-    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools,
-    /// if it is remembered which they have, and a secret that cannot be had is an error of the calls that need it.
+    /// Leaves for later what not every call needs: MCP servers are started by the first call of one of their tools, which
+    /// are those that they last listed, and a secret that cannot be had is an error of the calls that need it.
     /// [`ToolHost::ready_for`] does all that before calls are run.
     #[must_use]
     pub fn lazy(mut self) -> Self {
@@ -118,6 +120,25 @@ impl Loader {
     }
 
     /// Adds tools that the manifest does not have: [`NativeTools`](crate::NativeTools), or a provider of your own.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let math = NativeTools::new("math").tool_with_schema(
+    ///     Tool::new("double", "Doubles a number").read_only(),
+    ///     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    ///     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// );
+    /// let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    ///
+    /// assert!(host.tool("double").is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn provider(mut self, provider: impl ToolProvider + 'static) -> Self {
         self.providers.push(Arc::new(provider));
@@ -133,6 +154,28 @@ impl Loader {
     }
 
     /// Tells `progress` how far loading is, from several threads.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// use toolhost::{LoadEvent, Loader, Manifest};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let total = Arc::new(AtomicUsize::new(usize::MAX));
+    /// let told = total.clone();
+    /// let loader = Loader::new(Manifest::default()).on_progress(move |event| {
+    ///     if let LoadEvent::Started { plugins } = event {
+    ///         told.store(plugins, Ordering::Relaxed);
+    ///     }
+    /// });
+    /// loader.load().await?;
+    /// assert_eq!(total.load(Ordering::Relaxed), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_progress(mut self, progress: impl Fn(LoadEvent) + Send + Sync + 'static) -> Self {
         self.progress = Arc::new(progress);
@@ -157,6 +200,7 @@ impl Loader {
         let paths = self.paths();
         check_trust(&self.manifest.file, &paths)?;
         let cache = checked(&self.cache, &paths);
+        let most_of_one = self.manifest.queue_of_one();
         let Manifest {
             file,
             host,
@@ -183,7 +227,7 @@ impl Loader {
             };
             let failed = |error| {
                 let path = config.path.display();
-                let message = format!("the audit log {path} cannot be opened: {error}");
+                let message = format!("cannot open the audit log {path}: {error}");
                 LoadError::invalid(&file, message)
             };
             opened.map_err(failed).transpose()
@@ -274,7 +318,7 @@ impl Loader {
         Ok(ToolHost {
             shared: Arc::new(Shared {
                 plugins,
-                queue: Queue::new(&host, &providers),
+                queue: Queue::new(&host, most_of_one, &providers),
                 own,
                 owners,
                 max_concurrency: host.max_concurrency,
@@ -282,6 +326,7 @@ impl Loader {
                 audit,
                 hooks: Hooks::new(self.hooks),
                 repeats: Default::default(),
+                unlisted: Default::default(),
                 repairs: host.repair_arguments,
                 is_survey: survey.is_some(),
                 paths,
@@ -319,7 +364,7 @@ fn checked(cache: &CodeCache, paths: &Paths) -> CodeCache {
     match files.find_map(|file| paths.check_way(&file).err()) {
         None => cache.clone(),
         Some(error) => {
-            warn!("compiled plugins are not kept: {error}");
+            warn!("compiled plugins are not cached: {error}");
             CodeCache::Off
         }
     }
@@ -333,8 +378,7 @@ fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
     };
     paths.check_way(&folder).map_err(|error| {
         let path = folder.path.display();
-        let message =
-            format!("the folder of trusted manifests, {path}, cannot be protected: {error}");
+        let message = format!("cannot protect the folder of trusted manifests, {path}: {error}");
         LoadError::invalid(manifest, message)
     })
 }
@@ -350,7 +394,10 @@ fn in_order(plugins: Vec<Arc<Plugin>>, max_concurrency: usize) -> Vec<LoadedPlug
         Order::Parallel => GrantedFolders::default(),
         Order::Auto | Order::InOrder => plugin.folders(),
     });
-    let domains = Domain::of_folders(&folders.collect::<Vec<_>>());
+    // Where somebody may write, calls may be narrowed to write what others read.
+    let mut grants = plugins.iter().flat_map(|it| &it.config.permissions.files);
+    let may_be_written = grants.any(|grant| grant.access == Access::ReadWrite);
+    let domains = Domain::of_folders(&folders.collect::<Vec<_>>(), may_be_written);
     let loaded = plugins.into_iter().zip(domains).map(|(plugin, domain)| {
         let by_hand = || {
             let path = plugin.config.path.display();
@@ -416,7 +463,7 @@ fn check_caps(
         .chain([host.max_concurrency])
         .find(|cap| !(1..=MAX_CONCURRENCY).contains(cap))
     {
-        let message = format!("max-concurrency must be from 1 to {MAX_CONCURRENCY}, and is {cap}");
+        let message = format!("`max-concurrency` must be from 1 to {MAX_CONCURRENCY}, not {cap}");
         return Err(LoadError::invalid(file, message));
     }
     let Some(total) = host.total_memory else {
@@ -430,7 +477,7 @@ fn check_caps(
             let (name, memory) = (&plugin.name, size(plugin.limits.memory));
             let total = size(total);
             let message = format!(
-                "a call of `plugin.{name}` may use {memory}, and never fits `total-memory` of {total}"
+                "a call of `plugin.{name}` may use {memory}, more than the `total-memory` of {total}"
             );
             Diagnostic::new(file, plugin.at, message)
         })
@@ -451,7 +498,7 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
         };
         provider.problems().iter().for_each(|it| problem(it));
         if provider.max_concurrency() == Some(0) {
-            problem("its max-concurrency is 0, so that no call of it could ever run");
+            problem("its `max-concurrency` is 0, so none of its calls could ever run");
         }
     }
     match problems[..] {
@@ -463,17 +510,20 @@ fn check_providers(file: &Path, providers: &[Arc<dyn ToolProvider>]) -> Result<(
 /// A folder that one plugin writes is no folder to grant to another by its name: the first decides what is
 /// there.
 fn check_nested(file: &Path, plugins: &[PluginConfig], paths: &Paths) -> Result<(), LoadError> {
-    let granted = plugins.iter();
-    let granted = granted.map(|it| (&*it.name, it.permissions.files.iter().collect()));
-    let problems = nested(&granted.collect::<Vec<_>>(), paths).into_iter();
+    let granted = plugins.iter().flat_map(|plugin| {
+        let grants = plugin.permissions.files.iter();
+        grants.map(|grant| Granted::of(&plugin.name, grant, paths))
+    });
+    let granted: Vec<_> = granted.collect();
+    let problems = nested(&granted).into_iter();
     let problems = problems.map(|Nested { inner, outer }| {
-        let (host, around) = (inner.1.host.display(), outer.1.host.display());
+        let (host, around) = (inner.grant.host.display(), outer.grant.host.display());
         let message = format!(
-            "the folder {host} of `plugin.{}` lies in {around}, which `plugin.{}` may write: it decides what is there",
-            inner.0, outer.0
+            "the folder {host} of `plugin.{}` is inside {around}, where `plugin.{}` can write and so replace it",
+            inner.plugin, outer.plugin
         );
-        let plugin = plugins.iter().find(|it| it.name == inner.0);
-        let help = "if that is meant, say so in the grant: `allow-nested = true`";
+        let plugin = plugins.iter().find(|it| it.name == inner.plugin);
+        let help = "if this is intended, set `allow-nested = true` in the grant";
         Diagnostic::new(file, plugin.and_then(|it| it.at), message).help(help)
     });
     match problems.collect::<Vec<_>>() {
@@ -519,7 +569,7 @@ async fn load_plugin(
     let listed = AssertUnwindSafe(compiled.ask(&manifest)).catch_unwind();
     let panicked = |panic: Box<dyn Any + Send>| {
         Err(failed(format!(
-            "the host panicked as it asked what the plugin offers: {}",
+            "the host panicked while listing what the plugin offers: {}",
             said_by(&*panic)
         )))
     };

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::nested::{Nested, nested};
+use super::nested::{Granted, Nested, nested};
 use super::{Shared, ToolHost};
 use crate::error::{CallError, similar};
 use crate::mask::Mask;
 use crate::narrowing::{NarrowError, Narrowing, ProviderNarrowing};
+use crate::paths::FolderId;
 use crate::permissions::{Access, FileGrant, Secret};
 use crate::provider::NarrowedGrants;
 use crate::provider::narrowed::GrantsOfCall;
@@ -76,7 +77,7 @@ impl ToolHost {
         // Twice: where the folder of one lies in that of another, no link leads there from the first look on.
         self.grants_for(&narrowing)?;
         let grants = self.grants_for(&narrowing)?;
-        self.check_nested(&narrowing)?;
+        self.check_nested(&narrowing, &grants)?;
         Ok(Narrowed(Arc::new(Inner {
             of: Arc::downgrade(&self.shared),
             mask: self.mask_with(&narrowing)?,
@@ -141,15 +142,15 @@ impl ToolHost {
         let refused = |message: String| Err(Box::new(CallError::InvalidOptions { message }));
         if let Some(Narrowed(narrowed)) = &whose.narrowed {
             if !std::ptr::eq(narrowed.of.as_ptr(), &*self.shared) {
-                let message = "its narrowing is of another host, or of this one before it was loaded again: have \
-                               `ToolHost::narrow` make it anew";
+                let message = "the narrowing belongs to another host, or to this one before a reload: create a \
+                               new one with `ToolHost::narrow`";
                 return refused(message.to_owned());
             }
             if let (Some(client), Some(other)) = (&whose.client, &narrowed.client)
                 && client != other
             {
                 return refused(format!(
-                    "they are for the client {client:?}, and its narrowing for {other:?}"
+                    "the options are for client {client:?}, but the narrowing is for {other:?}"
                 ));
             }
             if let Some(found) = narrowed.grants.get(registered.provider.name()) {
@@ -162,41 +163,50 @@ impl ToolHost {
     /// # Errors
     ///
     /// A folder of the narrowing lies in one that another plugin writes, or the other way round.
-    fn check_nested(&self, narrowing: &Narrowing) -> Result<(), NarrowError> {
-        let effective: Vec<(&str, Vec<FileGrant>)> = self
-            .plugins()
-            .map(|plugin| {
-                let narrowed = narrowing.providers.get(&plugin.name);
-                let grants = plugin.permissions.files.iter();
-                let grants = grants.filter_map(|grant| {
-                    let mut grant = grant.clone();
-                    if let Some(folder) = narrowed.and_then(|it| it.folders.get(&grant.guest)) {
-                        if folder.is_withheld {
-                            return None;
-                        }
-                        if folder.is_read_only {
-                            grant.access = Access::ReadOnly;
-                        }
-                        if let Some(host) = &folder.host {
-                            grant.host.clone_from(host);
-                        }
-                    }
-                    Some(grant)
-                });
-                (&*plugin.name, grants.collect())
-            })
-            .collect();
-        let granted = effective.iter();
-        let granted: Vec<_> = granted
-            .map(|(name, grants)| (*name, grants.iter().collect()))
-            .collect();
-        match nested(&granted, &self.shared.paths).first() {
+    fn check_nested(
+        &self,
+        narrowing: &Narrowing,
+        grants: &HashMap<String, Arc<NarrowedGrants>>,
+    ) -> Result<(), NarrowError> {
+        let mut effective: Vec<(&str, FileGrant, Option<FolderId>)> = Vec::new();
+        for plugin in self.plugins().map(|it| it.config) {
+            let narrowed = narrowing.providers.get(&plugin.name);
+            let opened = grants.get(&plugin.name);
+            for grant in &plugin.permissions.files {
+                let mut grant = grant.clone();
+                let folder = narrowed.and_then(|it| it.folders.get(&grant.guest));
+                if folder.is_some_and(|it| it.is_withheld) {
+                    continue;
+                }
+                if folder.is_some_and(|it| it.is_read_only) {
+                    grant.access = Access::ReadOnly;
+                }
+                // What it is was found when it was opened: its name may be another's.
+                let mut id = None;
+                if let Some(host) = folder.and_then(|it| it.host.as_ref()) {
+                    grant.host.clone_from(host);
+                    let mut own = opened.iter().flat_map(|it| it.own_folders());
+                    let own = own.find(|it| it.guest == grant.guest);
+                    id = own.map(|it| it.id.clone());
+                }
+                effective.push((&plugin.name, grant, id));
+            }
+        }
+        let granted = effective.iter().map(|(plugin, grant, id)| {
+            let as_loaded = Granted::of(plugin, grant, &self.shared.paths);
+            Granted {
+                id: id.clone().or(as_loaded.id),
+                ..as_loaded
+            }
+        });
+        let granted: Vec<_> = granted.collect();
+        match nested(&granted).first() {
             None => Ok(()),
             Some(Nested { inner, outer }) => Err(NarrowError::Nested {
-                plugin: inner.0.to_owned(),
-                guest: inner.1.guest.clone(),
-                host: inner.1.host.clone(),
-                other: outer.0.to_owned(),
+                plugin: inner.plugin.to_owned(),
+                guest: inner.grant.guest.clone(),
+                host: inner.grant.host.clone(),
+                other: outer.plugin.to_owned(),
             }),
         }
     }
@@ -213,4 +223,47 @@ fn check_secrets(provider: &str, narrowing: &ProviderNarrowing) -> Result<(), Na
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::error::CallError;
+    use crate::host::{CallOptions, Loader};
+    use crate::manifest::Manifest;
+    use crate::narrowing::Narrowing;
+    use crate::native::NativeTools;
+    use crate::tool::{Tool, ToolCall};
+
+    /// A call has its places when its message was read, and may be run by the host of a reload.
+    #[tokio::test]
+    async fn a_call_has_what_the_host_grants_that_runs_it() {
+        let host = || {
+            let tools = NativeTools::new("mine");
+            let tools = tools.tool_with_schema(
+                Tool::new("a", ""),
+                json!({ "type": "object" }),
+                async |_: Value| "it ran",
+            );
+            Loader::new(Manifest::default()).provider(tools).load()
+        };
+        let (before, now) = (host().await.unwrap(), host().await.unwrap());
+        let narrowing = Narrowing::new().client("alice").folder("mine", "/a", "/a");
+        let narrowed = before.narrow(narrowing).unwrap();
+        let options = CallOptions::new().narrowed(&narrowed);
+        let call = ToolCall::new("1", "a", "{}");
+        let places = || Some(before.places(&call, &options));
+        let own = before
+            .call_with(call.clone(), &options.clone().placed(places()))
+            .await;
+        assert!(own.outcome.is_ok(), "{own:?}");
+        let late = now
+            .call_with(call.clone(), &options.clone().placed(places()))
+            .await;
+        assert!(
+            matches!(late.outcome, Err(CallError::InvalidOptions { .. })),
+            "{late:?}"
+        );
+    }
 }

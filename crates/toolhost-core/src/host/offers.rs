@@ -12,14 +12,15 @@ use tracing::debug_span;
 use super::asking::answered;
 use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, serve, within};
 use crate::error::{CallError, Diagnostic};
-use crate::input::Resumption;
 use crate::manifest::{OwnBody, OwnPrompt, OwnResource};
 use crate::order::{Access, Place};
 use crate::paths::FolderId;
 use crate::plugin::{Plugin, PluginPrompt};
-use crate::prompt::{Completing, FilledPrompt, Prompt, Subject, Suggestions};
+use crate::prompt::{
+    CompletionRequest, CompletionTarget, Prompt, PromptRequest, RenderedPrompt, Suggestions,
+};
 use crate::provider::{CallContext, Payload, RunOutcome, ToolProvider};
-use crate::resource::{Resource, ResourceContents, ResourceTemplate};
+use crate::resource::{Resource, ResourceContents, ResourceRequest, ResourceTemplate};
 use crate::sandbox::Journal;
 use crate::tool::ToolCall;
 
@@ -111,7 +112,9 @@ impl ToolHost {
                 Ok(listed) => all.extend(listed),
                 Err(error) => {
                     let plugin = &loaded.plugin.config.name;
-                    tracing::warn!("plugin {plugin} cannot list its resources: {error}");
+                    if self.shared.unlisted.is_due(plugin) {
+                        tracing::warn!("plugin {plugin} cannot list its resources: {error}");
+                    }
                 }
             }
         }
@@ -133,15 +136,35 @@ impl ToolHost {
 
     /// Reads a resource.
     ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::tool::ResourceBody;
+    /// use toolhost::{CallOptions, Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let manifest = r#"
+    ///     [resource.rules]
+    ///     uri = "docs://rules"
+    ///     text = "Be kind."
+    /// "#;
+    /// let host = ToolHost::load(Manifest::parse(manifest, "toolhost.toml")?).await?;
+    /// let contents = host.read_resource("docs://rules", &CallOptions::new()).await.unwrap();
+    /// assert_eq!(contents[0].body, ResourceBody::Text("Be kind.".to_owned()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`CallError::NotFound`], or why the plugin did not answer.
     pub async fn read_resource(
         &self,
-        uri: &str,
-        resumed: Option<Resumption>,
+        request: impl Into<ResourceRequest>,
         options: &CallOptions,
     ) -> Result<Vec<ResourceContents>, CallError> {
+        let ResourceRequest { uri, resumed } = request.into();
+        let uri = &*uri;
         let mut own = self.shared.own.resources.iter();
         if let Some(own) = own.find(|own| own.resource.uri == uri) {
             let place = self.place_of_file(own, options);
@@ -154,7 +177,7 @@ impl ToolHost {
             return own.read(&self.shared.paths).await;
         }
         let loaded = self.owner(uri, options).await?;
-        let request = request("resources/read", &json!({ "uri": uri }));
+        let request = self::request("resources/read", &json!({ "uri": uri }));
         let (loaded, request) = (&loaded, &request);
         let read = answered("resources/read", resumed, options, |resumed| {
             Box::pin(async move {
@@ -234,17 +257,41 @@ impl ToolHost {
 
     /// Fills in a prompt.
     ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::prompt::PromptRequest;
+    /// use toolhost::{CallOptions, Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let manifest = r#"
+    ///     [prompt.review]
+    ///     text = "Review this {{language}} code."
+    ///     arguments.language = { required = true }
+    /// "#;
+    /// let host = ToolHost::load(Manifest::parse(manifest, "toolhost.toml")?).await?;
+    /// let request = PromptRequest::new("review").argument("language", "Rust");
+    /// let prompt = host.get_prompt(request, &CallOptions::new()).await.unwrap();
+    /// assert_eq!(prompt.messages[0].content, "Review this Rust code.".into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`CallError::NotFound`], [`CallError::InvalidArguments`] when an argument is missing, or why the
     /// plugin did not answer.
     pub async fn get_prompt(
         &self,
-        name: &str,
-        arguments: Vec<(String, String)>,
-        resumed: Option<Resumption>,
+        request: PromptRequest,
         options: &CallOptions,
-    ) -> Result<FilledPrompt, CallError> {
+    ) -> Result<RenderedPrompt, CallError> {
+        let PromptRequest {
+            name,
+            arguments,
+            resumed,
+        } = request;
+        let name = &*name;
         let mut own = self.shared.own.prompts.iter();
         if let Some(own) = own.find(|own| own.prompt.name == name) {
             check_arguments(&own.prompt, &arguments)?;
@@ -252,7 +299,7 @@ impl ToolHost {
         }
         let (loaded, prompt) = self.prompt(name).ok_or_else(|| not_found(name))?;
         check_arguments(&prompt.prompt, &arguments)?;
-        let request = request("prompts/get", &json!({ "name": name }));
+        let request = self::request("prompts/get", &json!({ "name": name }));
         let request = &request;
         answered("prompts/get", resumed, options, |resumed| {
             let arguments = arguments.clone();
@@ -281,24 +328,24 @@ impl ToolHost {
     /// [`CallError::NotFound`] when there is no such prompt or template, or why the plugin did not answer.
     pub async fn complete(
         &self,
-        request: Completing,
+        request: CompletionRequest,
         options: &CallOptions,
     ) -> Result<Suggestions, CallError> {
         let loaded = match &request.of {
-            Subject::Prompt(name) => {
+            CompletionTarget::Prompt(name) => {
                 let mut own = self.shared.own.prompts.iter();
                 if own.any(|own| own.prompt.name == *name) {
                     return Ok(Suggestions::default());
                 }
                 self.prompt(name).map(|(loaded, _)| loaded)
             }
-            Subject::Template(uri) => self.shared.plugins.iter().find(|loaded| {
+            CompletionTarget::Template(uri) => self.shared.plugins.iter().find(|loaded| {
                 let mut templates = loaded.plugin.listed.templates.iter();
                 templates.any(|template| template.uri_template == *uri || template.matches(uri))
             }),
         };
         let loaded = loaded.ok_or_else(|| match &request.of {
-            Subject::Prompt(what) | Subject::Template(what) => not_found(what),
+            CompletionTarget::Prompt(what) | CompletionTarget::Template(what) => not_found(what),
         })?;
         if !loaded.plugin.completes() {
             return Ok(Suggestions::default());
@@ -346,7 +393,7 @@ impl ToolHost {
             queued,
             context.cancel,
             (None, None),
-            context.party(),
+            context.client.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {
@@ -389,11 +436,10 @@ impl ToolHost {
 
 /// As the audit log has it.
 fn request(method: &str, detail: &serde_json::Value) -> ToolCall {
-    ToolCall {
-        name: method.to_owned(),
-        arguments: detail.to_string(),
-        ..ToolCall::default()
-    }
+    let mut call = ToolCall::default();
+    method.clone_into(&mut call.name);
+    call.arguments = detail.to_string();
+    call
 }
 
 fn not_found(what: &str) -> CallError {

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CallOptions, EarlyCalls, ToolHost};
 use crate::error::CallError;
-use crate::order::Client;
 use crate::tool::{ToolCall, ToolResult};
 
 /// A batch that is still being added to: each call starts when it is added, as far as the caps and the
@@ -37,12 +36,11 @@ impl std::fmt::Debug for OpenBatch {
 impl OpenBatch {
     pub(super) fn new(host: ToolHost, options: CallOptions) -> Self {
         let cancel = options.own_token();
+        let client = options.new_client();
         OpenBatch {
             host,
             running: JoinSet::new(),
-            options: options
-                .cancellation(cancel.clone())
-                .of_client(Client::new()),
+            options: options.cancellation(cancel.clone()).of_client(client),
             early: EarlyCalls::default(),
             cancel,
         }
@@ -145,6 +143,35 @@ impl Stream for OpenBatch {
 
 impl ToolHost {
     /// Begins a batch whose calls come one by one.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # # let math = NativeTools::new("math").tool_with_schema(
+    /// # # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # # );
+    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// // Calls as a stream of a model's answer brings them: what can change nothing starts at once.
+    /// let mut batch = host.open_batch();
+    /// batch.add_early(0, ToolCall::new("call_1", "double", r#"{"n": 1}"#));
+    /// batch.add_early(1, ToolCall::new("call_2", "double", r#"{"n": 2}"#));
+    /// // The answer is complete.
+    /// batch.complete();
+    /// let mut texts = Vec::new();
+    /// while let Some((position, result)) = batch.next().await {
+    ///     texts.push((position, result.to_text()));
+    /// }
+    /// texts.sort();
+    /// assert_eq!(texts, [(0, "2".to_owned()), (1, "4".to_owned())]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn open_batch(&self) -> OpenBatch {
         self.open_batch_with(CallOptions::new())
     }

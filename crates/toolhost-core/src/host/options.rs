@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use toolhost_wire::Responder;
 
 use super::{Narrowed, Places, Whose};
-use crate::input::{QuestionKinds, Responder};
+use crate::input::QuestionKinds;
 use crate::order::Client;
 use crate::tool::ToolCall;
 use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
@@ -17,6 +18,7 @@ use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 /// ([`ToolHost::call_with`](crate::ToolHost::call_with)), a batch ([`ToolHost::run_with`](crate::ToolHost::run_with)), resources and prompts.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use std::time::Duration;
 ///
 /// use toolhost::{CallOptions, CancellationToken};
@@ -29,6 +31,8 @@ use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
 #[derive(Clone, Default)]
 pub struct CallOptions {
     pub(super) watcher: Option<Arc<dyn Watcher>>,
+    /// Who answers what tools ask.
+    #[doc(hidden)]
     pub responder: Option<Arc<dyn Responder>>,
     pub(super) can_ask: QuestionKinds,
     pub(super) cancel: Option<CancellationToken>,
@@ -37,6 +41,7 @@ pub struct CallOptions {
     pub(super) key: Option<Arc<str>>,
     begun: Option<Arc<AtomicBool>>,
     /// Whose calls they are, and what they have for that.
+    #[doc(hidden)]
     pub whose: Whose,
     /// Whose calls run in the order that they are made; a client of its own when `None`.
     pub(super) order: Option<Client>,
@@ -77,6 +82,28 @@ impl CallOptions {
     }
 
     /// Ends what still runs once `token` is cancelled: it fails with [`CallError::Cancelled`](crate::CallError::Cancelled).
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, CancellationToken, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let stop = CancellationToken::new();
+    /// let options = CallOptions::new().cancellation(stop.clone());
+    /// stop.cancel();
+    /// let result = host.call_with(ToolCall::new("call_1", "double", r#"{"n": 1}"#), &options).await;
+    /// assert_eq!(result.outcome.unwrap_err().code(), "cancelled");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn cancellation(mut self, token: CancellationToken) -> Self {
         self.cancel = Some(token);
@@ -125,9 +152,36 @@ impl CallOptions {
     /// - What counts of the options is what the first call had. It ends when nobody waits for it any more.
     /// - The host knows a key for an hour after its call ended, at most 10,000 of them and 32 MiB of results; it forgets them
     ///   when it ends or is replaced. A call whose result was too much to keep fails, and is not run again.
-    /// - Resources and prompts have none, nor has a call that is made again with replies.
+    /// - A call that asked has not run. Made again with replies, under the same key, it is the same call.
+    /// - Resources and prompts have none.
     ///
     /// Tools of your program get it from their context, MCP servers as `toolhost/idempotency-key` in `_meta`.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let options = CallOptions::new().client("alice").idempotency_key("payment-7");
+    /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
+    /// assert_eq!(host.call_with(call.clone(), &options).await.to_text(), "42");
+    /// // The first call's result: it is not run again.
+    /// assert_eq!(host.call_with(call, &options).await.to_text(), "42");
+    /// // Not that of other arguments.
+    /// let other = ToolCall::new("call_2", "double", r#"{"n": 1}"#);
+    /// let error = host.call_with(other, &options).await.outcome.unwrap_err();
+    /// assert_eq!(error.code(), "invalid-options");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
@@ -135,6 +189,7 @@ impl CallOptions {
     }
 
     /// The same without an idempotency key.
+    #[doc(hidden)]
     pub fn without_key(mut self) -> Self {
         self.key = None;
         self
@@ -159,24 +214,28 @@ impl CallOptions {
     }
 
     /// Has the call keep its place among those of `client`.
+    #[doc(hidden)]
     pub fn of_client(mut self, client: Client) -> Self {
         self.order = Some(client);
         self
     }
 
     /// Has the call read on in results of `owner`.
+    #[doc(hidden)]
     pub fn owned_by(mut self, owner: Owner) -> Self {
         self.owner = owner;
         self
     }
 
     /// Has the call find these tools alone, and those of the host itself.
+    #[doc(hidden)]
     pub fn allowed(mut self, tools: AllowedTools) -> Self {
         self.allowed = tools;
         self
     }
 
     /// Has the call keep places that were taken for it.
+    #[doc(hidden)]
     pub fn placed(mut self, places: Option<Places>) -> Self {
         self.places = places.map(|places| Arc::new(Mutex::new(places)));
         self
@@ -200,7 +259,15 @@ impl CallOptions {
     }
 
     pub(super) fn order(&self) -> Client {
-        self.order.unwrap_or_default()
+        self.order.unwrap_or_else(|| self.new_client())
+    }
+
+    /// One that is no other, and has its turns with all others of the same name.
+    pub(super) fn new_client(&self) -> Client {
+        match self.whose.client() {
+            Some(name) => Client::new().named(name),
+            None => Client::new(),
+        }
     }
 
     /// `never` is for what stands in for a token.

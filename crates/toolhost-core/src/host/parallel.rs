@@ -97,6 +97,31 @@ impl ToolHost {
     /// Batches, [`call`](ToolHost::call) and [`call_with`](ToolHost::call_with) unpack such calls by
     /// themselves; this is for who decides about each call first.
     ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// # # let math = NativeTools::new("math").tool_with_schema(
+    /// # #     Tool::new("double", "Doubles a number").read_only(),
+    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # # );
+    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// let inside = json!({ "tool_uses": [
+    ///     { "recipient_name": "functions.double", "parameters": { "n": 1 } },
+    ///     { "recipient_name": "functions.double", "parameters": { "n": 2 } },
+    /// ] });
+    /// let call = ToolCall::new("call_1", "multi_tool_use.parallel", inside.to_string());
+    /// let unpacked = host.unpack(&call).expect("it stands for several").unwrap();
+    /// assert_eq!(unpacked.calls().len(), 2);
+    /// assert!(host.unpack(&unpacked.calls()[0]).is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Its arguments are not `{"tool_uses": [{"recipient_name", "parameters"}, …]}`.
@@ -150,21 +175,22 @@ fn unpacked(call: &ToolCall, repairs: bool) -> Result<Unpacked, CallError> {
     let arguments = call.arguments_text();
     let watch = Watch::steps(MAX_STEPS);
     let fitted = fit::arguments(arguments, schema, source, &Limits::default(), &watch);
-    let too_long = |_| CallError::invalid_arguments("", "too long to be checked");
+    let too_long = |_| CallError::invalid_arguments("", "too long to check");
     let fitted = fitted.map_err(too_long)?.map_err(explained)?;
     let arguments: Arguments = serde_json::from_str(&fitted.text)
         .map_err(|error| explained(CallError::invalid_arguments("", error.to_string())))?;
     let calls = arguments.tool_uses.into_iter().enumerate();
-    let calls = calls.map(|(number, tool_use)| ToolCall {
-        id: call.id.as_ref().map(|id| format!("{id}.{number}")),
-        name: tool_use.recipient_name,
+    let calls = calls.map(|(number, tool_use)| {
+        let mut inner = ToolCall::default();
+        inner.id = call.id.as_ref().map(|id| format!("{id}.{number}"));
+        inner.name = tool_use.recipient_name;
         // As when a call of its own has none.
-        arguments: match tool_use.parameters.map(RawValue::get) {
+        inner.arguments = match tool_use.parameters.map(RawValue::get) {
             None | Some("null") => String::new(),
             Some(parameters) => parameters.to_owned(),
-        },
-        meta: call.meta.clone(),
-        ..ToolCall::default()
+        };
+        inner.meta.clone_from(&call.meta);
+        inner
     });
     Ok(Unpacked {
         calls: calls.collect(),
@@ -211,37 +237,29 @@ impl Unpacked {
         let ends = results
             .iter()
             .map(|result| result.usage.queue + result.usage.run);
-        let usage = Usage {
-            queue,
-            run: ends.max().unwrap_or_default().saturating_sub(queue),
-            cpu: results.iter().map(|result| result.usage.cpu).sum(),
-            peak_memory: results
-                .iter()
-                .map(|result| result.usage.peak_memory)
-                .max()
-                .unwrap_or(0),
-            output_bytes: outcome.as_ref().map_or(0, Output::len),
-        };
+        let memory = results.iter().map(|result| result.usage.peak_memory);
+        let mut usage = Usage::default();
+        usage.queue = queue;
+        usage.run = ends.max().unwrap_or_default().saturating_sub(queue);
+        usage.cpu = results.iter().map(|result| result.usage.cpu).sum();
+        usage.peak_memory = memory.max().unwrap_or(0);
+        usage.output_bytes = outcome.as_ref().map_or(0, Output::len);
         let mut origin = self.call.origin.clone().unwrap_or_default();
         origin.is_undeclared = true;
         let mut repairs = self.repairs.clone();
         let mut log = Vec::new();
         for (number, result) in results.into_iter().enumerate() {
-            repairs.extend(result.repairs.into_iter().map(|repair| Repair {
-                path: format!("/tool_uses/{number}/parameters{}", repair.path),
-                what: repair.what,
+            repairs.extend(result.repairs.into_iter().map(|repair| {
+                let path = format!("/tool_uses/{number}/parameters{}", repair.path);
+                Repair::new(path, repair.what)
             }));
             log.extend(result.log);
         }
-        ToolResult {
-            id: self.call.id.clone(),
-            name: self.call.name.clone(),
-            outcome,
-            usage,
-            log,
-            repairs,
-            origin: Some(origin),
-        }
+        ToolResult::of(&self.call, outcome)
+            .with_usage(usage)
+            .with_log(log)
+            .with_repairs(repairs)
+            .with_origin(origin)
     }
 
     /// What a model reads of all results, each being such a text.
@@ -279,11 +297,9 @@ impl Unpacked {
                 error: result.outcome.as_ref().err().map(ErrorDetail::from),
             });
         }
-        Output {
-            content,
-            structured: to_raw_value(&Results { results: inside }).ok(),
-            content_meta,
-            ..Output::default()
-        }
+        let structured = to_raw_value(&Results { results: inside }).ok();
+        let mut output = Output::new(content).with_structured(structured);
+        output.content_meta = content_meta;
+        output
     }
 }

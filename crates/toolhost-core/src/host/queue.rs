@@ -1,9 +1,9 @@
 //! Whose turn it is: permits of a plugin, of the host's memory and of the host, each in turn between clients; and how many
-//! calls may wait for them, and how long.
+//! calls may wait for them, of all clients and of one, and how long.
 
+use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
@@ -13,9 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::limits::{Bound, Limit};
 use crate::manifest::HostConfig;
-use crate::order::{Permit, Place, Turns};
+use crate::order::{Party, Permit, Place, Turns};
 use crate::registry::Registered;
-use crate::watch::Party;
 
 /// Memory is counted in pages of WebAssembly.
 const PAGE: u64 = 64 << 10;
@@ -25,20 +24,69 @@ pub(super) struct Queue {
     calls: Turns<Party>,
     /// The memory that calls may use together, where it is bounded.
     memory: Option<Turns<Party>>,
-    /// Calls that wait: counted only where they are bounded.
-    waiting: Arc<AtomicUsize>,
-    most_waiting: Option<usize>,
+    /// Where calls that wait are bounded.
+    places: Option<Arc<Places>>,
     pub(super) timeout: Option<Duration>,
     /// How long a call may wait for one that runs and may change the same data.
     order_timeout: Duration,
 }
 
+/// The calls that wait, and how many may.
+struct Places {
+    most: usize,
+    /// Of one client with a name.
+    most_of_one: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by: HashMap<Party, usize>,
+}
+
+impl Places {
+    /// A place of a party, of so many more than may wait at other times.
+    fn take(self: &Arc<Self>, party: Party, more: usize) -> Option<Ticket> {
+        let most_of_one = match party {
+            Party::Named(_) => self.most_of_one,
+            _ => self.most,
+        };
+        let mut taken = self.taken();
+        let own = taken.by.get(&party).copied().unwrap_or(0);
+        let is_full = taken.all >= self.most.saturating_add(more);
+        if is_full || own >= most_of_one.saturating_add(more) {
+            return None;
+        }
+        taken.all += 1;
+        taken.by.insert(party, own + 1);
+        Some(Ticket {
+            places: self.clone(),
+            party,
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A place among the calls that wait.
-pub(super) struct Ticket(Arc<AtomicUsize>);
+pub(super) struct Ticket {
+    places: Arc<Places>,
+    party: Party,
+}
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut taken = self.places.taken();
+        taken.all -= 1;
+        if let Some(own) = taken.by.get_mut(&self.party) {
+            *own -= 1;
+            if *own == 0 {
+                taken.by.remove(&self.party);
+            }
+        }
     }
 }
 
@@ -48,7 +96,12 @@ pub(super) struct Permits<'a> {
 }
 
 impl Queue {
-    pub(super) fn new(host: &HostConfig, providers: &[Arc<Registered>]) -> Queue {
+    /// `most_of_one` is how many calls of one client may wait.
+    pub(super) fn new(
+        host: &HostConfig,
+        most_of_one: Option<usize>,
+        providers: &[Arc<Registered>],
+    ) -> Queue {
         let most = providers.iter().map(|it| pages(it)).max();
         let most = most
             .unwrap_or(0)
@@ -60,8 +113,13 @@ impl Queue {
             max_concurrency: host.max_concurrency,
             calls: Turns::new(host.max_concurrency as u64),
             memory: total.map(Turns::new),
-            waiting: Arc::default(),
-            most_waiting: host.max_queue,
+            places: host.max_queue.map(|most| {
+                Arc::new(Places {
+                    most,
+                    most_of_one: most_of_one.unwrap_or(most),
+                    taken: Mutex::default(),
+                })
+            }),
             timeout: host.queue_timeout,
             order_timeout: host.order_timeout,
         }
@@ -69,16 +127,16 @@ impl Queue {
 
     /// Whether calls can be refused because others wait.
     pub(super) fn is_bounded(&self) -> bool {
-        self.most_waiting.is_some()
+        self.places.is_some()
     }
 
     /// Takes a place; none is needed where there are places for all.
     ///
     /// # Errors
     ///
-    /// All places are taken.
-    pub(super) fn enter(&self) -> Result<Option<Ticket>, CallError> {
-        self.enter_beside(0)
+    /// All places are taken, or as many as one client may have.
+    pub(super) fn enter(&self, party: Party) -> Result<Option<Ticket>, CallError> {
+        self.enter_beside(party, 0)
     }
 
     /// The same for a call that somebody is asked about first: whether it will have to wait for its turn is not known, so
@@ -86,20 +144,22 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// All places are taken.
-    pub(super) fn enter_before_others(&self) -> Result<Option<Ticket>, CallError> {
-        self.enter_beside(self.max_concurrency)
+    /// As of [`enter`](Queue::enter).
+    pub(super) fn enter_before_others(&self, party: Party) -> Result<Option<Ticket>, CallError> {
+        self.enter_beside(party, self.max_concurrency)
     }
 
-    fn enter_beside(&self, more: usize) -> Result<Option<Ticket>, CallError> {
-        let Some(most) = self.most_waiting else {
+    fn enter_beside(&self, party: Party, more: usize) -> Result<Option<Ticket>, CallError> {
+        let Some(places) = &self.places else {
             return Ok(None);
         };
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most.saturating_add(more) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(CallError::over(Limit::Queue, Bound::Count(most as u64)));
+        match places.take(party, more) {
+            Some(ticket) => Ok(Some(ticket)),
+            None => {
+                let most = Bound::Count(places.most as u64);
+                Err(CallError::over(Limit::Queue, most))
+            }
         }
-        Ok(Some(Ticket(self.waiting.clone())))
     }
 
     /// Waits for a call's turn: first in order, holding nothing, then for its permits. It may have a
@@ -128,7 +188,7 @@ impl Queue {
         }
         let _ticket = match ticket {
             Some(ticket) => Some(ticket),
-            None => self.enter()?,
+            None => self.enter(party)?,
         };
         drop(entering);
         if let Some(place) = behind {
@@ -208,11 +268,11 @@ impl Queue {
     /// keeps nobody else from running.
     async fn permits<'a>(&'a self, by: &'a Registered, party: Party) -> Permits<'a> {
         let own = match &by.permits {
-            Some(permits) => Some(permits.acquire(party.clone(), 1).await),
+            Some(permits) => Some(permits.acquire(party, 1).await),
             None => None,
         };
         let memory = match &self.memory {
-            Some(memory) => Some(memory.acquire(party.clone(), pages(by)).await),
+            Some(memory) => Some(memory.acquire(party, pages(by)).await),
             None => None,
         };
         Permits {

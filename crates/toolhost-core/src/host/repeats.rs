@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use super::{CallOptions, ToolHost};
 use crate::digest::sha256;
 use crate::error::CallError;
-use crate::tool::{Output, ToolCall, ToolResult, Usage};
+use crate::tool::{Output, ToolCall, ToolResult};
 
 /// A key may have no more bytes, as with most APIs that take one.
 const MOST_OF_A_KEY: usize = 255;
@@ -38,8 +38,16 @@ struct Known {
     ended: VecDeque<Key>,
     /// What their results take.
     bytes: u64,
+    /// Of each client that has any that ended.
+    clients: HashMap<Option<Arc<str>>, Account>,
     /// Runs so far.
     count: u64,
+}
+
+#[derive(Default)]
+struct Account {
+    keys: usize,
+    bytes: u64,
 }
 
 /// Each client has keys of its own.
@@ -98,14 +106,14 @@ impl Known {
         };
         if run.digest != digest {
             return Err(invalid(
-                "the idempotency key is that of a call of another tool or with other arguments: take a new one",
+                "the idempotency key was used for another tool or with other arguments: use a new key",
             ));
         }
         match &run.state {
             State::Ended { result, .. } => match result {
                 Some(result) => Ok(Found::Ended(result.clone())),
                 None => Err(invalid(
-                    "the call with this idempotency key has run, and its result is kept no longer",
+                    "the call with this idempotency key has run, but its result is no longer kept",
                 )),
             },
             // A run is not dropped here, where it would have to wait for itself.
@@ -136,25 +144,23 @@ impl Known {
             self.runs.remove(&key);
             return;
         }
-        self.bytes += size(result);
         run.state = State::Ended {
             at: now,
             result: Some(result.clone()),
         };
+        let account = self.clients.entry(key.client.clone()).or_default();
+        account.keys += 1;
+        account.bytes += size(result);
+        self.bytes += size(result);
         self.ended.push_back(key);
-        // The oldest results go first, and are known to have been; then the keys.
-        let mut oldest = self.ended.iter();
+        // Of the client that has the most, the oldest results go first, and are known to have been; then the keys.
         while self.bytes > MOST_BYTES
-            && let Some(key) = oldest.next()
+            && let Some(most) = self.client_with_most(|it| it.bytes)
         {
-            if let Some(Run {
-                state: State::Ended { result, .. },
-                ..
-            }) = self.runs.get_mut(key)
-                && let Some(result) = result.take()
-            {
-                self.bytes -= size(&result);
-            }
+            let mut own = self.ended.iter().filter(|key| key.client == most);
+            let dropped = own.find_map(|key| self.runs.get_mut(key)?.state.take_result());
+            let Some(dropped) = dropped else { break };
+            self.forget_bytes(&most, size(&dropped));
         }
         self.expire(now);
     }
@@ -165,18 +171,54 @@ impl Known {
                 Some(State::Ended { at, .. }) => now.saturating_duration_since(*at) >= KEPT_FOR,
                 _ => true,
             };
-            if !is_old && self.runs.len() <= MOST_KEYS {
-                return;
+            if !is_old {
+                break;
             }
-            let key = self.ended.pop_front().expect("there is one");
-            if let Some(Run {
-                state: State::Ended { result, .. },
-                ..
-            }) = self.runs.remove(&key)
-                && let Some(result) = result
-            {
-                self.bytes -= size(&result);
+            self.forget(0);
+        }
+        while self.ended.len() > MOST_KEYS
+            && let Some(most) = self.client_with_most(|it| it.keys as u64)
+            && let Some(oldest) = self.ended.iter().position(|key| key.client == most)
+        {
+            self.forget(oldest);
+        }
+    }
+
+    fn client_with_most(&self, of: impl Fn(&Account) -> u64) -> Option<Option<Arc<str>>> {
+        let most = self.clients.iter().max_by_key(|(_, account)| of(account));
+        most.map(|(client, _)| client.clone())
+    }
+
+    /// Forgets one that ended.
+    fn forget(&mut self, number: usize) {
+        let Some(key) = self.ended.remove(number) else {
+            return;
+        };
+        let run = self.runs.remove(&key);
+        let result = run.and_then(|mut run| run.state.take_result());
+        self.forget_bytes(&key.client, result.map_or(0, |it| size(&it)));
+        if let Some(account) = self.clients.get_mut(&key.client) {
+            account.keys -= 1;
+            if account.keys == 0 {
+                self.clients.remove(&key.client);
             }
+        }
+    }
+
+    fn forget_bytes(&mut self, client: &Option<Arc<str>>, bytes: u64) {
+        self.bytes -= bytes;
+        if let Some(account) = self.clients.get_mut(client) {
+            account.bytes -= bytes;
+        }
+    }
+}
+
+impl State {
+    /// The result, which is kept no more.
+    fn take_result(&mut self) -> Option<Arc<ToolResult>> {
+        match self {
+            State::Ended { result, .. } => result.take(),
+            State::Runs { .. } => None,
         }
     }
 }
@@ -202,13 +244,13 @@ impl ToolHost {
             return Ok(None);
         };
         if key.is_empty() || key.len() > MOST_OF_A_KEY {
-            let message = format!("an idempotency key has 1 to {MOST_OF_A_KEY} bytes");
+            let message = format!("an idempotency key must have 1 to {MOST_OF_A_KEY} bytes");
             return Err(CallError::InvalidOptions { message });
         }
         let whose = &options.whose;
         if whose.narrowed.is_some() && whose.client().is_none() {
-            let message = "an idempotency key is its client's own, and it is not said whose these narrowed calls are: name \
-                           the client (`CallOptions::client`, `Narrowing::client`)";
+            let message = "idempotency keys are per client, but these narrowed calls have no client: name one \
+                           (`CallOptions::client`, `Narrowing::client`)";
             return Err(CallError::InvalidOptions {
                 message: message.to_owned(),
             });
@@ -219,10 +261,10 @@ impl ToolHost {
             None if self.unpack(call).is_some() => &call.name,
             None => return Ok(None),
         };
-        // What asked is called again with replies, as another call with the same key.
-        if call.void().is_some() || call.resumed.is_some() {
+        if call.void().is_some() {
             return Ok(None);
         }
+        // With replies to what it asked it is the same call: its digest is of nothing else.
         let text = call.arguments_text();
         let usual = match serde_json::from_str::<serde_json::Value>(text) {
             Ok(mut value) => {
@@ -319,15 +361,7 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if self.key.is_some() {
-            self.end(&Arc::new(ToolResult {
-                id: None,
-                name: String::new(),
-                outcome: Err(CallError::Cancelled),
-                usage: Usage::default(),
-                log: Vec::new(),
-                repairs: Vec::new(),
-                origin: None,
-            }));
+            self.end(&Arc::new(ToolResult::new("", Err(CallError::Cancelled))));
         }
     }
 }
@@ -344,15 +378,7 @@ mod tests {
     }
 
     fn result(bytes: u64) -> Arc<ToolResult> {
-        let mut result = ToolResult {
-            id: None,
-            name: "a".to_owned(),
-            outcome: Ok(Output::text("a")),
-            usage: Default::default(),
-            log: Vec::new(),
-            repairs: Vec::new(),
-            origin: None,
-        };
+        let mut result = ToolResult::new("a", Ok(Output::text("a")));
         result.usage.output_bytes = bytes;
         Arc::new(result)
     }
@@ -391,6 +417,32 @@ mod tests {
             (known.bytes, known.runs.len(), known.ended.len()),
             (0, 0, 0)
         );
+    }
+
+    #[test]
+    fn what_one_client_has_kept_pushes_out_nothing_of_anothers() {
+        let (mut known, now) = (Known::default(), Instant::now());
+        let of = |client: &str, number: usize| Key {
+            client: Some(client.into()),
+            key: number.to_string(),
+        };
+        ended(&mut known, &of("few", 0), 1, now);
+        for number in 0..MOST_KEYS + 10 {
+            ended(&mut known, &of("many", number), 1, now);
+        }
+        (0..5).for_each(|number| {
+            ended(&mut known, &of("large", number), MOST_BYTES / 4, now);
+        });
+        assert!(known.ended.len() <= MOST_KEYS && known.bytes <= MOST_BYTES);
+        let found = known.find(&of("few", 0), "d", now);
+        assert!(matches!(found, Ok(Found::Ended(_))));
+        let found = known.find(&of("large", 0), "d", now);
+        assert!(matches!(found, Err(CallError::InvalidOptions { .. })));
+        let accounts = known.clients.values();
+        assert_eq!(accounts.map(|it| it.keys).sum::<usize>(), known.ended.len());
+        // An hour later there is nothing.
+        known.expire(now + KEPT_FOR);
+        assert!(known.runs.is_empty() && known.clients.is_empty() && known.bytes == 0);
     }
 
     #[test]

@@ -9,13 +9,27 @@ use url::{Host, Url};
 use super::bounds::read_duration;
 use super::grants::read_secret;
 use super::reader::{Source, Table, expect_table, to_json};
+use crate::error::InvalidValue;
 use crate::lookup::is_localhost;
 use crate::paths::SharedPaths;
 use crate::permissions::SecretSource;
-use crate::setters::setters;
 use crate::wire::{Format, ToolChoice};
+use toolhost_wire::setters;
 
 /// How the agent loop asks a model.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::manifest::AgentConfig;
+/// use toolhost::wire::Format;
+///
+/// let config = AgentConfig::default()
+///     .with_provider(Format::OpenaiChat)
+///     .with_model("qwen3".to_owned())
+///     .with_base_url(AgentConfig::parse_base_url("http://127.0.0.1:8080/v1")?);
+/// assert_eq!(config.max_iterations, 10);
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AgentConfig {
@@ -49,17 +63,11 @@ pub struct AgentConfig {
     /// More of the API's own parameters; they replace those above.
     pub request: Map<String, Value>,
     /// The way to the key.
+    #[doc(hidden)]
     pub paths: SharedPaths,
 }
 
 setters!(AgentConfig {
-    with_provider: provider: Option<Format>,
-    with_model: model: Option<String>,
-    with_base_url: base_url: Option<Url>,
-    with_key: key: Option<SecretSource>,
-    with_system_prompt: system_prompt: Option<String>,
-    with_temperature: temperature: Option<f64>,
-    with_max_tokens: max_tokens: Option<u64>,
     with_max_iterations: max_iterations: usize,
     with_parallel: parallel: bool,
     with_tool_choice: tool_choice: ToolChoice,
@@ -67,6 +75,14 @@ setters!(AgentConfig {
     with_timeout: timeout: Duration,
     with_max_retries: max_retries: usize,
     with_request: request: Map<String, Value>,
+} into {
+    with_provider: provider: Option<Format>,
+    with_model: model: Option<String>,
+    with_base_url: base_url: Option<Url>,
+    with_key: key: Option<SecretSource>,
+    with_system_prompt: system_prompt: Option<String>,
+    with_temperature: temperature: Option<f64>,
+    with_max_tokens: max_tokens: Option<u64>,
 });
 
 impl Default for AgentConfig {
@@ -121,9 +137,9 @@ impl AgentConfig {
     /// # Errors
     ///
     /// What it must be.
-    pub fn parse_base_url(text: &str) -> Result<Url, String> {
+    pub fn parse_base_url(text: &str) -> Result<Url, InvalidValue> {
         let expected = "must be an http or https URL without user, query or fragment, such as \"http://127.0.0.1:8080/v1\"";
-        let url = Url::parse(text).map_err(|_| expected.to_owned())?;
+        let url = Url::parse(text).map_err(|_| InvalidValue::new(expected))?;
         let is_plain = matches!(url.scheme(), "http" | "https")
             && url.username().is_empty()
             && url.password().is_none()
@@ -131,17 +147,19 @@ impl AgentConfig {
             && url.fragment().is_none();
         match is_plain {
             true => Ok(url),
-            false => Err(expected.to_owned()),
+            false => Err(InvalidValue::new(expected)),
         }
     }
 }
 
 /// Whether others than this machine can read what goes there.
+#[doc(hidden)]
 pub fn is_in_the_clear(url: &Url) -> bool {
     url.scheme() == "http" && !is_loopback(url)
 }
 
 /// Whether it is this machine.
+#[doc(hidden)]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_localhost(name),

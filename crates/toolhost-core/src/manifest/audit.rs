@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::{Source, Table, path_in};
-use crate::setters::setters;
+use toolhost_wire::setters;
 
 /// The audit log of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ impl AuditConfig {
 
 /// What happens when a line of the audit log cannot be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnAuditError {
     /// The call fails, and no other runs until the line is written.
     #[default]

@@ -32,6 +32,7 @@ impl AllowedCallers {
     }
 
     /// The tools that are named, with their places.
+    #[doc(hidden)]
     pub fn named(&self) -> impl Iterator<Item = (&str, Location)> {
         let named = self.by_tool.iter();
         named.map(|(tool, (_, at))| (&**tool, *at))
@@ -72,7 +73,7 @@ fn callers(value: &Value, path: &str, source: &mut Source) -> Vec<String> {
         };
         if !is_caller(caller) {
             let message = format!(
-                "`{path}`: {caller:?} is no caller: there are \"direct\", \"programmatic\", and Anthropic's \
+                "`{path}`: unknown caller {caller:?}: use \"direct\", \"programmatic\", or one of Anthropic's \
                  versions such as \"code_execution_20260120\""
             );
             source.problem(item.span(), message);

@@ -49,6 +49,7 @@ impl Manifest {
     ///
     /// Of a plugin that asks for something all grants are among it. Links are followed: a demand names what is
     /// there now.
+    #[doc(hidden)]
     pub fn demands(&self) -> Vec<Demand> {
         let mut demands = Demands {
             own: Own::of(&self.file),
@@ -114,7 +115,7 @@ impl Demands {
         for grant in &permissions.files {
             let (host, access, guest) = (real_grant(grant), grant.access, &grant.guest);
             let vcs = match grant.allow_vcs {
-                true => ", version control too",
+                true => ", including version control",
                 false => "",
             };
             add(format!("files {host:?}, {access}, as {guest:?}{vcs}"));
@@ -166,7 +167,7 @@ impl Demands {
                 headers,
                 token,
             } => {
-                what += &format!("talks to {url}");
+                what += &format!("connects to {url}");
                 for header in headers {
                     what += &format!(", with {}: {:?}", header.name(), header.template());
                 }
@@ -207,7 +208,7 @@ impl Demands {
                 url.to_string()
             }
             (None, Some(provider)) => provider.to_string(),
-            (None, None) => "whichever API is named".to_owned(),
+            (None, None) => "whichever API is chosen".to_owned(),
         };
         if let Some(key) = &agent.key {
             let key = from(key);
@@ -218,11 +219,17 @@ impl Demands {
         }
         // Whatever the API has to set: tools of its own, which may be a server of anybody's, or a dearer service.
         for (name, value) in &agent.request {
-            self.add(Use::Agent, format!("agent: asks with {name:?}: {value}"));
+            self.add(
+                Use::Agent,
+                format!("agent: adds {name:?} to requests: {value}"),
+            );
         }
         // It steers what the user's model does with the user's key, and with all tools.
         if let Some(prompt) = &agent.system_prompt {
-            self.add(Use::Agent, format!("agent: tells the model {prompt:?}"));
+            self.add(
+                Use::Agent,
+                format!("agent: uses the system prompt {prompt:?}"),
+            );
         }
         // Each request is paid for with the user's key, by its length.
         let (most, default) = (agent.max_iterations, AgentConfig::default());
@@ -236,13 +243,13 @@ impl Demands {
         if retries > default.max_retries {
             self.add(
                 Use::Agent,
-                format!("agent: may send each request {retries} times again"),
+                format!("agent: may retry each request {retries} times"),
             );
         }
         if let Some(tokens) = agent.max_tokens.filter(|it| *it > FREE_TOKENS) {
             self.add(
                 Use::Agent,
-                format!("agent: lets an answer have {tokens} tokens"),
+                format!("agent: allows {tokens} tokens per answer"),
             );
         }
     }
@@ -251,20 +258,22 @@ impl Demands {
         let serve = &manifest.serve;
         let mut add = |what: String| self.add(Use::Serve, format!("serve: {what}"));
         if let Some(instructions) = &serve.instructions {
-            add(format!("tells models {instructions:?}"));
+            add(format!("gives models the instructions {instructions:?}"));
         }
         for host in &serve.hosts {
-            add(format!("is called {host}"));
+            add(format!("answers to the host name {host}"));
         }
         for origin in &serve.origins {
-            add(format!("answers pages of {origin}"));
+            add(format!("answers web pages from {origin}"));
         }
         for proxy in &serve.proxies {
-            add(format!("believes the proxy {proxy}"));
+            add(format!("trusts the proxy {proxy}"));
         }
         if let Some(tls) = &serve.tls {
             let (certificate, key) = (absolute(&tls.certificate), absolute(&tls.key));
-            add(format!("is {certificate:?} with the key {key:?}"));
+            add(format!(
+                "uses the certificate {certificate:?} with the key {key:?}"
+            ));
         }
         for token in &serve.auth.tokens {
             let tools = match &token.tools {
@@ -272,7 +281,7 @@ impl Demands {
                 None => "all tools".to_owned(),
             };
             let (name, digest) = (&token.name, token.digest);
-            add(format!("lets {name} call {tools}, by the token {digest}"));
+            add(format!("lets {name} call {tools}, with the token {digest}"));
         }
         if let Some(oauth) = &serve.auth.oauth {
             let tools = match &oauth.scopes {
@@ -280,12 +289,12 @@ impl Demands {
                 None => "all tools".to_owned(),
             };
             let keys = match &oauth.jwks {
-                Some(jwks) => format!(", by the keys at {jwks}"),
+                Some(jwks) => format!(", with the keys at {jwks}"),
                 None => String::new(),
             };
             let (issuer, audience) = (&oauth.issuer_text, &oauth.audience_text);
             add(format!(
-                "lets whom {issuer:?} sends to {audience:?} call {tools}{keys}"
+                "lets clients with a token from {issuer:?} for {audience:?} call {tools}{keys}"
             ));
         }
     }

@@ -67,7 +67,7 @@ pub(super) fn read_env(table: &mut Table, source: &mut Source) -> BTreeMap<Strin
     for (key, value, path) in table.entries() {
         let name = key.get_ref();
         if !is_variable(name) {
-            let message = format!("`{name}` cannot be the name of a variable");
+            let message = format!("`{name}` is not a valid variable name");
             source.problem(key.span(), message);
         }
         if let Some(text) = expect_string(value, &path, source) {
@@ -144,14 +144,14 @@ fn read_http_rule(value: &Value, path: String, source: &mut Source) -> Option<Ht
         let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
         if !is_method || is_never_granted(method) {
             let message = format!(
-                "`{path}`: `{method}` is not a method to grant, such as \"GET\" or \"POST\""
+                "`{path}`: `{method}` cannot be granted; use a method such as \"GET\" or \"POST\""
             );
             source.problem(value.span(), message);
         }
         methods.push(method.to_owned());
     }
     if table.has("methods") && methods.is_empty() {
-        let message = format!("`{path}` is empty: without `methods` all are allowed");
+        let message = format!("`{path}` is empty: to allow all methods, remove it");
         source.problem(value.span(), message);
     }
     table.finish(source);
@@ -188,8 +188,8 @@ pub(super) fn read_http_header(
     };
     for secret in header.secrets() {
         if !secrets.contains_key(secret) {
-            let message = format!("`http-headers`: there is no secret `{secret}`");
-            let help = "name it under `secrets` beside them".to_owned();
+            let message = format!("`http-headers`: unknown secret `{secret}`");
+            let help = "declare it in `secrets` next to `http-headers`".to_owned();
             source.problem_with_help(value.span(), message, help);
         }
     }
@@ -234,8 +234,8 @@ fn read_file_grant(
             && let Some(value) = table.get(key)
         {
             let path = table.path(key);
-            let message = format!("`{path}` is for a folder that may be written");
-            let help = "say `access = \"read-write\"`, or leave it out".to_owned();
+            let message = format!("`{path}` is only for a writable folder");
+            let help = "set `access = \"read-write\"`, or remove it".to_owned();
             source.problem_with_help(value.span(), message, help);
         }
     }

@@ -29,10 +29,10 @@ pub fn lowers_guard(before: &Manifest, now: &Manifest) -> Option<String> {
     lowered.auth(&before.serve.auth, &now.serve.auth);
     lowered.when(
         before.serve.tls.is_some() && now.serve.tls.is_none(),
-        || "`serve.tls` is gone".to_owned(),
+        || "`serve.tls` was removed".to_owned(),
     );
     match (&before.audit, &now.audit) {
-        (Some(_), None) => lowered.when(true, || "`audit` is gone".to_owned()),
+        (Some(_), None) => lowered.when(true, || "`audit` was removed".to_owned()),
         (Some(before), Some(now)) => {
             lowered.flag("audit.arguments", before.arguments, now.arguments)
         }
@@ -83,14 +83,14 @@ impl Lowered<'_> {
     /// Something that is on, and is no more since its key is gone.
     fn flag(&mut self, key: &str, before: bool, now: bool) {
         let is_lower = before && !now && self.is_gone(key);
-        self.when(is_lower, || format!("`{key}` is gone"));
+        self.when(is_lower, || format!("`{key}` was removed"));
     }
 
     fn bounds(&mut self, table: &str, before: &[Bound], now: &[Bound]) {
         for ((key, before), (_, now)) in before.iter().zip(now) {
             let key = format!("{table}.{key}");
             let is_lower = now > before && self.is_gone(&key);
-            self.when(is_lower, || format!("the bound `{key}` is gone"));
+            self.when(is_lower, || format!("the limit `{key}` was removed"));
         }
     }
 
@@ -101,7 +101,7 @@ impl Lowered<'_> {
 
     fn callers(&mut self, table: &str, before: &AllowedCallers, now: &AllowedCallers) {
         self.when(now.lack(before), || {
-            format!("`{table}.allowed-callers` is gone, or that of a tool")
+            format!("`{table}.allowed-callers` was removed, or a tool's entry in it")
         });
     }
 
@@ -110,7 +110,7 @@ impl Lowered<'_> {
             return;
         }
         self.when(!now.is_required(), || {
-            "`serve.auth` is gone: clients would need no token".to_owned()
+            "`serve.auth` was removed: clients would need no token".to_owned()
         });
         for token in &now.tokens {
             let same =
@@ -118,24 +118,28 @@ impl Lowered<'_> {
             let mut known = before.tokens.iter().filter(same);
             let is_lower = token.tools.is_none() && known.any(|it| it.tools.is_some());
             self.when(is_lower, || {
-                format!("`serve.auth.tokens.{}.tools` is gone", token.name)
+                format!("`serve.auth.tokens.{}.tools` was removed", token.name)
             });
         }
         if let (Some(before), Some(now)) = (&before.oauth, &now.oauth) {
             let is_lower = before.scopes.is_some() && now.scopes.is_none();
-            self.when(is_lower, || "`serve.auth.oauth.scopes` is gone".to_owned());
+            self.when(is_lower, || {
+                "`serve.auth.oauth.scopes` was removed".to_owned()
+            });
             let is_lower = before.jwks.is_some() && now.jwks.is_none();
-            self.when(is_lower, || "`serve.auth.oauth.jwks` is gone".to_owned());
+            self.when(is_lower, || {
+                "`serve.auth.oauth.jwks` was removed".to_owned()
+            });
         }
         // A token that is new may be half of what is being written.
         self.when(!lets_call_all(before) && lets_call_all(now), || {
-            "a client of `serve.auth` could call all tools, which none could".to_owned()
+            "a client of `serve.auth` could call all tools, which no client could before".to_owned()
         });
     }
 
     fn plugin(&mut self, before: &PluginConfig, now: &PluginConfig) {
         let table = format!("plugin.{}", now.name);
-        let gone = |key: &str| format!("`{table}.{key}` is gone");
+        let gone = |key: &str| format!("`{table}.{key}` was removed");
         self.when(before.sha256.is_some() && now.sha256.is_none(), || {
             gone("sha256")
         });
@@ -168,7 +172,7 @@ impl Lowered<'_> {
             let had_methods =
                 same.clone().next().is_some() && same.all(|it| !it.takes_all_methods());
             self.when(had_methods, || {
-                format!("the methods of `{plugin}.permissions.http` {rule} are gone")
+                format!("the methods of `{plugin}.permissions.http` {rule} were removed")
             });
         }
         for after in &now.files {
@@ -176,7 +180,8 @@ impl Lowered<'_> {
             let was_per_client = same.clone().any(FileGrant::is_per_client);
             self.when(was_per_client && !after.is_per_client(), || {
                 let guest = &after.guest;
-                format!("the `${{client}}` of `{plugin}.permissions.files` {guest} is gone: all clients would share it")
+                format!("the `${{client}}` of `{plugin}.permissions.files` {guest} was removed: all clients \
+                         would share the folder")
             });
             let Some(grant) = same.find(|it| it.host == after.host) else {
                 continue;
@@ -196,7 +201,7 @@ impl Lowered<'_> {
             ] {
                 self.when(is_lower, || {
                     let guest = &after.guest;
-                    format!("the bound `{key}` of `{plugin}.permissions.files` {guest} is gone")
+                    format!("the limit `{key}` of `{plugin}.permissions.files` {guest} was removed")
                 });
             }
         }
@@ -207,13 +212,13 @@ impl Lowered<'_> {
             let is_lower = before == Ambient::None && now == Ambient::Real;
             let key = format!("{plugin}.permissions.{key}");
             let is_lower = is_lower && self.is_gone(&key);
-            self.when(is_lower, || format!("`{key}` is gone"));
+            self.when(is_lower, || format!("`{key}` was removed"));
         }
     }
 
     fn server(&mut self, before: &McpConfig, now: &McpConfig) {
         let table = format!("mcp.{}", now.name);
-        let gone = |key: &str| format!("`{table}.{key}` is gone");
+        let gone = |key: &str| format!("`{table}.{key}` was removed");
         self.when(before.tools.is_some() && now.tools.is_none(), || {
             gone("tools")
         });
@@ -264,7 +269,7 @@ impl Lowered<'_> {
                 let header = headers.iter().find(|it| !is_there(it.name()));
                 self.when(header.is_some(), || {
                     format!(
-                        "the header {} of `{table}` is gone",
+                        "the header {} of `{table}` was removed",
                         header.expect("there is one").name()
                     )
                 });
@@ -331,6 +336,7 @@ fn host_bounds(manifest: &Manifest) -> Vec<Bound> {
     bounds.extend([
         ("max-concurrency", host.max_concurrency as u128),
         ("max-queue", count(host.max_queue)),
+        ("max-queue-per-client", count(manifest.queue_of_one())),
         ("queue-timeout", time(host.queue_timeout)),
         ("order-timeout", host.order_timeout.as_nanos()),
         (

@@ -18,7 +18,7 @@ use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::Limits;
 use crate::paths::{HostFile, Purpose};
 use crate::permissions::{HttpHeader, SecretSource};
-use crate::setters::setters;
+use toolhost_wire::setters;
 
 /// `[mcp.NAME]`
 #[derive(Clone, Debug)]
@@ -59,19 +59,20 @@ pub struct McpConfig {
 }
 
 setters!(McpConfig {
-    with_secrets: secrets: BTreeMap<String, SecretSource>,
     with_limits: limits: Limits,
-    with_max_concurrency: max_concurrency: Option<usize>,
     with_order: order: Order,
-    with_prefix: prefix: String,
-    with_tools: tools: Option<Vec<(String, Location)>>,
     with_allowed_callers: allowed_callers: AllowedCallers,
     with_start_timeout: start_timeout: Duration,
+    with_may_ask: may_ask: QuestionKinds,
+    with_optional: optional: bool,
+} into {
+    with_secrets: secrets: BTreeMap<String, SecretSource>,
+    with_max_concurrency: max_concurrency: Option<usize>,
+    with_prefix: prefix: String,
+    with_tools: tools: Option<Vec<(String, Location)>>,
     with_idle_timeout: idle_timeout: Option<Duration>,
     with_protocol: protocol: Option<McpProtocol>,
-    with_may_ask: may_ask: QuestionKinds,
     with_pins: pins: Option<BTreeMap<String, String>>,
-    with_optional: optional: bool,
 });
 
 /// A version of the protocol.
@@ -101,6 +102,7 @@ impl McpProtocol {
     ];
 
     /// What is tried first: nearly all servers know `initialize`, and agree on an older version.
+    #[doc(hidden)]
     pub const FIRST: McpProtocol = McpProtocol::V2025_11_25;
 
     /// Its name.
@@ -114,6 +116,8 @@ impl McpProtocol {
         }
     }
 
+    /// The version of that name.
+    #[doc(hidden)]
     pub fn parse(name: &str) -> Option<McpProtocol> {
         let mut all = McpProtocol::ALL.into_iter();
         all.find(|version| version.as_str() == name)
@@ -180,6 +184,7 @@ impl McpConfig {
 
     /// What is run of its command: the program, wherever in `PATH` it is or could be put; what its arguments
     /// name; and where it runs.
+    #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
         let McpTransport::Command {
             program, args, cwd, ..
@@ -235,8 +240,7 @@ pub(super) fn read_servers(
     for (key, value, path) in table.entries() {
         let name = key.get_ref().to_string();
         if !is_name(&name) {
-            let message =
-                format!("`{name}` is not a server's name: use A-Z, a-z, 0-9, `_` and `-`");
+            let message = format!("`{name}` is not a server name: use A-Z, a-z, 0-9, `_` and `-`");
             source.problem(key.span(), message);
         }
         let Some(table) = expect_table(value, path, source) else {
@@ -274,17 +278,18 @@ fn read_server(
     for key in only_for(other).iter().filter(|key| table.has(key)) {
         source.problem_at(
             Some(at),
-            format!("`mcp.{name}.{key}` is not for a server with `{other}`"),
+            format!("`mcp.{name}.{key}` cannot be combined with `{other}`"),
         );
     }
     if let Some(McpTransport::Command { env, .. }) = &command {
         for secret in secrets.keys() {
             if env.contains_key(secret) {
-                let message = format!("`mcp.{name}` has `{secret}` in `env` and in `secrets`");
+                let message = format!("`mcp.{name}` has `{secret}` in both `env` and `secrets`");
                 source.problem_at(Some(at), message);
             }
             if !is_variable(secret) {
-                let message = format!("`mcp.{name}`: the secret `{secret}` cannot be a variable");
+                let message =
+                    format!("`mcp.{name}`: the secret `{secret}` is not a valid variable name");
                 source.problem_at(Some(at), message);
             }
         }
@@ -306,7 +311,7 @@ fn read_server(
     let start_timeout = read_duration(&mut table, "start-timeout", source);
     let idle_timeout = read_duration(&mut table, "idle-timeout", source);
     let versions = McpProtocol::ALL.map(|version| format!("\"{}\"", version.as_str()));
-    let version = format!("a version of the protocol: {}", versions.join(", "));
+    let version = format!("a protocol version: {}", versions.join(", "));
     let protocol = table.parsed("protocol", &version, McpProtocol::parse, source);
     let may_ask = read_may_ask(&mut table, source);
     let pins = read_pins(&mut table, source);
@@ -362,7 +367,7 @@ fn read_may_ask(table: &mut Table, source: &mut Source) -> Option<QuestionKinds>
         let kinds = kinds(name);
         if kinds.is_empty() {
             let message = format!(
-                "`{path}`: {name:?} is nothing that a server asks: there are \"elicitation\", \"sampling\" and \"roots\""
+                "`{path}`: a server cannot ask for {name:?}: use \"elicitation\", \"sampling\" or \"roots\""
             );
             source.problem(value.span(), message);
         }
@@ -416,11 +421,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
     if let Some(value) = table.get("cwd")
         && !cwd.is_dir()
     {
-        let message = format!(
-            "`{}`: there is no folder {}",
-            table.path("cwd"),
-            cwd.display()
-        );
+        let message = format!("`{}`: no such folder: {}", table.path("cwd"), cwd.display());
         source.problem(value.span(), message);
     }
     let program = program?;
@@ -429,7 +430,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
         && let Some(value) = table.get("command")
     {
         let message = format!(
-            "`{}` is a program alone, and there is none called {program:?}",
+            "`{}` must be a program only, and no program is called {program:?}",
             table.path("command")
         );
         let rest: Vec<String> = rest
@@ -437,7 +438,7 @@ fn read_command(table: &mut Table, folder: &Path, source: &mut Source) -> Option
             .map(|it| format!("{it:?}"))
             .collect();
         let help = format!(
-            "arguments go into `args`: command = {name:?}, args = [{}]",
+            "put arguments in `args`: command = {name:?}, args = [{}]",
             rest.join(", ")
         );
         source.problem_with_help(value.span(), message, help);
@@ -497,7 +498,7 @@ fn read_url(
     let has_secret = token.is_some() || headers.iter().any(|it| it.secrets().next().is_some());
     if has_secret && is_in_the_clear(&url) {
         let message = format!(
-            "`{}`: a secret would go there in the clear: use https",
+            "`{}`: a secret would be sent there unencrypted: use https",
             table.path("url")
         );
         source.problem(span, message);

@@ -9,9 +9,9 @@ use super::reader::{Source, Table, Value, expect_string, expect_table, mismatch,
 use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::paths::Paths;
-use crate::prompt::{FilledPrompt, Prompt, PromptArgument};
+use crate::prompt::{Prompt, PromptArgument, RenderedPrompt};
 use crate::resource::{Resource, ResourceContents};
-use crate::tool::{Content, EmbeddedResource, ResourceBody};
+use crate::tool::{EmbeddedResource, ResourceBody};
 
 /// A file that is a resource may have no more bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -61,7 +61,7 @@ impl OwnResource {
                 let read = tokio::task::spawn_blocking(move || paths.read(&path, MAX_FILE)).await;
                 let bytes = read.map_err(CallError::internal)?;
                 let bytes = bytes.map_err(|error| CallError::Failed {
-                    message: format!("it cannot be read: {error}"),
+                    message: format!("cannot be read: {error}"),
                 })?;
                 match String::from_utf8(bytes) {
                     Ok(text) => ResourceBody::Text(text),
@@ -69,12 +69,10 @@ impl OwnResource {
                 }
             }
         };
-        let mime_type = self.resource.mime_type.clone();
-        Ok(vec![EmbeddedResource {
-            uri: self.resource.uri.clone(),
-            mime_type,
-            body,
-        }])
+        let contents = EmbeddedResource::new(&self.resource.uri, body);
+        Ok(vec![
+            contents.with_mime_type(self.resource.mime_type.clone()),
+        ])
     }
 
     /// What changes when it does.
@@ -95,12 +93,11 @@ impl OwnResource {
 
 impl OwnPrompt {
     /// With the arguments in their places; one that is not given is empty.
-    pub(crate) fn fill(&self, arguments: &[(String, String)]) -> FilledPrompt {
-        let messages = self.messages.iter().map(|(role, text)| Message {
-            role: *role,
-            content: Content::Text(self.filled(text, arguments)),
-        });
-        FilledPrompt {
+    pub(crate) fn fill(&self, arguments: &[(String, String)]) -> RenderedPrompt {
+        let messages = self.messages.iter();
+        let messages =
+            messages.map(|(role, text)| Message::new(*role, self.filled(text, arguments)));
+        RenderedPrompt {
             description: self.prompt.description.clone(),
             messages: messages.collect(),
         }
@@ -159,7 +156,7 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
             .iter()
             .any(|other| other.resource.uri == resource.uri)
         {
-            let message = format!("`{path}` has the URI of another resource");
+            let message = format!("`{path}` has the same URI as another resource");
             source.problem(key.span(), message);
         }
         let text = table.string("text", source).map(owned);
@@ -173,7 +170,7 @@ pub(super) fn read_resources(table: Table, folder: &Path, source: &mut Source) -
         });
         let is_writable = table.bool("writable", source).unwrap_or_default();
         if table.has("writable") && !table.has("path") {
-            let message = format!("`{path}.writable` is for a resource with `path`");
+            let message = format!("`{path}.writable` is only for a resource with `path`");
             source.problem(key.span(), message);
         }
         let body = match (text, file) {

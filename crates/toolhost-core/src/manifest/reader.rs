@@ -158,10 +158,10 @@ impl<'t, 'i> Table<'t, 'i> {
         let found = found.filter(|count| (least..=most).contains(count));
         if found.is_none() {
             let expected = match (least, most) {
-                (0, usize::MAX) => "a whole number".to_owned(),
-                (1, usize::MAX) => "a whole number above zero".to_owned(),
-                (least, usize::MAX) => format!("a whole number from {least}"),
-                (least, most) => format!("a whole number from {least} to {most}"),
+                (0, usize::MAX) => "an integer".to_owned(),
+                (1, usize::MAX) => "an integer greater than zero".to_owned(),
+                (least, usize::MAX) => format!("an integer of at least {least}"),
+                (least, most) => format!("an integer from {least} to {most}"),
             };
             mismatch(value, &self.path(key), &expected, source);
         }
@@ -232,8 +232,8 @@ impl<'t, 'i> Table<'t, 'i> {
                 self.name.is_empty() && ["mcpServers", "mcp_servers", "servers"].contains(&name);
             let help = match near.first() {
                 _ if is_of_clients => {
-                    "an MCP server is `[mcp.NAME]` here, with `command` and `args`, or with `url`; \
-                     `toolhost import FILE` makes that of a client's JSON"
+                    "MCP servers are `[mcp.NAME]` here, with `command` and `args`, or with `url`; `toolhost \
+                     import FILE` converts a client's JSON"
                         .to_owned()
                 }
                 Some(near) => format!("did you mean `{near}`?"),
@@ -319,7 +319,7 @@ pub(super) fn mismatch(value: &Value, path: &str, expected: &str, source: &mut S
         DeValue::Array(_) => "an array".to_owned(),
         other => format!("a {}", other.type_str()),
     };
-    let message = format!("`{path}` must be {expected}, and is {found}");
+    let message = format!("`{path}` must be {expected}, but is {found}");
     match example(path) {
         Some(example) => {
             source.problem_with_help(value.span(), message, format!("for example: {example}"));
@@ -350,8 +350,8 @@ fn example(path: &str) -> Option<&'static str> {
         }
         [.., "env"] => "env = { TZ = \"UTC\" }",
         ["mcp", _, "args"] => "args = [\"-y\", \"@modelcontextprotocol/server-filesystem\", \".\"]",
-        ["plugin", _] => "[plugin.time], and below it path = \"plugins/time.wasm\"",
-        ["mcp", _] => "[mcp.files], and below it command = \"npx\" and args = [\"-y\", …]",
+        ["plugin", _] => "[plugin.time] followed by path = \"plugins/time.wasm\"",
+        ["mcp", _] => "[mcp.files] followed by command = \"npx\" and args = [\"-y\", …]",
         ["serve", "tls"] => "tls = { certificate = \"cert.pem\", key = \"key.pem\" }",
         _ => return None,
     })

@@ -13,13 +13,14 @@ use bytesize::ByteSize;
 
 use super::bounds::{read_duration, read_size};
 use super::reader::{Source, Table, expect_parsed, expect_string, expect_table, path_in};
+use crate::error::InvalidValue;
 use crate::limits::MAX_TIMEOUT;
 use crate::paths::SharedPaths;
-use crate::setters::setters;
 use crate::tool::Tool;
 use auth::read_auth;
 pub use auth::{AuthConfig, OauthConfig, TokenConfig, TokenDigest};
 pub use names::{Authority, Origin};
+use toolhost_wire::setters;
 
 /// Claude Code shows its model no more bytes of a description, or of a server's instructions.
 const MAX_SHOWN: usize = 2048;
@@ -80,30 +81,31 @@ pub struct ServeConfig {
 }
 
 setters!(ServeConfig {
-    with_instructions: instructions: Option<String>,
     with_page_size: page_size: usize,
+    with_header_timeout: header_timeout: Duration,
+    with_idle_timeout: idle_timeout: Duration,
+    with_body_timeout: body_timeout: Duration,
+    with_max_connections: max_connections: usize,
+    with_max_sessions: max_sessions: usize,
+    with_ask_timeout: ask_timeout: Duration,
+    with_session_timeout: session_timeout: Duration,
+    with_task_after: task_after: Duration,
+    with_grace: grace: Duration,
+    with_auth: auth: AuthConfig,
+} into {
+    with_instructions: instructions: Option<String>,
     with_hosts: hosts: Vec<Authority>,
     with_origins: origins: Vec<Origin>,
     with_proxies: proxies: Vec<IpAddr>,
     with_max_body: max_body: ByteSize,
     with_max_in_flight: max_in_flight: ByteSize,
     with_max_unsent: max_unsent: ByteSize,
-    with_header_timeout: header_timeout: Duration,
-    with_idle_timeout: idle_timeout: Duration,
-    with_body_timeout: body_timeout: Duration,
-    with_max_connections: max_connections: usize,
-    with_max_sessions: max_sessions: usize,
     with_max_sessions_per_client: max_sessions_per_client: Option<usize>,
-    with_ask_timeout: ask_timeout: Duration,
-    with_session_timeout: session_timeout: Duration,
-    with_task_after: task_after: Duration,
     with_task_only: task_only: BTreeSet<String>,
     with_max_result_chars: max_result_chars: Option<usize>,
     with_rate_limit: rate_limit: Option<NonZeroU32>,
     with_rate_burst: rate_burst: Option<NonZeroU32>,
-    with_grace: grace: Duration,
     with_tls: tls: Option<TlsConfig>,
-    with_auth: auth: AuthConfig,
 });
 
 /// `[serve.tls]`
@@ -115,6 +117,7 @@ pub struct TlsConfig {
     /// Its private key, as PEM.
     pub key: PathBuf,
     /// The way to them.
+    #[doc(hidden)]
     pub paths: SharedPaths,
 }
 
@@ -160,42 +163,62 @@ impl Default for ServeConfig {
     }
 }
 
+/// A server that others than this machine can reach, without authentication.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "anyone who can reach {address} could call every tool: configure client tokens in [serve.auth.tokens.NAME] \
+     (`toolhost token new` makes one) or an issuer in [serve.auth.oauth], or listen on 127.0.0.1"
+)]
+#[non_exhaustive]
+pub struct Exposed {
+    /// Where it would listen.
+    pub address: SocketAddr,
+}
+
 impl ServeConfig {
     /// Whether the server may listen there.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::manifest::ServeConfig;
+    ///
+    /// let open = ServeConfig::default();
+    /// assert!(open.check_exposure("127.0.0.1:8080".parse()?).is_ok());
+    /// let error = open.check_exposure("0.0.0.0:8080".parse()?).unwrap_err();
+    /// assert_eq!(error.address.port(), 8080);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// Others than this machine could call every tool: what to do about it.
-    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), String> {
+    pub fn check_exposure(&self, address: SocketAddr) -> Result<(), Exposed> {
         if address.ip().to_canonical().is_loopback() || self.auth.is_required() {
             return Ok(());
         }
-        Err(format!(
-            "anyone who can reach {address} could call every tool: configure client tokens \
-             (`toolhost token new` makes one for the manifest's [serve.auth.tokens.NAME]) or an issuer in \
-             [serve.auth.oauth], or listen on 127.0.0.1"
-        ))
+        Err(Exposed { address })
     }
 
     /// How many sessions one client may have: half of all where there can be others, unless it is said.
+    #[doc(hidden)]
     pub fn sessions_of_one(&self) -> usize {
-        let of_one = self.max_sessions_per_client.unwrap_or_else(|| {
-            let is_alone = self.auth.oauth.is_none() && self.auth.tokens.len() <= 1;
-            match is_alone {
+        let of_one = self
+            .max_sessions_per_client
+            .unwrap_or_else(|| match self.auth.is_of_one() {
                 true => self.max_sessions,
                 false => self.max_sessions.div_ceil(2),
-            }
-        });
+            });
         of_one.min(self.max_sessions)
     }
 
     /// What clients are likely to cut, and tools that are named and are not there.
+    #[doc(hidden)]
     pub fn tool_warnings<'t>(&self, tools: impl Iterator<Item = &'t Tool>) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut cut = |what: String, text: &str| {
             if text.len() > MAX_SHOWN {
                 warnings.push(format!(
-                    "{what} has {} bytes, and Claude Code cuts it after {MAX_SHOWN}",
+                    "{what} has {} bytes, but Claude Code cuts it off after {MAX_SHOWN}",
                     text.len()
                 ));
             }
@@ -212,14 +235,14 @@ impl ServeConfig {
             missing.remove(&tool.name);
         }
         let missing = missing.iter();
-        warnings
-            .extend(missing.map(|tool| {
-                format!("`serve.task-only` names `{tool}`, and there is no such tool")
-            }));
+        warnings.extend(
+            missing.map(|tool| format!("`serve.task-only` names an unknown tool: `{tool}`")),
+        );
         warnings
     }
 
     /// What is likely not meant so, of a server that listens there.
+    #[doc(hidden)]
     pub fn warnings(&self, address: SocketAddr) -> Vec<String> {
         let mut warnings = Vec::new();
         if address.ip().to_canonical().is_loopback() {
@@ -227,12 +250,14 @@ impl ServeConfig {
         }
         if self.tls.is_none() {
             warnings.push(format!(
-                "tokens go to {address} in the clear, unless a proxy before it speaks TLS: [serve.tls] names a certificate"
+                "tokens are sent to {address} unencrypted unless a proxy in front of it uses TLS: set a \
+                 certificate in [serve.tls]"
             ));
         }
         if self.hosts.is_empty() {
             warnings.push(format!(
-                "requests from elsewhere to {address} are refused, as the manifest's `serve.hosts` does not say what the server is called"
+                "requests to {address} from other machines are refused: add the server's host name to \
+                 `serve.hosts` in the manifest"
             ));
         }
         warnings
@@ -284,7 +309,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
         *count = table.count(key, 1_000_000, source).unwrap_or(*count);
     }
     serve.max_sessions_per_client = table.count("max-sessions-per-client", 1_000_000, source);
-    let expected = "a duration up to a year, such as \"20s\"; \"0s\" for at once";
+    let expected = "a duration up to a year, such as \"20s\"; \"0s\" means at once";
     let parse = |text: &str| {
         let duration = humantime::parse_duration(text).ok();
         duration.filter(|duration| *duration <= MAX_TIMEOUT)
@@ -336,7 +361,7 @@ pub(super) fn read_serve(mut table: Table, folder: &Path, source: &mut Source) -
 }
 
 /// Strings that parse.
-fn read_list<T: std::str::FromStr<Err = String>>(
+fn read_list<T: std::str::FromStr<Err = InvalidValue>>(
     table: &mut Table,
     key: &'static str,
     source: &mut Source,
@@ -354,14 +379,10 @@ mod tests {
     use super::*;
 
     fn tool(name: &str, description: String) -> Tool {
-        Tool {
-            name: name.to_owned(),
-            description,
-            input_schema: serde_json::json!({ "type": "object" }),
-            plugin: "p".to_owned(),
-            sandboxed: true,
-            ..Tool::default()
-        }
+        Tool::new(name, description)
+            .with_input_schema(serde_json::json!({ "type": "object" }))
+            .with_plugin("p")
+            .with_sandboxed(true)
     }
 
     #[test]
@@ -374,7 +395,7 @@ mod tests {
         let warnings = serve.tool_warnings(tools.iter());
         assert_eq!(
             warnings,
-            ["the description of `long` has 2049 bytes, and Claude Code cuts it after 2048"]
+            ["the description of `long` has 2049 bytes, but Claude Code cuts it off after 2048"]
         );
         serve.instructions = Some("x".repeat(3000));
         serve.task_only = ["short", "none"].map(str::to_owned).into();
@@ -382,8 +403,8 @@ mod tests {
         assert_eq!(
             warnings,
             [
-                "`serve.instructions` has 3000 bytes, and Claude Code cuts it after 2048",
-                "`serve.task-only` names `none`, and there is no such tool",
+                "`serve.instructions` has 3000 bytes, but Claude Code cuts it off after 2048",
+                "`serve.task-only` names an unknown tool: `none`",
             ]
         );
     }

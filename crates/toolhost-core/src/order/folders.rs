@@ -24,12 +24,19 @@ struct Known {
 
 impl Folders {
     /// The domain of each plugin, by what it is granted. Those that can change nothing have one where
-    /// another can change what they read.
-    pub(super) fn assign(&mut self, granted: &[GrantedFolders]) -> Vec<Option<Arc<Domain>>> {
+    /// another can change what they read, or may come to.
+    pub(super) fn assign(
+        &mut self,
+        granted: &[GrantedFolders],
+        may_be_written: bool,
+    ) -> Vec<Option<Arc<Domain>>> {
         self.0.retain(|known| known.domain.strong_count() > 0);
         let mut domains: Vec<Option<Arc<Domain>>> = granted
             .iter()
-            .map(|plugin| self.known(plugin).or_else(|| new_domain(plugin)))
+            .map(|plugin| {
+                self.known(plugin)
+                    .or_else(|| new_domain(plugin, may_be_written))
+            })
             .collect();
         // What can be written decides first; what only reads it joins.
         for (at, plugin) in granted.iter().enumerate() {
@@ -90,9 +97,11 @@ impl Folders {
     }
 }
 
-fn new_domain(plugin: &GrantedFolders) -> Option<Arc<Domain>> {
+fn new_domain(plugin: &GrantedFolders, may_be_written: bool) -> Option<Arc<Domain>> {
     let mut members = plugin.members();
-    members.any(|member| member.is_writable).then(Domain::new)
+    members
+        .any(|member| member.is_writable || may_be_written)
+        .then(Domain::new)
 }
 
 fn overlap(one: &GrantedFolders, other: &GrantedFolders) -> bool {

@@ -1,5 +1,5 @@
 //! The line of a domain: which calls run, and which wait. First come, first served within a client; in
-//! turn between clients.
+//! turn between parties, and between the clients of each.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 
-use super::{Access, Ahead, Client};
+use super::{Access, Ahead, Client, Party};
 
 /// Where a request waits for its grant.
 #[derive(Default)]
@@ -49,9 +49,11 @@ pub(super) struct Line {
     /// Holders that change.
     changing: usize,
     waiting: HashMap<Client, VecDeque<Waiting>>,
-    /// The clients of `waiting`, the next to be served first. A queue may be empty: its calls were
+    /// The clients of `waiting`, by their parties; the next to be served first. A queue may be empty: its calls were
     /// cancelled.
-    turns: VecDeque<Client>,
+    clients: HashMap<Party, VecDeque<Client>>,
+    /// The parties of `clients`, the next to be served first.
+    turns: VecDeque<Party>,
 }
 
 struct Entry {
@@ -119,7 +121,11 @@ impl Line {
 
     fn queue(&mut self, client: Client) -> &mut VecDeque<Waiting> {
         self.waiting.entry(client).or_insert_with(|| {
-            self.turns.push_back(client);
+            let of_party = self.clients.entry(client.party()).or_insert_with(|| {
+                self.turns.push_back(client.party());
+                VecDeque::new()
+            });
+            of_party.push_back(client);
             VecDeque::new()
         })
     }
@@ -184,33 +190,30 @@ impl Line {
         })
     }
 
-    /// Grants what may run now: a call of each client in turn. The next in turn is never passed by, unless it is held.
+    /// Grants what may run now: a call of each party in turn. The next in turn is never passed by, unless it is held.
     fn advance(&mut self) {
-        // Clients whose next call is held keep their turns.
+        // Parties whose next calls are held keep their turns.
         let mut passed = 0;
-        while let Some(client) = self.turns.get(passed).copied() {
-            let Some(queue) = self.waiting.get(&client).filter(|it| !it.is_empty()) else {
+        while let Some(party) = self.turns.get(passed).copied() {
+            let found = self.next_of(party);
+            let Some(clients) = self.clients.get(&party).filter(|it| !it.is_empty()) else {
                 self.turns.remove(passed);
-                self.waiting.remove(&client);
+                self.clients.remove(&party);
                 continue;
             };
-            let Some(next) = next(queue) else {
+            let Some((turn, next)) = found else {
                 passed += 1;
                 continue;
             };
-            let access = queue[next].entry.access;
-            if !self.admits(access) {
+            let client = clients[turn];
+            let access = self.waiting.get(&client).map(|it| it[next].entry.access);
+            if !access.is_some_and(|access| self.admits(access)) {
                 return;
             }
-            let Some(queue) = self.waiting.get_mut(&client) else {
-                return;
-            };
-            let granted = queue.remove(next);
-            let is_empty = queue.is_empty();
+            let granted = self.remove(client, next);
             self.turns.remove(passed);
-            match is_empty {
-                true => drop(self.waiting.remove(&client)),
-                false => self.turns.push_back(client),
+            if self.clients.contains_key(&party) {
+                self.turns.push_back(party);
             }
             if let Some(Waiting { entry, waiter, .. }) = granted {
                 waiter.grant();
@@ -219,11 +222,52 @@ impl Line {
         }
     }
 
+    /// The next call of a party, unless all are held: which of its clients' it is, and which of that client's. Clients
+    /// without calls are dropped.
+    fn next_of(&mut self, party: Party) -> Option<(usize, usize)> {
+        let clients = self.clients.get_mut(&party)?;
+        let mut turn = 0;
+        while let Some(client) = clients.get(turn).copied() {
+            let Some(queue) = self.waiting.get(&client).filter(|it| !it.is_empty()) else {
+                self.waiting.remove(&client);
+                clients.remove(turn);
+                continue;
+            };
+            if let Some(next) = next(queue) {
+                return Some((turn, next));
+            }
+            turn += 1;
+        }
+        None
+    }
+
+    /// Takes out a call that waits, after which it is another client's turn in its party.
+    fn remove(&mut self, client: Client, at: usize) -> Option<Waiting> {
+        let queue = self.waiting.get_mut(&client)?;
+        let removed = queue.remove(at);
+        let is_empty = queue.is_empty();
+        if is_empty {
+            self.waiting.remove(&client);
+        }
+        let party = client.party();
+        let clients = self.clients.get_mut(&party)?;
+        clients.retain(|it| *it != client);
+        if !is_empty {
+            clients.push_back(client);
+        }
+        if clients.is_empty() {
+            self.clients.remove(&party);
+        }
+        removed
+    }
+
     /// Takes all of another line, whose places keep their tickets.
     pub(super) fn append(&mut self, mut other: Line) {
         self.changing += other.changing;
         self.holders.append(&mut other.holders);
-        for client in other.turns {
+        let parties = other.turns.into_iter();
+        let clients = parties.flat_map(|party| other.clients.remove(&party).unwrap_or_default());
+        for client in clients {
             let waiting = other.waiting.remove(&client).unwrap_or_default();
             let own = self.queue(client);
             own.extend(waiting);

@@ -26,8 +26,8 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         match here.symlink_metadata() {
             Ok(metadata) if metadata.is_symlink() && is_writable => {
                 return Err(io::Error::other(format!(
-                    "{} is a link in a folder that plugins may write, which is not followed: \
-                     name what it leads to",
+                    "{} is a symlink in a folder that plugins can write to, so it is not followed: use the path \
+                     of its target",
                     here.display()
                 )));
             }
@@ -109,7 +109,7 @@ pub(super) mod seen {
     use std::io;
     use std::path::Path;
 
-    use super::super::folder::Id;
+    use super::super::folder::{Id, Root};
     use super::super::vcs;
 
     pub(in super::super) fn id(_: &File) -> Option<Id> {
@@ -136,16 +136,12 @@ pub(super) mod seen {
         None
     }
 
-    pub(in super::super) fn has_repository(
-        _: &File,
-        _: &Path,
-        _: &[(Id, bool)],
-    ) -> io::Result<bool> {
+    pub(in super::super) fn has_repository(_: &File, _: &Path, _: &[Root]) -> io::Result<bool> {
         Ok(false)
     }
 
     /// What the folder is in is not to be seen.
-    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[(Id, bool)]) -> io::Result<bool> {
+    pub(in super::super) fn is_vcs(_: &File, name: &Path, _: &[Root]) -> io::Result<bool> {
         Ok(vcs::is_name(name) || vcs::is_head(name))
     }
 }

@@ -19,6 +19,15 @@ pub(super) type Id = (u64, u64);
 #[cfg(not(unix))]
 pub(super) type Id = std::path::PathBuf;
 
+/// A granted folder that may be written, and what of it is version control's.
+pub(super) struct Root {
+    pub(super) id: Id,
+    /// Whether that may be changed.
+    pub(super) allows_vcs: bool,
+    /// Whether it is all of it.
+    pub(super) is_vcs: bool,
+}
+
 impl FolderId {
     /// By its name, links followed.
     ///

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::folder::{FolderId, Id};
+use super::folder::{FolderId, Id, Root};
 use super::held::Held;
 use super::protected::Protected;
 use super::{Purpose, seen};
@@ -27,14 +27,16 @@ pub(crate) struct GuestFolder<'f> {
     pub(crate) is_writable: bool,
     /// Whether what is version control's in it may be changed, too.
     pub(crate) allows_vcs: bool,
+    /// Whether all of it is version control's.
+    pub(crate) is_vcs: bool,
 }
 
 /// What the guests of some folders are kept from.
 pub(crate) struct Guard {
     protected: Vec<Arc<Protected>>,
     held: Arc<Held>,
-    /// The folders that may be written, and whether what is version control's in them may be.
-    writable: Vec<(Id, bool)>,
+    /// The folders that may be written.
+    writable: Vec<Root>,
     /// Devices that show the kernel.
     kernel: Vec<u64>,
 }
@@ -52,7 +54,11 @@ impl Guard {
             protected: protected.iter().filter(concerns).cloned().collect(),
             held: held.clone(),
             writable: writable
-                .map(|it| (Id::clone(&it.id.own), it.allows_vcs))
+                .map(|it| Root {
+                    id: Id::clone(&it.id.own),
+                    allows_vcs: it.allows_vcs,
+                    is_vcs: it.is_vcs,
+                })
                 .collect(),
             kernel: kernel.to_vec(),
         };
@@ -152,7 +158,7 @@ impl Guard {
 
     /// Whether there is a folder in which a guest may change all but what is version control's.
     pub(crate) fn keeps_vcs(&self) -> bool {
-        self.writable.iter().any(|(_, allows_vcs)| !allows_vcs)
+        self.writable.iter().any(|root| !root.allows_vcs)
     }
 
     /// Whether there is anything that a guest may not look at.

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::folder::Id;
+use super::folder::{Id, Root};
 use super::vcs;
 
 /// A guest can nest folders deeper than anybody could climb out of in time.
@@ -92,7 +92,7 @@ pub(super) fn above(folder: &File) -> Option<Vec<Id>> {
 /// # Errors
 ///
 /// The folder is not there any more, or deeper than can be looked at.
-pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Result<bool> {
+pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[Root]) -> io::Result<bool> {
     let completes = vcs::is_beside_head(name) && id_at(folder, Path::new(vcs::HEAD)).is_some();
     let is_vcs = vcs::is_name(name) || vcs::is_head(name) || completes;
     is_kept(folder, is_vcs, roots)
@@ -106,7 +106,7 @@ pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Re
 /// # Errors
 ///
 /// As of [`is_vcs`].
-pub(super) fn has_repository(folder: &File, name: &Path, roots: &[(Id, bool)]) -> io::Result<bool> {
+pub(super) fn has_repository(folder: &File, name: &Path, roots: &[Root]) -> io::Result<bool> {
     let Ok(there) = openat(folder, name, LOOK_UP, Mode::empty()) else {
         return Ok(false);
     };
@@ -161,13 +161,15 @@ fn is_repository(folder: impl AsFd) -> bool {
 }
 
 /// As [`is_vcs`], of what a name in the folder is by itself.
-fn is_kept(folder: &File, mut is_vcs: bool, roots: &[(Id, bool)]) -> io::Result<bool> {
+fn is_kept(folder: &File, mut is_vcs: bool, roots: &[Root]) -> io::Result<bool> {
     let mut here = openat(folder, ".", LOOK_UP, Mode::empty())?;
     let mut own = id_of(&fstat(&here)?);
     for _ in 0..MAX_DEPTH {
-        let mut granted = roots.iter().filter(|(root, _)| *root == own).peekable();
-        if granted.peek().is_some() {
-            return Ok(is_vcs && !granted.any(|(_, allows)| *allows));
+        let granted = roots.iter().filter(|root| root.id == own);
+        if granted.clone().next().is_some() {
+            let allows = granted.clone().any(|root| root.allows_vcs);
+            let is_all = || granted.clone().any(|root| root.is_vcs) || is_repository(&here);
+            return Ok(!allows && (is_vcs || is_all()));
         }
         let above = openat(&here, "..", LOOK_UP, Mode::empty())?;
         let is_called = |name: &&str| id_at(&above, Path::new(name)) == Some(own);

@@ -36,6 +36,8 @@ struct Step {
     /// The granted folders that it is or lies in.
     granted: Vec<Id>,
     is_writable: bool,
+    /// Whether the folders of clients lie in it, or it lies in such a folder.
+    is_of_clients: bool,
 }
 
 enum End {
@@ -77,9 +79,15 @@ pub(super) fn walk(paths: &Paths, path: &Path, want: Want) -> io::Result<Walk> {
         match kind {
             FileType::Symlink => {
                 if here.is_writable {
+                    let (of, remedy) = match here.is_of_clients {
+                        false => ("that plugins can write to", "use the path of its target"),
+                        true => (
+                            "of clients",
+                            "mount the intended folder in its place, or pass its path in a narrowing",
+                        ),
+                    };
                     return Err(io::Error::other(format!(
-                        "{} is a link in a folder that plugins may write, which is not followed: \
-                         name what it leads to",
+                        "{} is a symlink in a folder {of}, so it is not followed: {remedy}",
                         here.path.join(&name).display()
                     )));
                 }
@@ -149,19 +157,25 @@ fn step(
 ) -> io::Result<Step> {
     let stat = fstat(&folder)?;
     let id = id_of(&stat);
-    let (mut granted, mut is_writable) = match above {
-        Some(above) => (above.granted.clone(), above.is_writable),
-        None => (Vec::new(), false),
+    let (mut granted, mut is_writable, mut is_of_clients) = match above {
+        Some(above) => (
+            above.granted.clone(),
+            above.is_writable,
+            above.is_of_clients,
+        ),
+        None => (Vec::new(), false, false),
     };
     // Where something is mounted, the folders above say nothing of where it lies.
-    let mounted = paths.mounts.is_point(&path);
-    let area = mounted.then(|| paths.mounts.area(&path)).flatten();
+    let mounts = paths.mounts();
+    let mounted = mounts.is_point(&path);
+    let area = mounted.then(|| mounts.area(&path)).flatten();
     for known in known {
         if known.id.own == id || area.as_ref().is_some_and(|area| known.id.covers(area)) {
             if known.holder != Holder::Nobody {
                 granted.push(known.id.own);
             }
             is_writable |= known.is_writable;
+            is_of_clients |= known.holder == Holder::Nobody;
         }
     }
     Ok(Step {
@@ -170,6 +184,7 @@ fn step(
         path,
         granted,
         is_writable,
+        is_of_clients,
     })
 }
 

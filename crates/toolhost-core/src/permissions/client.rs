@@ -96,8 +96,11 @@ impl FileGrant {
         let host = self.host.display();
         let Some(folders) = self.client_folders() else {
             return self.create.then(|| {
-                let message = format!("`create` is for folders of clients, and {host} is none");
-                (message, "make the folder, or name it \"…/${client}\"")
+                let message = format!("`create` is only for client folders, and {host} is not one");
+                (
+                    message,
+                    "create the folder, or use a path such as \"…/${client}\"",
+                )
             });
         };
         let components: Vec<Component> = self.host.components().collect();
@@ -112,10 +115,11 @@ impl FileGrant {
         if whole && with_client.count() == 1 && !leads_up {
             return None;
         }
-        let message = format!("{host} is no path of a folder for each client");
+        let message = format!("{host} is not a path of client folders");
         Some((
             message,
-            "`${client}` is one whole part of it, without `..` behind, as in \"users/${client}/notes\"",
+            "`${client}` must be one whole component of the path, with no `..` after it, as in \
+             \"users/${client}/notes\"",
         ))
     }
 }
@@ -126,7 +130,8 @@ fn has_client(component: Component) -> bool {
 }
 
 /// The name of a client's folder. Two clients never have the same, nor names that a file system takes for the same, and
-/// none leads elsewhere: all but `a` to `z`, digits, `-`, `_` and a `.` that is not the first is `%` and two digits.
+/// none leads elsewhere: all but `a` to `z`, digits, `-`, `_` and a `.` that is neither first nor last is `%` and two
+/// digits, and so is the first letter of what Windows takes for a device.
 ///
 /// # Errors
 ///
@@ -136,10 +141,14 @@ pub(crate) fn folder_name(client: &str) -> Result<String, String> {
         return Err("the client's name is empty".to_owned());
     }
     let mut name = String::new();
+    let (last, is_device) = (client.len() - 1, is_device(client));
     for (at, byte) in client.bytes().enumerate() {
         match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => name.push(byte.into()),
-            b'.' if at > 0 => name.push('.'),
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if at > 0 || !is_device => {
+                name.push(byte.into());
+            }
+            // FAT and Windows take a name for another without the dots at its end.
+            b'.' if at > 0 && at < last => name.push('.'),
             _ => name.push_str(&format!("%{byte:02x}")),
         }
     }
@@ -148,6 +157,16 @@ pub(crate) fn folder_name(client: &str) -> Result<String, String> {
         true => Ok(format!("%sha256-{}", sha256(client))),
         false => Ok(name),
     }
+}
+
+/// Whether a name is a device's on Windows, in lower case: in upper case it is escaped in any case.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name);
+    let is_numbered = |kind: &str| {
+        let number = stem.strip_prefix(kind);
+        number.is_some_and(|it| it.len() == 1 && it.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    matches!(stem, "con" | "prn" | "aux" | "nul") || is_numbered("com") || is_numbered("lpt")
 }
 
 #[cfg(test)]
@@ -168,6 +187,10 @@ mod tests {
             "al ice",
             "alice ",
             "alice.",
+            "alice..",
+            "con",
+            "con.txt",
+            "lpt1",
             ".alice",
             "..",
             ".",
@@ -204,6 +227,8 @@ mod tests {
             assert!(
                 matches!(parts[..], [Component::Normal(_)])
                     && !name.starts_with('.')
+                    && !name.ends_with('.')
+                    && !is_device(&name)
                     && name.len() < 255,
                 "{client:?}: {name}"
             );

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::HostPattern;
+use crate::error::InvalidValue;
 
 /// What is for the connection and not for the other end (RFC 9110, section 7.6.1), and what says
 /// where a request goes or how long it is: no guest and no manifest sets these.
@@ -32,6 +33,15 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
 }
 
 /// A header for requests to one host; `${NAME}` in its value stands for a secret.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::permissions::HttpHeader;
+///
+/// let header = HttpHeader::new("api.example.com", "Authorization", "Bearer ${TOKEN}")?;
+/// assert_eq!(header.secrets().collect::<Vec<_>>(), ["TOKEN"]);
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpHeader {
     host: HostPattern,
@@ -52,7 +62,11 @@ impl HttpHeader {
     /// # Errors
     ///
     /// One of them is not what it should be.
-    pub fn new(host: &str, name: &str, value: &str) -> Result<Self, String> {
+    pub fn new(host: &str, name: &str, value: &str) -> Result<Self, InvalidValue> {
+        HttpHeader::parse(host, name, value).map_err(InvalidValue::new)
+    }
+
+    fn parse(host: &str, name: &str, value: &str) -> Result<Self, String> {
         if host.contains('/') {
             return Err(format!(
                 "`{host}` is not a host: leave out the scheme and the path"
@@ -67,10 +81,10 @@ impl HttpHeader {
             _ => (host, None),
         };
         let Ok(name) = HeaderName::try_from(name) else {
-            return Err("`name` is not the name of a header".to_owned());
+            return Err("`name` is not a valid header name".to_owned());
         };
         if is_reserved(&name) {
-            return Err(format!("`{name}` is not for a manifest to set"));
+            return Err(format!("a manifest cannot set the header `{name}`"));
         }
         let value = parts(value)?;
         let fixed = value.iter().all(|part| match part {
@@ -78,10 +92,12 @@ impl HttpHeader {
             Part::Secret(_) => true,
         });
         if !fixed {
-            return Err("the value has a character that no header may have".to_owned());
+            return Err("the value has a character that is not allowed in a header".to_owned());
         }
         Ok(HttpHeader {
-            host: host.parse()?,
+            host: host
+                .parse()
+                .map_err(|error: InvalidValue| error.to_string())?,
             port,
             name,
             value,
@@ -115,6 +131,7 @@ impl HttpHeader {
     /// # Errors
     ///
     /// There is no such secret, or it has a character that no header may have.
+    #[doc(hidden)]
     pub fn value<'s>(
         &self,
         secret: impl Fn(&str) -> Option<&'s str>,
@@ -128,8 +145,9 @@ impl HttpHeader {
                 }
             }
         }
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| "a secret in it has a character that no header may have".to_owned())?;
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            "a secret in it has a character that is not allowed in a header".to_owned()
+        })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -184,7 +202,7 @@ fn parts(value: &str) -> Result<Vec<Part>, String> {
             parts.push(Part::Secret(name.to_owned()));
             rest = after;
         } else {
-            return Err("a `$` goes before `{NAME}` or another `$`".to_owned());
+            return Err("`$` must be followed by `{NAME}` or another `$`".to_owned());
         }
     }
     text.push_str(rest);

@@ -5,8 +5,20 @@ use std::str::FromStr;
 
 use url::Host;
 
+use crate::error::InvalidValue;
+
 /// Hosts: an exact one, or `*.` and a domain, which stands for every subdomain of it but not for the
 /// domain itself.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::permissions::HostPattern;
+///
+/// let pattern: HostPattern = "*.example.com".parse()?;
+/// assert!(pattern.matches("api.example.com"));
+/// assert!(!pattern.matches("example.com"));
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern {
     /// Without the leading `*.`; in the spelling of a parsed URL, so IPv6 in brackets.
@@ -58,24 +70,24 @@ impl fmt::Display for HostPattern {
 }
 
 impl FromStr for HostPattern {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let subdomains = text.starts_with("*.");
         let rest = text.strip_prefix("*.").unwrap_or(text);
-        let host =
-            Host::parse(rest).map_err(|error| format!("`{text}` is not a host ({error})"))?;
+        let host = Host::parse(rest)
+            .map_err(|error| InvalidValue::new(format!("`{text}` is not a host ({error})")))?;
         // Looked for in what was parsed: a host may be percent-encoded.
         if host.to_string().contains('*') {
-            return Err(format!(
-                "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{text}`"
-            ));
+            return Err(InvalidValue::new(format!(
+                "`*` can only replace whole leading labels, as in \"*.example.com\": `{text}`"
+            )));
         }
         let is_address = !matches!(host, Host::Domain(_));
         if subdomains && is_address {
-            return Err(format!(
-                "`{text}` has a `*.` before an address; it goes before a domain"
-            ));
+            return Err(InvalidValue::new(format!(
+                "`*.` can only precede a domain, not an address: `{text}`"
+            )));
         }
         Ok(HostPattern {
             host: host.to_string(),
@@ -86,6 +98,16 @@ impl FromStr for HostPattern {
 }
 
 /// A host and the port that TCP sockets may connect to: `db.example.com:5432`, `[::1]:5432`.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::permissions::SocketRule;
+///
+/// let rule: SocketRule = "db.example.com:5432".parse()?;
+/// assert_eq!(rule.port(), 5432);
+/// assert!("*.example.com:5432".parse::<SocketRule>().is_err());
+/// # Ok::<(), toolhost::error::InvalidValue>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketRule {
     host: HostPattern,
@@ -111,23 +133,25 @@ impl fmt::Display for SocketRule {
 }
 
 impl FromStr for SocketRule {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let parsed = text.rsplit_once(':').and_then(|(host, port)| {
             let port = port.parse().ok().filter(|port| *port != 0)?;
             Some((host, port))
         });
         let Some((host, port)) = parsed else {
-            return Err(format!(
+            return Err(InvalidValue::new(format!(
                 "`{text}` is not a host and a port, such as \"db.example.com:5432\""
-            ));
+            )));
         };
-        let host: HostPattern = host.parse().map_err(|error| format!("`{text}`: {error}"))?;
+        let host: HostPattern = host
+            .parse()
+            .map_err(|error| InvalidValue::new(format!("`{text}`: {error}")))?;
         if !host.is_exact() {
-            return Err(format!(
-                "`{text}` has a `*`: sockets are granted host by host"
-            ));
+            return Err(InvalidValue::new(format!(
+                "`{text}` has a `*`, but sockets are granted host by host"
+            )));
         }
         Ok(SocketRule { host, port })
     }

@@ -7,11 +7,25 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::HostPattern;
+use crate::error::InvalidValue;
 
 /// Requests: those to `scheme://host[:port][/path]`, of all methods or of some.
 ///
 /// The host is a [`HostPattern`]. Without a port it is the scheme's own port only. With a path it is
 /// that path and what is below it.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::permissions::HttpRule;
+/// use url::Url;
+///
+/// let rule: HttpRule = "https://*.example.com/v1".parse()?;
+/// let rule = rule.with_methods(vec!["GET".to_owned()]);
+/// assert!(rule.allows("GET", &Url::parse("https://api.example.com/v1/users")?));
+/// assert!(!rule.allows("POST", &Url::parse("https://api.example.com/v1/users")?));
+/// assert!(!rule.allows("GET", &Url::parse("https://example.com/v1")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRule {
     text: String,
@@ -131,42 +145,45 @@ impl fmt::Display for HttpRule {
 }
 
 impl FromStr for HttpRule {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        HttpRule::parse(text).map_err(InvalidValue::new)
+    }
+}
+
+impl HttpRule {
+    fn parse(text: &str) -> Result<Self, String> {
         let example = "for example \"https://api.example.com\" or \"https://*.example.com/v1\"";
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(format!("`{text}` has no scheme: write {example}"));
+            return Err(format!("`{text}` has no scheme; use {example}"));
         };
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
             return Err(format!(
-                "`{text}` has a blank, a control character or a backslash in it"
+                "`{text}` contains a space, a control character or a backslash"
             ));
         }
         if scheme != "http" && scheme != "https" {
-            return Err(format!(
-                "`{scheme}` is not a scheme for http: write {example}"
-            ));
+            return Err(format!("`{scheme}` is not an HTTP scheme; use {example}"));
         }
         // The authority is parsed by itself: a URL's parser forgets a port that is the scheme's own,
         // and knows no `*`.
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, after) = rest.split_at(end);
         if authority.is_empty() {
-            return Err(format!("`{text}` has no host: write {example}"));
+            return Err(format!("`{text}` has no host; use {example}"));
         }
         let without_star = authority.strip_prefix("*.").unwrap_or(authority);
         let url = Url::parse(&format!("{scheme}://{without_star}{after}"))
-            .map_err(|error| format!("`{text}` is not a URL ({error}): write {example}"))?;
+            .map_err(|error| format!("`{text}` is not a URL ({error}); use {example}"))?;
         if authority.contains('@') {
             return Err(
-                "the URL has a user name in it; use `http-headers` with a secret instead"
-                    .to_owned(),
+                "the URL contains a user name; use `http-headers` with a secret instead".to_owned(),
             );
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!(
-                "`{text}` has a query or fragment; a rule ends with the path"
+                "`{text}` has a query or fragment, but a rule ends with the path"
             ));
         }
         let has_port = authority
@@ -176,7 +193,7 @@ impl FromStr for HttpRule {
         let host = url.host_str().unwrap_or_default();
         if host.contains('*') {
             return Err(format!(
-                "`*` may only stand for whole leading labels, as in \"*.example.com\", not as in `{authority}`: write {example}"
+                "`*` can only replace whole leading labels, not as in `{authority}`; use {example}"
             ));
         }
         let star = if authority.starts_with("*.") {
@@ -189,7 +206,7 @@ impl FromStr for HttpRule {
             scheme: scheme.to_owned(),
             host: format!("{star}{host}")
                 .parse()
-                .map_err(|error| format!("{error}: write {example}"))?,
+                .map_err(|error: InvalidValue| format!("{error}; use {example}"))?,
             port: url
                 .port_or_known_default()
                 .expect("http and https have one"),

@@ -13,6 +13,7 @@ const SYSTEM: [&str; 8] = [
 impl Permissions {
     /// A sentence for each grant that somebody should look at twice; `own` are the files of the host: see
     /// [`Manifest::host_files`](crate::Manifest::host_files).
+    #[doc(hidden)]
     pub fn warnings(&self, own: &[HostFile]) -> Vec<String> {
         let mut warnings = Vec::new();
         let home = std::env::home_dir().map(|home| real(&home));
@@ -21,17 +22,17 @@ impl Permissions {
             let (guest, access) = (&grant.guest, grant.access);
             if let Some(kind) = kernel_type(&grant.root()) {
                 warnings.push(format!(
-                    "files {guest} is a file system of the kernel ({kind}), where processes and devices \
-                     show themselves and keys may be, {access}"
+                    "files {guest} is a kernel file system ({kind}), which exposes processes, devices and \
+                     possibly keys, {access}"
                 ));
                 continue;
             }
             let reach = if host.parent().is_none() {
-                "every file of this machine"
+                "every file on this machine"
             } else if home.as_ref().is_some_and(|home| home.starts_with(&host)) {
                 "your whole home folder"
             } else if SYSTEM.iter().any(|folder| host.starts_with(folder)) {
-                "a folder of the system"
+                "a system folder"
             } else {
                 continue;
             };
@@ -45,7 +46,7 @@ impl Permissions {
             }
             if rule.is_plain() && !rule.is_literal() {
                 warnings.push(format!(
-                    "http {rule} is not encrypted: others can read and change it"
+                    "http {rule} is not encrypted: others can read and change the traffic"
                 ));
             }
         }
@@ -80,7 +81,7 @@ impl Permissions {
                 let (guest, shown, purpose) = (&grant.guest, file.path.display(), file.purpose);
                 let what = match path == folder {
                     true => format!("is {purpose}"),
-                    false => format!("has {shown} in it, {purpose}"),
+                    false => format!("contains {shown}, {purpose}"),
                 };
                 let warning = format!("files {guest} {what}: {}", protection(purpose));
                 if !found.contains(&warning) {
@@ -104,7 +105,7 @@ impl Permissions {
             };
             of(Access::ReadWrite).filter(within).map(move |outer| {
                 format!(
-                    "files {} is read-only, but can be written as a part of {}",
+                    "files {} is read-only, but writable as a part of {}",
                     inner.guest, outer.guest
                 )
             })
@@ -120,7 +121,7 @@ fn real(path: &Path) -> PathBuf {
 fn protection(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Folder => "the plugin can change what is in it",
-        Purpose::WorkingFolder => "the plugin can change what the server finds there, and may run",
+        Purpose::WorkingFolder => "the plugin can change what the server finds there and may run",
         Purpose::PluginDir => "no plugin can add, change or remove one",
         purpose if purpose.is_secret() => "no plugin can read or change it",
         _ => "no plugin can change it while toolhost runs",

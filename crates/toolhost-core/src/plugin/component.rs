@@ -183,7 +183,7 @@ fn check_exports(exports: &[String]) -> Result<(), String> {
         )),
         versions if versions.contains(&PLUGIN_VERSION) => Ok(()),
         versions => Err(format!(
-            "is a plugin for {PLUGIN_PACKAGE}@{}, and this host serves {PLUGIN_VERSION}",
+            "is a plugin for {PLUGIN_PACKAGE}@{}, but this host supports {PLUGIN_VERSION}",
             versions.join(", ")
         )),
     }
@@ -199,7 +199,7 @@ fn check_imports(imports: &[String]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "imports what this host does not offer: {}",
+        "imports interfaces that this host does not provide: {}",
         strange.join(", ")
     ))
 }

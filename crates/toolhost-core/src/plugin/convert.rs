@@ -1,7 +1,5 @@
 //! Between the plugin interface's types and the library's own.
 
-use serde_json::Value;
-
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::provider::{self, ProvidedTool};
 use crate::tool::{
@@ -9,23 +7,17 @@ use crate::tool::{
 };
 
 pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<ProvidedTool, String> {
-    let declared = Tool {
-        name,
-        title: tool.title,
-        description: tool.description,
-        icons: icons(tool.icons),
-        input_schema: Value::Null,
-        output_schema: None,
-        annotations: Annotations {
-            read_only: tool.annotations.read_only,
-            destructive: tool.annotations.destructive,
-            idempotent: tool.annotations.idempotent,
-            open_world: tool.annotations.open_world,
-        },
-        plugin: plugin.to_owned(),
-        sandboxed: true,
-        ..Tool::default()
-    };
+    let annotations = Annotations::default()
+        .with_read_only(tool.annotations.read_only)
+        .with_destructive(tool.annotations.destructive)
+        .with_idempotent(tool.annotations.idempotent)
+        .with_open_world(tool.annotations.open_world);
+    let declared = Tool::new(name, tool.description)
+        .with_title(tool.title)
+        .with_icons(icons(tool.icons))
+        .with_annotations(annotations)
+        .with_plugin(plugin)
+        .with_sandboxed(true);
     let output_schema = tool.output_schema.as_deref();
     ProvidedTool::parse(tool.name, declared, &tool.input_schema, output_schema)
 }
@@ -36,10 +28,10 @@ pub(super) fn output(output: wit::Output) -> Result<Output, String> {
 }
 
 pub(super) fn icons(icons: Vec<wit::Icon>) -> Vec<Icon> {
-    let icon = |icon: wit::Icon| Icon {
-        src: icon.src,
-        mime_type: icon.mime_type,
-        sizes: icon.sizes,
+    let icon = |icon: wit::Icon| {
+        Icon::new(icon.src)
+            .with_mime_type(icon.mime_type)
+            .with_sizes(icon.sizes)
     };
     icons.into_iter().map(icon).collect()
 }
@@ -49,30 +41,23 @@ pub(super) fn content(content: wit::Content) -> Content {
         wit::Content::Text(text) => Content::Text(text),
         wit::Content::Image(image) => Content::Image(media(image)),
         wit::Content::Audio(audio) => Content::Audio(media(audio)),
-        wit::Content::Link(link) => Content::Link(ResourceLink {
-            uri: link.uri,
-            name: link.name,
-            description: link.description,
-            mime_type: link.mime_type,
-        }),
+        wit::Content::Link(link) => Content::Link(
+            ResourceLink::new(link.uri, link.name)
+                .with_description(link.description)
+                .with_mime_type(link.mime_type),
+        ),
         wit::Content::Embedded(resource) => Content::Embedded(embedded(resource)),
     }
 }
 
 pub(super) fn embedded(resource: wit::EmbeddedResource) -> EmbeddedResource {
-    EmbeddedResource {
-        uri: resource.uri,
-        mime_type: resource.mime_type,
-        body: match resource.body {
-            wit::ResourceBody::Text(text) => ResourceBody::Text(text),
-            wit::ResourceBody::Blob(bytes) => ResourceBody::Blob(bytes),
-        },
-    }
+    let body = match resource.body {
+        wit::ResourceBody::Text(text) => ResourceBody::Text(text),
+        wit::ResourceBody::Blob(bytes) => ResourceBody::Blob(bytes),
+    };
+    EmbeddedResource::new(resource.uri, body).with_mime_type(resource.mime_type)
 }
 
 fn media(media: wit::Media) -> Media {
-    Media {
-        data: media.data,
-        mime_type: media.mime_type,
-    }
+    Media::new(media.data, media.mime_type)
 }

@@ -15,6 +15,7 @@ use crate::permissions::{Access, FileGrant, Secret};
 use crate::provider::NarrowedGrants;
 use crate::provider::narrowed::{GrantsOfCall, Sandboxed, folders_of};
 use crate::sandbox::{Folder, Grants};
+use crate::seldom::Seldom;
 
 /// Clients whose folders are held open, of one plugin.
 const MOST_CLIENTS: usize = 256;
@@ -24,6 +25,7 @@ pub(super) struct Clients {
     /// The path of the first such folder.
     guest: String,
     seen: Mutex<Seen>,
+    refused: Seldom,
 }
 
 #[derive(Default)]
@@ -44,6 +46,7 @@ impl Clients {
         Some(Clients {
             guest: first.guest.clone(),
             seen: Mutex::default(),
+            refused: Seldom::default(),
         })
     }
 
@@ -96,29 +99,33 @@ impl Plugin {
         let Some(client) = client else {
             let name = &self.config.name;
             return Err(refused(format!(
-                "`plugin.{name}` has a folder {guest} for each client, and this call is no client's: name one \
-                 (`--client NAME`, a token under `[serve.auth]`, or `CallOptions::client`)"
+                "`plugin.{name}` has a folder {guest} per client, but this call has no client: name one \
+                 (`--client NAME`, a token in `[serve.auth]`, or `CallOptions::client`)"
             )));
         };
         if let Some(known) = clients.get(client).filter(|it| it.is_current()) {
             return Ok(Some(known));
         }
-        let narrowed = self.narrow(&ProviderNarrowing::default(), Some(client), domain);
+        let narrow = || self.narrow(&ProviderNarrowing::default(), Some(client), domain);
+        // Twice: where one of its folders lies in another, no link leads there from the first look on.
+        let narrowed = narrow().and_then(|_| narrow());
         let narrowed = narrowed.map_err(|error| {
             if let NarrowError::Client { problem, .. } = error {
                 return refused(problem);
             }
             // Where things are on this machine is not the client's to know.
             let (name, why) = (&self.config.name, crate::error::causes(&error));
-            tracing::warn!("plugin.{name}: a call of the client {client:?} cannot run: {why}");
+            if clients.refused.is_due(client) {
+                tracing::warn!("plugin.{name}: calls of client {client:?} cannot run: {why}");
+            }
             refused(format!(
-                "the client's folder {guest} of `plugin.{name}` cannot be opened: the log of the host says why"
+                "cannot open the client's folder {guest} of `plugin.{name}`: see the host's log"
             ))
         })?;
         Ok(Some(clients.keep(client, Arc::new(narrowed))))
     }
 
-    /// What calls have that are narrowed so.
+    /// What calls have that are narrowed so. It is to be asked twice where one of the folders may lie in another.
     ///
     /// # Errors
     ///
@@ -130,15 +137,13 @@ impl Plugin {
         domain: Option<&Arc<Domain>>,
     ) -> Result<NarrowedGrants, NarrowError> {
         let mut grants = Grants::clone(&self.grants);
-        // Twice: where one of its folders lies in another, no link leads there from the first look on.
-        for _ in 0..2 {
-            grants.folders = self.folders_for(narrowing, client)?;
-        }
+        grants.folders = self.folders_for(narrowing, client)?;
         self.narrow_secrets(narrowing, &mut grants)?;
         self.narrow_hosts(narrowing, &mut grants)?;
         let domain = match self.config.order {
             Order::Parallel => None,
-            Order::Auto => Domain::of_folders(&[folders_of(&grants)]).remove(0),
+            // Whoever writes there may come later.
+            Order::Auto => Domain::of_folders(&[folders_of(&grants)], true).remove(0),
             // Its calls are alone, whosever they are.
             Order::InOrder => Domain::of_folders_in(&folders_of(&grants), domain),
         };
@@ -219,7 +224,7 @@ impl Plugin {
             problem,
         };
         let Some(name) = client else {
-            let what = "no client is named: `Narrowing::client` names one".to_owned();
+            let what = "no client is named: use `Narrowing::client`".to_owned();
             return Err(problem(what));
         };
         let host = of_clients.folder(name).map_err(problem)?;
@@ -231,7 +236,7 @@ impl Plugin {
             let below = host.strip_prefix(&of_clients.base).unwrap_or(&host);
             let shown = Path::new(folder).join(below);
             return Err(problem(format!(
-                "the client's folder {} does not exist: make it, or say `create = true` in the grant",
+                "the client's folder {} does not exist: create it, or set `create = true` in the grant",
                 shown.display()
             )));
         }

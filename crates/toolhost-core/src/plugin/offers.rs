@@ -16,7 +16,9 @@ use crate::bindings::resources::exports::toolhost::plugin::resources as wit_reso
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::input::Resumption;
-use crate::prompt::{Completing, FilledPrompt, Prompt, PromptArgument, Subject, Suggestions};
+use crate::prompt::{
+    CompletionRequest, CompletionTarget, Prompt, PromptArgument, RenderedPrompt, Suggestions,
+};
 use crate::provider::{CallContext, Payload, RunOutcome};
 use crate::resource::{
     Resource, ResourceContents, ResourceOwner, ResourceOwners, ResourceTemplate,
@@ -159,7 +161,7 @@ impl Plugin {
         arguments: Vec<(String, String)>,
         resumed: Option<Resumption>,
         context: CallContext<'_>,
-    ) -> RunOutcome<FilledPrompt> {
+    ) -> RunOutcome<RenderedPrompt> {
         let limits = &self.config.limits;
         let Some(pre) = &self.exported.prompts else {
             return RunOutcome::refused(no_such("prompts"));
@@ -180,7 +182,7 @@ impl Plugin {
 
     pub(crate) async fn complete(
         &self,
-        request: Completing,
+        request: CompletionRequest,
         context: CallContext<'_>,
     ) -> RunOutcome<Suggestions> {
         let limits = &self.config.limits;
@@ -211,7 +213,7 @@ fn is_exported(interface: &str, exports: &[String]) -> Result<bool, String> {
         None => Ok(false),
         Some(PLUGIN_VERSION) => Ok(true),
         Some(version) => Err(format!(
-            "exports {prefix}{version}, and this host serves {PLUGIN_VERSION}"
+            "exports {prefix}{version}, but this host supports {PLUGIN_VERSION}"
         )),
     }
 }
@@ -262,23 +264,23 @@ pub(super) fn prompt(listed: wit_prompts::Prompt, name: String) -> PluginPrompt 
     }
 }
 
-fn filled(filled: wit_prompts::Filled) -> FilledPrompt {
+fn filled(filled: wit_prompts::Filled) -> RenderedPrompt {
     let messages = filled.messages.into_iter();
-    FilledPrompt {
+    RenderedPrompt {
         description: filled.description,
         messages: messages.map(questions::message).collect(),
     }
 }
 
 /// As the plugin has it, whose prompts have a prefix.
-fn completing(request: Completing, prefix: &str) -> wit_completion::Request {
+fn completing(request: CompletionRequest, prefix: &str) -> wit_completion::Request {
     wit_completion::Request {
         of: match request.of {
-            Subject::Prompt(name) => {
+            CompletionTarget::Prompt(name) => {
                 let own = name.strip_prefix(prefix).unwrap_or(&name);
                 wit_completion::Subject::Prompt(own.to_owned())
             }
-            Subject::Template(template) => wit_completion::Subject::Template(template),
+            CompletionTarget::Template(template) => wit_completion::Subject::Template(template),
         },
         argument: request.argument,
         value: request.value,

@@ -17,7 +17,7 @@ pub(super) fn input_required(input: wit::InputRequired) -> Result<InputRequired,
     if input.questions.len() > MAX_QUESTIONS {
         let count = input.questions.len();
         return Err(format!(
-            "it asks {count} questions, of at most {MAX_QUESTIONS}"
+            "it asks {count} questions at once, but at most {MAX_QUESTIONS} are allowed"
         ));
     }
     if input.questions.is_empty() && input.state.is_empty() {
@@ -32,10 +32,7 @@ pub(super) fn input_required(input: wit::InputRequired) -> Result<InputRequired,
             .map_err(|message| format!("its question {key:?} {message}"))?;
         questions.push((key, question));
     }
-    Ok(InputRequired {
-        questions,
-        state: input.state,
-    })
+    Ok(InputRequired::new(questions, input.state))
 }
 
 fn question(question: wit::Question) -> Result<Question, String> {
@@ -43,7 +40,7 @@ fn question(question: wit::Question) -> Result<Question, String> {
         wit::Question::Form(form) => {
             match serde_json::from_str::<Value>(&form.schema) {
                 Ok(Value::Object(_)) => {}
-                Ok(_) => return Err("has a schema that is no object".to_owned()),
+                Ok(_) => return Err("has a schema that is not an object".to_owned()),
                 Err(error) => return Err(format!("has a schema that is not JSON: {error}")),
             }
             Question::Form {
@@ -56,25 +53,24 @@ fn question(question: wit::Question) -> Result<Question, String> {
             url: page.url,
             id: page.id,
         },
-        wit::Question::Prompt(prompt) => Question::Prompt(Conversation {
-            messages: prompt.messages.into_iter().map(message).collect(),
-            system_prompt: prompt.system_prompt,
-            max_tokens: prompt.max_tokens,
-            temperature: prompt.temperature,
-            stop_sequences: prompt.stop_sequences,
-        }),
+        wit::Question::Prompt(prompt) => {
+            let messages = prompt.messages.into_iter().map(message).collect();
+            let conversation = Conversation::new(messages, prompt.max_tokens)
+                .with_system_prompt(prompt.system_prompt)
+                .with_temperature(prompt.temperature)
+                .with_stop_sequences(prompt.stop_sequences);
+            Question::Prompt(conversation)
+        }
         wit::Question::Roots => Question::Roots,
     })
 }
 
 pub(super) fn message(message: wit::Message) -> Message {
-    Message {
-        role: match message.role {
-            wit::Role::User => Role::User,
-            wit::Role::Assistant => Role::Assistant,
-        },
-        content: convert::content(message.content),
-    }
+    let role = match message.role {
+        wit::Role::User => Role::User,
+        wit::Role::Assistant => Role::Assistant,
+    };
+    Message::new(role, convert::content(message.content))
 }
 
 pub(super) fn resumption(resumption: Resumption) -> wit::Resumption {
@@ -140,5 +136,7 @@ fn content(content: Content) -> wit::Content {
                 ResourceBody::Blob(bytes) => wit::ResourceBody::Blob(bytes),
             },
         }),
+        // The plugin interface has no other.
+        other => wit::Content::Text(other.to_text()),
     }
 }

@@ -167,8 +167,7 @@ impl Read {
             return Ok(());
         };
         let unclear = || {
-            let why =
-                "takes components from elsewhere, of which it cannot be told how large they are";
+            let why = "imports components, whose size is unknown";
             Err(Halt::Refused(why.to_owned()))
         };
         match section {

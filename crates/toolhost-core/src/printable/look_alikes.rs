@@ -72,6 +72,7 @@ const TAKEN_FOR_LATIN: &str = "асеһіјӏорԛѕԝхуԁьӀАВЕНІЈК�
 /// The words of a text that are not what they look like, each with its odd characters spelled as escapes.
 ///
 /// ```
+/// # extern crate toolhost_core as toolhost;
 /// use toolhost::printable;
 ///
 /// let found = printable::look_alikes("runs \"gіt\" in \"/home/Документы\"");

@@ -61,7 +61,7 @@ impl NarrowedGrants {
                 folders.iter().try_for_each(|folder| {
                     let failed = |error| {
                         let host = folder.host().display();
-                        format!("the folder {host} cannot be counted: {error}")
+                        format!("cannot measure the folder {host}: {error}")
                     };
                     folder.count().map_err(failed)
                 })

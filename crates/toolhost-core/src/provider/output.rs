@@ -31,11 +31,7 @@ pub fn output(content: Vec<Content>, structured: Option<String>) -> Result<Outpu
                 .map_err(|error| format!("its structured output is not JSON: {error}"))?,
         ),
     };
-    Ok(Output {
-        content,
-        structured,
-        ..Output::default()
-    })
+    Ok(Output::new(content).with_structured(structured))
 }
 
 /// What is wrong with a structured output under its tool's schema, and what it took to find out.
@@ -52,7 +48,7 @@ pub async fn mismatch(
         return (Ok(None), Duration::ZERO);
     };
     let Some(json) = structured.map(RawValue::get) else {
-        let message = "it has an output schema, and answered without structured output";
+        let message = "the tool has an output schema but returned no structured output";
         return (Ok(Some(message.to_owned())), Duration::ZERO);
     };
     let (found, spent) = match at_once(json.len(), |watch| schema.check_json(json, watch)) {

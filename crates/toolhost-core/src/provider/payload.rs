@@ -1,11 +1,11 @@
 //! What providers answer, as the limits and the mask of secrets take it.
 
 use super::Payload;
-use crate::input::{Conversation, InputRequired, Message, Question};
+use crate::input::{InputRequired, Message, Question};
 use crate::mask::Mask;
-use crate::prompt::{FilledPrompt, Suggestions};
+use crate::prompt::{RenderedPrompt, Suggestions};
 use crate::resource::{Resource, ResourceContents};
-use crate::tool::{Content, EmbeddedResource, Icon, Output, ResourceBody};
+use crate::tool::{Content, EmbeddedResource, Icon, Output};
 
 impl Payload for Output {
     fn len(&self) -> u64 {
@@ -67,7 +67,7 @@ impl Payload for Vec<ResourceContents> {
     }
 }
 
-impl Payload for FilledPrompt {
+impl Payload for RenderedPrompt {
     fn len(&self) -> u64 {
         let description = self.description.as_ref().map_or(0, String::len);
         let messages = self.messages.iter().map(|message| message.content.size());
@@ -110,14 +110,10 @@ pub(super) fn hide_input(input: &mut InputRequired, mask: &Mask) {
         question.texts().for_each(|text| mask.text(text));
         if let Question::Prompt(conversation) = question {
             messages(&mut conversation.messages, mask);
-            let Conversation {
-                max_tokens,
-                temperature,
-                ..
-            } = conversation;
-            *temperature = temperature.take_if(|it| !mask.is_in_number(*it));
-            if mask.is_in_number(*max_tokens) {
-                *max_tokens = 0;
+            let temperature = conversation.temperature;
+            conversation.temperature = temperature.filter(|it| !mask.is_in_number(*it));
+            if mask.is_in_number(conversation.max_tokens) {
+                conversation.max_tokens = 0;
             }
         }
     }
@@ -136,32 +132,9 @@ fn messages(messages: &mut [Message], mask: &Mask) {
 }
 
 fn content(content: &mut Content, mask: &Mask) {
-    match content {
-        Content::Text(text) => mask.text(text),
-        Content::Image(media) | Content::Audio(media) => {
-            mask.bytes(&mut media.data);
-            mask.text(&mut media.mime_type);
-        }
-        Content::Link(link) => {
-            mask.text(&mut link.uri);
-            mask.text(&mut link.name);
-            let others = [&mut link.description, &mut link.mime_type];
-            others
-                .into_iter()
-                .flatten()
-                .for_each(|text| mask.text(text));
-        }
-        Content::Embedded(resource) => embedded(resource, mask),
-    }
+    content.each_part(&mut |text| mask.text(text), &mut |bytes| mask.bytes(bytes));
 }
 
 fn embedded(resource: &mut EmbeddedResource, mask: &Mask) {
-    mask.text(&mut resource.uri);
-    if let Some(mime_type) = &mut resource.mime_type {
-        mask.text(mime_type);
-    }
-    match &mut resource.body {
-        ResourceBody::Text(text) => mask.text(text),
-        ResourceBody::Blob(bytes) => mask.bytes(bytes),
-    }
+    resource.each_part(&mut |text| mask.text(text), &mut |bytes| mask.bytes(bytes));
 }

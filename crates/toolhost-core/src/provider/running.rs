@@ -17,6 +17,7 @@ use crate::thread_time::thread_time;
 /// Measures the time that a call computes: that of the thread that polls it, while it does. Between
 /// two polls a guest runs for a tick at most.
 pub struct Meter {
+    /// What it has computed so far.
     pub spent: Duration,
     budget: Option<Duration>,
     /// Whether to ask for the thread's own time. It takes a call of the system, which is much of what
@@ -58,8 +59,11 @@ impl Meter {
 
 /// How an instance came to its end.
 pub enum End<T> {
+    /// It returned.
     Itself(T),
+    /// The host ended it.
     Stopped(Stop),
+    /// Its caller did.
     Cancelled,
 }
 
@@ -109,6 +113,7 @@ pub async fn until<T>(
     .await
 }
 
+/// The error of a call that the host ended.
 pub fn stopped(stop: Stop, timeout: Duration) -> CallError {
     match stop {
         Stop::Deadline => CallError::Timeout { after: timeout },

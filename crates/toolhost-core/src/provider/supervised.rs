@@ -6,7 +6,8 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 
 use super::{
-    CallContext, End, Meter, ProvidedTool, RunOutcome, ToolProvider, bounded, held, stopped, until,
+    CallContext, End, Meter, ProvidedTool, RunOutcome, ToolProvider, bounded, bounded_error, held,
+    stopped, until,
 };
 use crate::error::{CallError, said_by};
 use crate::schema::checking::Allowed;
@@ -40,9 +41,10 @@ pub(crate) async fn run(
     };
     served.cpu = meter.spent.max(served.cpu);
     served.log.extend(journal.take_lines());
-    served.outcome = served
-        .outcome
-        .and_then(|output: Output| bounded(output, limits));
+    served.outcome = match served.outcome {
+        Ok(output) => bounded::<Output>(output, limits),
+        Err(error) => Err(bounded_error(error, limits)),
+    };
     Box::pin(held(served, tool.output.as_ref(), allowed)).await
 }
 

@@ -99,7 +99,7 @@ impl Ledger {
         if self.counted.is_none_or(is_time)
             && let Err(error) = self.count()
         {
-            tracing::warn!("a folder with a quota cannot be counted: {error}");
+            tracing::warn!("cannot measure a folder with a quota: {error}");
         }
         self.fits(most, more)
     }

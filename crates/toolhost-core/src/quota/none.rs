@@ -18,7 +18,7 @@ impl Quota {
         _: &File,
         _: &[u64],
     ) -> io::Result<Quota> {
-        Err(io::Error::other("there are no quotas on this system"))
+        Err(io::Error::other("quotas are not supported on this system"))
     }
 
     pub(crate) fn shares(&self, _: &Quota) -> bool {

@@ -72,7 +72,7 @@ pub(super) fn walk(folder: &File, kernel: &[u64], most: u64) -> io::Result<HashM
             let above = open(&left, c"..")?;
             if stat_id(&fstat(&above)?) != level.id {
                 return Err(io::Error::other(
-                    "folders in it were moved as it was counted",
+                    "folders in it were moved while it was measured",
                 ));
             }
             level.held = Some(above);

@@ -71,8 +71,8 @@ fn waits(
     subscribe: impl FnOnce(&mut dyn Host) -> wasmtime::Result<Resource<DynPollable>>,
 ) -> wasmtime::Result<(Resource<DynPollable>,)> {
     if sandbox.grants.permissions.clock == Ambient::None {
-        sandbox.journal.deny("clock: to wait for a time".to_owned());
-        return Err(wasmtime::Error::msg("the plugin has no clock to wait for"));
+        sandbox.journal.deny("clock: waiting for a time".to_owned());
+        return Err(wasmtime::Error::msg("the plugin has no clock"));
     }
     Ok((subscribe(&mut sandbox.clocks())?,))
 }

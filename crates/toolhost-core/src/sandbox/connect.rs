@@ -54,7 +54,7 @@ pub(super) async fn connect(
             return Err(NoConnection::Special(*address, kind));
         }
     }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name resolves to no address");
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {

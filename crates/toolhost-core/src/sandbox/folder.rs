@@ -16,6 +16,8 @@ pub(crate) struct Folder {
     pub(crate) access: Access,
     /// Whether what is version control's in it may be changed where it may be written.
     pub(super) allows_vcs: bool,
+    /// Whether all of it was version control's when it was opened.
+    pub(super) is_vcs: bool,
     /// What it is, to be compared with other folders.
     pub(crate) id: FolderId,
     /// The devices below it that are the kernel's, and not part of it.
@@ -32,9 +34,10 @@ impl Folder {
     pub(crate) fn open(grant: &FileGrant, paths: &Paths) -> io::Result<Folder> {
         check_system()?;
         let found = paths.open_folder(&grant.host)?;
+        let mut folder = Folder::new(grant, found, None);
         // Who grants a repository by its name means it.
-        let allows_vcs = grant.allow_vcs || vcs::holds(&found.path);
-        Ok(Folder::new(grant, found, allows_vcs, None))
+        folder.allows_vcs |= folder.is_vcs;
+        Ok(folder)
     }
 
     /// What some calls have in place of a granted folder, `host`, with what the grant says of access, quota and version
@@ -49,19 +52,15 @@ impl Folder {
         let is_writable = grant.access == Access::ReadWrite;
         let (found, granted) = paths.grant(host, is_writable, holder)?;
         // The grant names no repository there, whatever its folder is or becomes.
-        Ok(Folder::new(grant, found, grant.allow_vcs, Some(granted)))
+        Ok(Folder::new(grant, found, Some(granted)))
     }
 
-    fn new(
-        grant: &FileGrant,
-        found: Found,
-        allows_vcs: bool,
-        granted: Option<Arc<Granted>>,
-    ) -> Folder {
+    fn new(grant: &FileGrant, found: Found, granted: Option<Arc<Granted>>) -> Folder {
         Folder {
             guest: grant.guest.clone(),
             access: grant.access,
-            allows_vcs,
+            allows_vcs: grant.allow_vcs,
+            is_vcs: vcs::holds(&found.path),
             id: found.id,
             kernel: found.kernel,
             path: found.path,
@@ -78,6 +77,7 @@ impl Folder {
             guest: self.guest.clone(),
             access: Access::ReadOnly,
             allows_vcs: self.allows_vcs,
+            is_vcs: self.is_vcs,
             id: self.id.clone(),
             kernel: self.kernel.clone(),
             path: self.path.clone(),
@@ -148,7 +148,7 @@ impl Folder {
         if is_same(&std::fs::metadata(&self.path)?, &self.held.metadata()?) {
             Ok(self.path.clone())
         } else {
-            Err(io::Error::other("another folder has taken its place"))
+            Err(io::Error::other("it was replaced by another folder"))
         }
     }
 }
@@ -157,7 +157,8 @@ impl Folder {
 fn check_system() -> io::Result<()> {
     if cfg!(not(unix)) {
         return Err(io::Error::other(
-            "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them out (GHSA-f2pq-268w-886c)",
+            "plugins cannot be granted folders on Windows: wasmtime 48.0.8 lets them escape \
+             (GHSA-f2pq-268w-886c)",
         ));
     }
     Ok(())

@@ -47,7 +47,7 @@ impl fmt::Display for Refused {
                  `allow-vcs = true`",
             ),
             Refused::Kernel => {
-                f.write_str(": a file system of the kernel has to be granted by itself")
+                f.write_str(": a kernel file system must be granted explicitly")
             }
         }
     }

@@ -109,7 +109,7 @@ impl Journal {
     /// Adds a line; an error once the log is full.
     pub(crate) fn line(&self, source: LogSource, text: String) -> Result<(), Stop> {
         self.entries().charge(text.len() + LINE_COST)?;
-        self.keep(vec![LogLine { source, text }]);
+        self.keep(vec![LogLine::new(source, text)]);
         Ok(())
     }
 
@@ -223,10 +223,7 @@ impl Journal {
         for source in [LogSource::Stdout, LogSource::Stderr] {
             let rest = std::mem::take(entries.open_line(source));
             if !rest.is_empty() {
-                entries.lines.push(LogLine {
-                    source,
-                    text: text(&rest),
-                });
+                entries.lines.push(LogLine::new(source, text(&rest)));
             }
         }
         std::mem::take(&mut entries.lines)
@@ -262,10 +259,7 @@ impl Entries {
             self.open_line(source).extend_from_slice(part);
             if ended {
                 let line = std::mem::take(self.open_line(source));
-                lines.push(LogLine {
-                    source,
-                    text: text(&line),
-                });
+                lines.push(LogLine::new(source, text(&line)));
             }
         }
         Ok(())

@@ -244,7 +244,8 @@ fn invalid_as(why: &rustls::CertificateError) -> String {
         }
         Why::NotValidForName | Why::NotValidForNameContext { .. } => "it is for another name",
         Why::UnknownIssuer | Why::BadSignature => {
-            "its issuer is none that this machine trusts (SSL_CERT_FILE in the host's environment names others)"
+            "this machine does not trust its issuer (set SSL_CERT_FILE in the host's environment to trust \
+             others)"
         }
         Why::Revoked => "it was revoked",
         other => return other.to_string(),

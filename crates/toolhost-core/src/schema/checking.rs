@@ -49,11 +49,13 @@ pub(crate) fn at_once<T>(bytes: usize, check: impl FnOnce(&Watch) -> Checked<T>)
 /// What a check may take of its call.
 #[derive(Clone, Copy)]
 pub struct Allowed<'a> {
+    /// The limits of the call.
     pub limits: &'a Limits,
     /// What the deadline counts from.
     pub start: Instant,
     /// What the call has computed so far.
     pub spent: Duration,
+    /// What cancels the call.
     pub cancel: &'a CancellationToken,
 }
 

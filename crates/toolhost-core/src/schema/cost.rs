@@ -56,8 +56,8 @@ impl Cost {
         if bytes > MAX_COMPILED {
             let (bytes, most) = (ByteSize::b(bytes), ByteSize::b(MAX_COMPILED));
             return Err(format!(
-                "would take {bytes} when it is compiled, of at most {most}: long names are around many subschemas, or \
-                 negations around large ones"
+                "would take {bytes} when compiled, but at most {most} are allowed: it has long names around \
+                 many subschemas, or negations around large ones"
             ));
         }
         check_ids(schema, true)?;
@@ -130,7 +130,8 @@ impl<'s> Unfolding<'s> {
 
     fn resolve(&self, reference: &str) -> Result<&'s Value, String> {
         resolve(self.root, &self.anchors, reference).ok_or_else(|| {
-            format!("has a `$ref` to {reference:?}, which is not in it; nothing is fetched from elsewhere")
+            format!("has a `$ref` to {reference:?}, which is not in the schema; nothing is fetched from \
+                     elsewhere")
         })
     }
 }
@@ -138,7 +139,7 @@ impl<'s> Unfolding<'s> {
 /// An identifier would change what the references below it are relative to.
 fn check_ids(schema: &Value, is_root: bool) -> Result<(), String> {
     if !is_root && schema.get("$id").is_some_and(Value::is_string) {
-        return Err("has an `$id` inside of it; only the whole schema may have one".to_owned());
+        return Err("has a nested `$id`; only the root of a schema may have one".to_owned());
     }
     parts(schema).try_for_each(|part| check_ids(part, false))
 }

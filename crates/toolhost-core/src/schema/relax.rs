@@ -55,7 +55,7 @@ pub(super) fn relaxed(
         defs.insert(name, part);
     }
     if relaxer.left == 0 {
-        return Err("is too intricate for the patterns that it has".to_owned());
+        return Err("is too complex for the patterns in it".to_owned());
     }
     if let Value::Object(root) = &mut root {
         for key in ["$schema", "$id"] {
@@ -228,11 +228,11 @@ impl<'s> Relaxer<'s, '_> {
                     continue;
                 }
                 ("not", part) if self.is_loose(part) => {
-                    self.note(at(), "`not`, as a pattern in it cannot be told".to_owned());
+                    self.note(at(), "`not`, as it contains such a pattern".to_owned());
                     continue;
                 }
                 ("if", part) if self.is_loose(part) => {
-                    self.note(at(), "`if`, as a pattern in it cannot be told".to_owned());
+                    self.note(at(), "`if`, as it contains such a pattern".to_owned());
                     let mut branch = |key: &str| match members.get(key) {
                         Some(part) => self.upper(part, &format!("{place}/{key}")),
                         None => Value::Bool(true),
@@ -246,7 +246,7 @@ impl<'s> Relaxer<'s, '_> {
                     continue;
                 }
                 ("oneOf", Value::Array(parts)) if parts.iter().any(|it| self.is_loose(it)) => {
-                    let what = "`oneOf`, but as `anyOf`, as a pattern in it cannot be told";
+                    let what = "`oneOf` (checked as `anyOf`), as it contains such a pattern";
                     self.note(at(), what.to_owned());
                     more.push(json!({ "anyOf": self.all(parts, &at()) }));
                     continue;
@@ -254,7 +254,7 @@ impl<'s> Relaxer<'s, '_> {
                 ("maxContains", _)
                     if members.get("contains").is_some_and(|it| self.is_loose(it)) =>
                 {
-                    let what = "`maxContains`, as a pattern in `contains` cannot be told";
+                    let what = "`maxContains`, as `contains` contains such a pattern";
                     self.note(at(), what.to_owned());
                     continue;
                 }
@@ -325,7 +325,10 @@ impl<'s> Relaxer<'s, '_> {
                     let part = self.upper(part, &place);
                     kept.insert(pattern.clone(), part);
                 }
-                false => self.note(place, format!("the pattern {} of names", quoted(pattern))),
+                false => self.note(
+                    place,
+                    format!("the property name pattern {}", quoted(pattern)),
+                ),
             }
         }
         if kept.len() == parts.len() {

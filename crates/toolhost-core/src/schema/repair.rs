@@ -30,7 +30,7 @@ const MAX_LAYERS: usize = 4;
 const IN_STRING: &str = "the arguments written as a JSON string";
 const IN_FENCE: &str = "a code fence around the arguments";
 const BYTE_ORDER_MARK: &str = "a byte order mark before the arguments";
-const NUMBER_FOR_TEXT: &str = "a number where a string is asked for";
+const NUMBER_FOR_TEXT: &str = "a number where a string is expected";
 const WHOLE_FRACTION: &str = "a whole number written with a fraction";
 const NULL: &str = "null for an optional argument";
 
@@ -56,10 +56,7 @@ pub(super) fn unwrapped(text: &str) -> Option<Mended> {
             break;
         };
         text = Cow::Owned(inner);
-        repairs.push(Repair {
-            path: String::new(),
-            what,
-        });
+        repairs.push(Repair::new("", what));
     }
     let text = text.trim_ascii();
     let is_object = !repairs.is_empty() && text.starts_with('{');
@@ -259,8 +256,7 @@ impl<'s> Mender<'s> {
         self.named += self.path.len() + what.len();
         // The arguments are given up with their repairs.
         if self.named <= MAX_NAMED {
-            let path = self.path.clone();
-            self.repairs.push(Repair { path, what });
+            self.repairs.push(Repair::new(&self.path, what));
         }
     }
 }

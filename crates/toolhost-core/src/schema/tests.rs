@@ -198,7 +198,7 @@ fn a_number_becomes_text_by_its_own_digits() {
                 &format!(r#"{{"a":{number}}}"#),
                 &format!(r#"{{"a":"{number}"}}"#),
             );
-            assert_eq!(repairs, ["/a a number where a string is asked for"]);
+            assert_eq!(repairs, ["/a a number where a string is expected"]);
         }
     }
 }

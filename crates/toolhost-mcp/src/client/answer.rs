@@ -18,15 +18,13 @@ use crate::limits::Limits;
 use crate::provider::{self, mismatch, output_limit};
 use crate::schema::Schema;
 use crate::schema::checking::Allowed;
-use crate::tool::{
-    Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceBody, ResourceLink,
-};
+use crate::tool::{Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceLink};
 
 /// # Errors
 ///
 /// The tool failed, or its result is not what one is.
 pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError> {
-    let no_result = || failed("its server answered with what is no result");
+    let no_result = || failed("its server's answer is not a result");
     let mut result: BTreeMap<String, &RawValue> =
         serde_json::from_str(result).map_err(|_| no_result())?;
     result.retain(|_, value| value.get() != "null");
@@ -45,13 +43,13 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
     match result.get("resultType").map(|it| value(it)) {
         Some(Value::String(kind)) if kind == "input_required" => {
             return Err(failed(
-                "its server asks for input once more, in the result of a task",
+                "its server asks for input again, in the result of a task",
             ));
         }
         // Those that can be asked for are not taken for results.
         Some(Value::String(kind)) if kind == "task" && !result.contains_key("content") => {
             return Err(failed(
-                "its server runs it as a task that cannot be asked for: it has no id, or no status",
+                "its server started a task without an id or a status",
             ));
         }
         _ => {}
@@ -84,13 +82,16 @@ pub(super) fn output(result: &str, limits: &Limits) -> Result<Output, CallError>
         let texts: Vec<String> = content.iter().map(Content::to_text).collect();
         let message = match texts.join("\n") {
             text if !text.trim().is_empty() => text,
-            _ => structured.unwrap_or("it did not say why").to_owned(),
+            _ => structured.unwrap_or("no reason given").to_owned(),
         };
         return Err(bounded_failure(message, limits));
     }
     let json = structured.map(str::to_owned);
     let mut output = match provider::output(Vec::new(), json) {
-        Ok(output) => Output { content, ..output },
+        Ok(mut output) => {
+            output.content = content;
+            output
+        }
         Err(problem) => without_structured(content, structured, problem),
     };
     let content_meta = content_meta.into_iter().enumerate();
@@ -148,10 +149,7 @@ fn marked(mut output: Output, problem: String, limits: &Limits) -> Result<Output
 
 /// An output whose structured part is not one, as a text if there is no other, and with a mark.
 fn without_structured(content: Vec<Content>, structured: Option<&str>, problem: String) -> Output {
-    let mut output = Output {
-        content,
-        ..Output::default()
-    };
+    let mut output = Output::new(content);
     if let Some(json) = structured.filter(|_| output.content.is_empty()) {
         output.content.push(Content::Text(json.to_owned()));
     }
@@ -280,12 +278,11 @@ fn content(block: ContentBlock) -> Option<Content> {
         ContentBlock::Image(image) => Content::Image(media(&image.data, image.mime_type)?),
         ContentBlock::Audio(audio) => Content::Audio(media(&audio.data, audio.mime_type)?),
         ContentBlock::Resource(resource) => Content::Embedded(embedded(resource.resource)?),
-        ContentBlock::ResourceLink(link) => Content::Link(ResourceLink {
-            uri: link.uri,
-            name: link.name,
-            description: link.description,
-            mime_type: link.mime_type,
-        }),
+        ContentBlock::ResourceLink(link) => Content::Link(
+            ResourceLink::new(link.uri, link.name)
+                .with_description(link.description)
+                .with_mime_type(link.mime_type),
+        ),
         _ => return None,
     })
 }
@@ -297,30 +294,19 @@ fn embedded(contents: ResourceContents) -> Option<EmbeddedResource> {
             mime_type,
             text,
             ..
-        } => Some(EmbeddedResource {
-            uri,
-            mime_type,
-            body: ResourceBody::Text(text),
-        }),
+        } => Some(EmbeddedResource::new(uri, text).with_mime_type(mime_type)),
         ResourceContents::BlobResourceContents {
             uri,
             mime_type,
             blob,
             ..
-        } => Some(EmbeddedResource {
-            uri,
-            mime_type,
-            body: ResourceBody::Blob(decode(&blob)?),
-        }),
+        } => Some(EmbeddedResource::new(uri, decode(&blob)?).with_mime_type(mime_type)),
         _ => None,
     }
 }
 
 fn media(data: &str, mime_type: String) -> Option<Media> {
-    Some(Media {
-        data: decode(data)?,
-        mime_type,
-    })
+    Some(Media::new(decode(data)?, mime_type))
 }
 
 /// Base64 in either alphabet, padded or not, broken into lines or not, bare or in a `data:` URL.

@@ -105,7 +105,7 @@ pub(super) fn bounded(
 /// Why there is no connection, without the names of the layers that say so.
 pub(super) fn plainly(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "it takes too long to connect".to_owned();
+        return "connecting timed out".to_owned();
     }
     let mut deepest: &dyn Error = error;
     while let Some(cause) = deepest.source() {

@@ -108,7 +108,7 @@ async fn outcome(kept: Arc<Kept>, request: Request, running: Running) -> Result<
     tokio::select! {
         outcome = answered(&kept, request, &running) => outcome,
         () = running.silent_for(idle) => {
-            let line = format!("said nothing for {}, its `idle-timeout`", seconds(idle));
+            let line = format!("no message for {} (`idle-timeout`)", seconds(idle));
             running.log(LogSource::Warning, line);
             Err(CallError::Timeout { after: idle })
         }
@@ -167,7 +167,7 @@ async fn answered(
         written.extend(asked.state.map(|state| ("requestState".to_owned(), state)));
     }
     Err(failed(format!(
-        "its server asked {MAX_ROUNDS} times for input and still has no answer"
+        "its server asked for input {MAX_ROUNDS} times and still has no result"
     )))
 }
 

@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::client::{Client, listen};
 use super::http::{Http, Trouble};
 use super::process::Process;
 use super::questions;
 use super::reading::written;
+use super::server_handler::{Client, listen};
 use super::settings::{MAX_PARKED, Settings};
 use super::stdio::Lines;
 use super::tap::{Calls, Tap};
@@ -148,7 +148,7 @@ impl Connection {
             }
             McpTransport::Url { url, .. } => {
                 let http = http_client(url, Policy::custom(same_origin));
-                let http = http.map_err(|error| failed(format!("cannot be asked: {error}")))?;
+                let http = http.map_err(|error| failed(format!("cannot be reached: {error}")))?;
                 let http = Http::new(http, settings.mask.clone());
                 let trouble = http.trouble();
                 let config = http_config(url, settings);
@@ -218,22 +218,24 @@ impl Connection {
             let page = self.peer().list_tools(Some(page)).await;
             let page = page.map_err(|error| match self.trouble() {
                 Some(trouble) => trouble,
-                None => format!("does not list its tools: {}", shown(&error, mask)),
+                None => format!("failed to list its tools: {}", shown(&error, mask)),
             })?;
             listed += page.tools.iter().map(written).map(str::len).sum::<usize>();
             if listed > MAX_LISTED {
-                return Err(format!("describes its tools in over {MAX_LISTED} bytes"));
+                return Err(format!(
+                    "describes its tools in more than {MAX_LISTED} bytes"
+                ));
             }
             tools.extend(page.tools);
             if tools.len() > MAX_TOOLS {
-                return Err(format!("offers over {MAX_TOOLS} tools, which is too many"));
+                return Err(format!("offers too many tools: more than {MAX_TOOLS}"));
             }
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return Ok(tools);
             }
         }
-        Err(format!("lists its tools in over {MAX_PAGES} pages"))
+        Err(format!("lists its tools in more than {MAX_PAGES} pages"))
     }
 }
 
@@ -304,7 +306,7 @@ impl Start<'_> {
                     (None, None) => {
                         let why = shown(&error, &self.settings.mask);
                         (
-                            format!("does not answer as an MCP server does: {why}"),
+                            format!("does not answer like an MCP server: {why}"),
                             instead,
                         )
                     }

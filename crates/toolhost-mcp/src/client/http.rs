@@ -77,7 +77,7 @@ impl Http {
         let sent = request.send().await;
         self.trouble.set(sent.as_ref().err().map(|error| {
             let why = plainly(error);
-            let what_to_do = "is it running, and is its `url` right?";
+            let what_to_do = "check that it is running and that its `url` is right";
             Fault {
                 why: format!("cannot be reached at {uri}: {why}; {what_to_do}"),
                 is_final: true,
@@ -95,7 +95,7 @@ impl Http {
         let shown = self.mask.beginning(said.join(" "), MAX_SHOWN);
         let what_to_do = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "; give it a `token` or `http-headers` that it takes"
+                "; set a `token` or `http-headers` that it accepts"
             }
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
                 "; is its `url` that of streamable HTTP, such as https://example.com/mcp?"

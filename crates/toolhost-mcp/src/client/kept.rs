@@ -167,7 +167,7 @@ impl Kept {
                     .unwrap_or_default();
                 let name = &self.settings.config.name;
                 Err(failed(format!(
-                    "its MCP server `{name}` offers it no more{why}"
+                    "its MCP server `{name}` no longer offers it{why}"
                 )))
             }
         }
@@ -213,10 +213,10 @@ impl Kept {
             let why = state
                 .error
                 .as_deref()
-                .unwrap_or("ended soon after its start");
+                .unwrap_or("exited soon after it started");
             let wait = seconds(Duration::from_secs(wait.as_secs() + 1));
             return Err(format!(
-                "its MCP server `{name}` {why}; it is not started again before {wait} have passed"
+                "its MCP server `{name}` {why}; it can be restarted in {wait}"
             ));
         }
         // A call that ends does not end the start, which the next one needs as well.
@@ -243,7 +243,7 @@ pub(super) async fn retry(server: Weak<Kept>, closing: CancellationToken) {
         };
         match closing.run_until_cancelled(server.start()).await {
             Some(Ok(())) => {
-                tracing::info!("mcp.{} is started", server.settings.config.name);
+                tracing::info!("started mcp.{}", server.settings.config.name);
                 return;
             }
             Some(Err(problems)) => {
@@ -276,7 +276,7 @@ async fn follow(server: Weak<Kept>, changed: Arc<Notify>, closing: CancellationT
         let name = &server.settings.config.name;
         let listed = closing.run_until_cancelled(server.list(&connection)).await;
         match listed {
-            Some(Ok(())) => tracing::info!("mcp.{name} has other tools now"),
+            Some(Ok(())) => tracing::info!("the tools of mcp.{name} changed"),
             Some(Err(why)) => tracing::warn!("mcp.{name} {why}"),
             None => return,
         }
@@ -288,7 +288,7 @@ async fn restart(
     mut state: OwnedMutexGuard<State>,
 ) -> Result<Arc<Connection>, String> {
     let name = &kept.settings.config.name;
-    tracing::info!("mcp.{name} is started again");
+    tracing::info!("restarted mcp.{name}");
     state.started = Instant::now();
     let open = async {
         let connection = Connection::open(&kept.settings, &kept.changed).await?;
@@ -297,7 +297,7 @@ async fn restart(
         Ok(connection)
     };
     let opened = kept.closing.run_until_cancelled(open).await;
-    match opened.unwrap_or_else(|| Err("is not needed any more".to_owned())) {
+    match opened.unwrap_or_else(|| Err("is no longer needed".to_owned())) {
         Ok(connection) => {
             let connection = Arc::new(connection);
             state.connection = Some(connection.clone());

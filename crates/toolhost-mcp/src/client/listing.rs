@@ -85,15 +85,15 @@ pub(super) fn offered(
             (Ok(tool), _) => match settings.pins.check(&tool.pin) {
                 Ok(()) => offered.tools.push(tool),
                 Err(pins::Refusal::Unpinned) if chosen.is_none() => {
-                    let why = "is left out, as it is not pinned: look at it, and run `toolhost check --pin`";
+                    let why = "is skipped, as it is not pinned: review it, then run `toolhost check --pin`";
                     offered.left_out.push(ToolNote::new(&tool.pin.tool, why));
                 }
                 Err(refusal) => {
-                    let why = "is left out, as it is not what was pinned";
+                    let why = "is skipped, as it differs from its pin";
                     offered.left_out.push(ToolNote::new(&tool.pin.tool, why));
-                    let message = format!("`mcp.{name}`: its tool {own_name:?} {refusal}");
+                    let message = format!("`mcp.{name}`: tool {own_name:?} {refusal}");
                     let at = chosen.or(config.at);
-                    let help = "if it is to be trusted as it is now, run `toolhost check --pin`";
+                    let help = "to trust it as it is now, run `toolhost check --pin`";
                     let problem = Diagnostic::new(manifest, at, message).help(help);
                     problems.push(match refusal {
                         pins::Refusal::Changed(how) => problem.lines(how),
@@ -102,21 +102,21 @@ pub(super) fn offered(
                 }
             },
             (Err(why), Some(at)) => {
-                let message = format!("`mcp.{name}`: its tool {own_name:?} {why}");
+                let message = format!("`mcp.{name}`: tool {own_name:?} {why}");
                 problems.push(Diagnostic::new(manifest, Some(at), message));
-                let why = format!("is left out, as it {why}");
+                let why = format!("is skipped, as it {why}");
                 offered.left_out.push(ToolNote::new(&tool.name, why));
             }
             (Err(why), None) => {
-                let why = format!("is left out, as it {why}");
+                let why = format!("is skipped, as it {why}");
                 offered.left_out.push(ToolNote::new(&tool.name, why));
             }
         }
     }
     // Of what is an error no warning is needed.
     for left_out in offered.left_out.iter().filter(|_| problems.is_empty()) {
-        let ToolNote { tool, why } = left_out;
-        tracing::warn!("mcp.{name}: its tool {tool:?} {why}");
+        let ToolNote { tool, why, .. } = left_out;
+        tracing::warn!("mcp.{name}: tool {tool:?} {why}");
     }
     let all: Vec<&str> = listed.iter().map(|tool| &*tool.name).collect();
     let wanted = config.tools.iter().flatten();
@@ -133,7 +133,7 @@ pub(super) fn offered(
         }
     }
     if offered.tools.is_empty() && problems.is_empty() {
-        let message = format!("`mcp.{name}` offers no tools that can be used");
+        let message = format!("`mcp.{name}` offers no usable tools");
         problems.push(Diagnostic::new(manifest, config.at, message));
     }
     (offered, problems)
@@ -155,7 +155,7 @@ fn read(
         return Err("has no name".to_owned());
     }
     let raw = written(listed);
-    let no_object = |_| "is no object".to_owned();
+    let no_object = |_| "is not an object".to_owned();
     let rest: Map<String, Value> = serde_json::from_str(raw).map_err(no_object)?;
     let rest = &rest;
     let mut written: BTreeMap<String, &RawValue> = serde_json::from_str(raw).map_err(no_object)?;
@@ -175,30 +175,25 @@ fn read(
     let title = title.or_else(|| is_renamed.then(|| shown(&own_name)));
     let meta = rest.get("_meta").and_then(Value::as_object);
     let meta = meta.and_then(handed_on);
-    let mut declared = Tool {
-        name,
-        title,
-        description: text(rest, "description").unwrap_or_default(),
-        icons: icons(rest),
-        input_schema: Value::Null,
-        output_schema: None,
-        annotations: Annotations {
-            read_only: hint("readOnlyHint"),
-            destructive: hint("destructiveHint"),
-            idempotent: hint("idempotentHint"),
-            open_world: hint("openWorldHint"),
-        },
-        meta: meta.filter(|meta| Value::Object(meta.clone()).to_string().len() <= MAX_META),
-        allowed_callers: config.allowed_callers.of(&own_name).to_vec(),
-        plugin: config.name.clone(),
-        sandboxed: false,
-    };
+    let annotations = Annotations::default()
+        .with_read_only(hint("readOnlyHint"))
+        .with_destructive(hint("destructiveHint"))
+        .with_idempotent(hint("idempotentHint"))
+        .with_open_world(hint("openWorldHint"));
+    let mut declared = Tool::new(name, text(rest, "description").unwrap_or_default())
+        .with_title(title)
+        .with_icons(icons(rest))
+        .with_annotations(annotations)
+        .with_allowed_callers(config.allowed_callers.of(&own_name))
+        .with_plugin(&config.name)
+        .with_sandboxed(false);
+    declared.meta = meta.filter(|meta| Value::Object(meta.clone()).to_string().len() <= MAX_META);
     let icons = declared.icons.iter().map(|icon| icon.src.len());
     let title = declared.title.as_ref().map_or(0, String::len);
     let texts = declared.description.len() + title + icons.sum::<usize>();
     if texts > MAX_TEXTS {
         return Err(format!(
-            "describes itself in {texts} bytes, of at most {MAX_TEXTS}"
+            "has {texts} bytes of descriptions, but at most {MAX_TEXTS} are allowed"
         ));
     }
     let pin = pins::pin(&own_name, raw);
@@ -238,7 +233,7 @@ fn read(
         })?;
         if !input.guessed.is_empty() {
             let why = format!(
-                "is offered with a mended schema: {}",
+                "is offered with a repaired schema: {}",
                 input.guessed.join("; ")
             );
             notes.push(ToolNote::new(&own_name, why));
@@ -266,7 +261,7 @@ fn takes_objects(schema: &Value) -> Result<(), String> {
     match is_object {
         true => Ok(()),
         false => Err(format!(
-            "can never be called: its arguments would be of type {}, and are always an object",
+            "can never be called: its arguments are of type {}, but arguments are always an object",
             schema["type"]
         )),
     }
@@ -276,11 +271,12 @@ fn icons(tool: &Map<String, Value>) -> Vec<Icon> {
     let icons = tool.get("icons").and_then(Value::as_array);
     let icons = icons.into_iter().flatten().filter_map(|icon| {
         let icon: mcp::Icon = serde_json::from_value(icon.clone()).ok()?;
-        Some(Icon {
-            src: icon.src,
-            mime_type: icon.mime_type,
-            sizes: icon.sizes.unwrap_or_default(),
-        })
+        let sizes = icon.sizes.unwrap_or_default();
+        Some(
+            Icon::new(icon.src)
+                .with_mime_type(icon.mime_type)
+                .with_sizes(sizes),
+        )
     });
     icons.collect()
 }

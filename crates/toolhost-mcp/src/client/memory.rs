@@ -54,7 +54,7 @@ impl Memory {
             protocol => write(file, protocol.as_str()),
         };
         if let Err(error) = kept {
-            tracing::debug!("{} is not kept: {error}", file.display());
+            tracing::debug!("cannot save {}: {error}", file.display());
         }
     }
 }
@@ -84,7 +84,7 @@ impl Memory {
             return;
         }
         if let Err(error) = write(&file, &text) {
-            tracing::debug!("{} is not kept: {error}", file.display());
+            tracing::debug!("cannot save {}: {error}", file.display());
         }
     }
 

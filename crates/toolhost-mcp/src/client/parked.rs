@@ -14,13 +14,14 @@ use super::settings::MAX_PARKED;
 use crate::error::CallError;
 use crate::input::InputRequired;
 use crate::kept::unguessable;
+use crate::seldom::Seldom;
 use crate::watch::Owner;
 
 /// A person has so long to answer.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Default)]
-pub(super) struct Parked(Arc<Calls>);
+pub(super) struct Parked(Arc<Calls>, Seldom);
 
 #[derive(Default)]
 struct Calls(Mutex<State>);
@@ -46,10 +47,7 @@ impl Parked {
         let Some(key) = unguessable() else {
             return CallError::internal("the system RNG failed");
         };
-        let input = InputRequired {
-            state: key.clone().into_bytes(),
-            ..asked.questions
-        };
+        let input = InputRequired::new(asked.questions.questions, key.clone());
         let ends = ended_later(Arc::downgrade(&self.0), key.clone());
         let mut state = self.0.state();
         state.count += 1;
@@ -63,9 +61,9 @@ impl Parked {
         state.calls.insert(key, call);
         let over = state.over();
         drop(state);
-        if over.is_some() {
+        if over.is_some() && self.1.is_due("") {
             tracing::warn!(
-                "over {MAX_PARKED} calls of an MCP server wait for answers: one is ended"
+                "more than {MAX_PARKED} calls of an MCP server are waiting for answers: ending one"
             );
         }
         CallError::InputRequired(Box::new(input))

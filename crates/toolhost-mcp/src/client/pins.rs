@@ -34,11 +34,7 @@ pub(super) fn pin(name: &str, written: &str) -> Pin {
     let mut tool: Map<String, Value> = serde_json::from_str(written).unwrap_or_default();
     tool.retain(|member, value| PINNED.contains(&member.as_str()) && !value.is_null());
     let text = sorted(Value::Object(tool));
-    Pin {
-        tool: name.to_owned(),
-        digest: digest(&text),
-        text,
-    }
+    Pin::new(name, digest(&text), text)
 }
 
 fn digest(text: &Value) -> String {
@@ -111,7 +107,7 @@ impl Pins {
             None => {
                 let (lock, now) = (self.lock.display(), cut(&pin.text, &self.mask));
                 vec![
-                    format!("pinned: {pinned}, whose text is not in {lock}"),
+                    format!("pinned: {pinned}, with no text in {lock}"),
                     format!("now: {now}"),
                 ]
             }
@@ -123,7 +119,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Unpinned => f.write_str("is not pinned"),
-            Refusal::Changed(_) => f.write_str("is not what was pinned:"),
+            Refusal::Changed(_) => f.write_str("differs from its pin:"),
         }
     }
 }

@@ -95,7 +95,7 @@ impl Process {
         let watchdog = watchdog.and_then(|mut it| it.watch(id).map(|()| it));
         let watchdog = watchdog.inspect_err(|error| {
             let name = &settings.config.name;
-            tracing::debug!("mcp.{name} may outlive us, if we are killed: {error}");
+            tracing::debug!("mcp.{name} may keep running if toolhost is killed: {error}");
         });
         lock(&RUNNING).insert(id, watchdog.ok());
         let kept = Arc::new(Mutex::new(VecDeque::new()));
@@ -204,7 +204,7 @@ fn forget(id: u32) {
 fn how_ended(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("exited with status {code}"),
-        None => format!("was ended: {status}"),
+        None => format!("was terminated: {status}"),
     }
 }
 
@@ -225,7 +225,7 @@ async fn drain(stderr: ChildStderr, kept: Arc<Mutex<VecDeque<String>>>, settings
         if ended && !line.is_empty() {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             let text = settings.mask.beginning(text, MAX_LINE);
-            tracing::debug!("mcp.{name} says: {text}");
+            tracing::debug!("mcp.{name} stderr: {text}");
             let mut kept = lock(&kept);
             kept.truncate(KEPT_LINES - 1);
             kept.push_front(text);

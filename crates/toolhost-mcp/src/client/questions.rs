@@ -105,12 +105,12 @@ struct SamplingMessage<'t> {
 ///
 /// What is wrong with it.
 pub(super) fn question(method: &str, params: &str) -> Result<Question, String> {
-    let unread = |error: serde_json::Error| format!("`{method}` cannot be read: {error}");
+    let unread = |error: serde_json::Error| format!("cannot parse `{method}`: {error}");
     match method {
         "elicitation/create" => elicitation(serde_json::from_str(params).map_err(unread)?),
         "sampling/createMessage" => sampling(serde_json::from_str(params).map_err(unread)?),
         "roots/list" => Ok(Question::Roots),
-        _ => Err(format!("`{method}` is nothing that can be asked")),
+        _ => Err(format!("`{method}` is not a question that can be asked")),
     }
 }
 
@@ -120,14 +120,14 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
         None => asked.url.is_some() && asked.requested_schema.is_none(),
         Some("form") => false,
         Some("url") => true,
-        Some(mode) => return Err(format!("there is no elicitation of mode {mode:?}")),
+        Some(mode) => return Err(format!("unknown elicitation mode: {mode:?}")),
     };
     if is_page {
         let url = asked.url.unwrap_or_default();
         // Whoever is asked may just open it.
         let parsed = Url::parse(&url).ok();
         if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
-            return Err("only a page with an http or https URL can be visited".to_owned());
+            return Err("an elicitation URL must be http or https".to_owned());
         }
         let id = asked.elicitation_id.or_else(unguessable);
         return Ok(Question::Page {
@@ -138,7 +138,7 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
     }
     let schema = asked.requested_schema.map_or("{}", RawValue::get);
     if !schema.starts_with('{') {
-        return Err("the schema of the form is no object".to_owned());
+        return Err("the form's schema is not an object".to_owned());
     }
     Ok(Question::Form {
         message,
@@ -148,26 +148,25 @@ fn elicitation(asked: Elicitation) -> Result<Question, String> {
 
 fn sampling(asked: Sampling) -> Result<Question, String> {
     if asked.tools.is_some_and(|tools| !tools.is_empty()) {
-        return Err("tools inside of sampling are not passed on".to_owned());
+        return Err("sampling with tools is not supported".to_owned());
     }
     let mut messages = Vec::new();
     for message in asked.messages {
         let role = match &*message.role {
             "user" => Role::User,
             "assistant" => Role::Assistant,
-            role => return Err(format!("there is no role {role:?} in sampling")),
+            role => return Err(format!("unknown sampling role: {role:?}")),
         };
         let contents = contents(message.content).into_iter();
-        messages.extend(contents.map(|(content, _)| Message { role, content }));
+        messages.extend(contents.map(|(content, _)| Message::new(role, content)));
     }
     let max_tokens = asked.max_tokens.filter(|it| *it >= 1.0);
-    Ok(Question::Prompt(Conversation {
-        messages,
-        system_prompt: asked.system_prompt,
-        max_tokens: max_tokens.map_or(MAX_TOKENS, |it| it as u32),
-        temperature: asked.temperature,
-        stop_sequences: asked.stop_sequences.unwrap_or_default(),
-    }))
+    let max_tokens = max_tokens.map_or(MAX_TOKENS, |it| it as u32);
+    let conversation = Conversation::new(messages, max_tokens)
+        .with_system_prompt(asked.system_prompt)
+        .with_temperature(asked.temperature)
+        .with_stop_sequences(asked.stop_sequences.unwrap_or_default());
+    Ok(Question::Prompt(conversation))
 }
 
 /// The call's task that a request says it belongs to.
@@ -240,18 +239,18 @@ pub(super) fn requests(requests: &RawValue) -> Result<Questions, String> {
         params: Option<&'t RawValue>,
     }
     let requests: BTreeMap<String, Request> = serde_json::from_str(requests.get())
-        .map_err(|error| format!("what its server asks cannot be read: {error}"))?;
+        .map_err(|error| format!("cannot parse the questions of its server: {error}"))?;
     if requests.len() > MAX_QUESTIONS {
         let count = requests.len();
         return Err(format!(
-            "its server asks {count} questions, of at most {MAX_QUESTIONS}"
+            "its server asks {count} questions at once, but at most {MAX_QUESTIONS} are allowed"
         ));
     }
     let mut questions = Vec::new();
     for (key, request) in requests {
         let params = request.params.map_or("{}", RawValue::get);
         let question = question(&request.method, params)
-            .map_err(|why| format!("what its server asks as {key:?} cannot be asked: {why}"))?;
+            .map_err(|why| format!("cannot ask the question {key:?} of its server: {why}"))?;
         questions.push((key, question));
     }
     Ok(questions)
@@ -280,7 +279,7 @@ pub(super) fn refused(question: &Question) -> Result<Box<RawValue>, String> {
     match question {
         Question::Form { .. } | Question::Page { .. } => raw(&json!({ "action": "decline" })),
         Question::Roots => raw(&json!({ "roots": [] })),
-        _ => Err("there is no model here that could answer".to_owned()),
+        _ => Err("no model is available to answer".to_owned()),
     }
 }
 
@@ -293,7 +292,7 @@ pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<
     match (question, reply) {
         (Question::Form { .. }, Some(Reply::Accepted(json))) => {
             let content = RawValue::from_string(json.unwrap_or_else(|| "{}".to_owned()));
-            let content = content.map_err(|error| format!("the answer is no JSON: {error}"))?;
+            let content = content.map_err(|error| format!("the answer is not JSON: {error}"))?;
             let members = [("action", raw(&json!("accept"))?), ("content", content)];
             raw(&BTreeMap::from(members))
         }
@@ -317,7 +316,7 @@ pub(super) fn response(question: &Question, reply: Option<Reply>) -> Result<Box<
             raw(&json!({ "roots": roots }))
         }
         (Question::Roots, _) => raw(&json!({ "roots": [] })),
-        (_, _) => Err("there is no answer to such a question".to_owned()),
+        (_, _) => Err("this kind of question cannot be answered".to_owned()),
     }
 }
 

@@ -117,7 +117,7 @@ impl Reader {
     /// An error for a request, if that waits.
     fn unread_answer(&self, id: RequestId, problem: &str) -> Option<ServerJsonRpcMessage> {
         self.forget(Some(&id))?;
-        let message = format!("its MCP server answered with what cannot be read: {problem}");
+        let message = format!("cannot parse the answer of its MCP server: {problem}");
         let error = ErrorData::new(ErrorCode::PARSE_ERROR, message, None);
         Some(ServerJsonRpcMessage::error(error, Some(id)))
     }
@@ -230,7 +230,7 @@ fn asked(text: &RawValue, members: &BTreeMap<String, &RawValue>) -> Option<Serve
     message.insert("jsonrpc".to_owned(), "2.0".into());
     let message = serde_json::from_value(Value::Object(message));
     message
-        .inspect_err(|error| tracing::debug!("a message was left out: {error}"))
+        .inspect_err(|error| tracing::debug!("skipped a message: {error}"))
         .ok()
 }
 

@@ -136,7 +136,7 @@ impl Asking {
             error => match self.connection.trouble() {
                 Some(trouble) => format!("its MCP server `{name}` {trouble}"),
                 None => format!(
-                    "its MCP server `{name}` cannot be asked: {}",
+                    "its MCP server `{name}` cannot be reached: {}",
                     shown(&error, &self.settings.mask)
                 ),
             },

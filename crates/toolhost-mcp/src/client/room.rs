@@ -32,7 +32,7 @@ impl Room {
         let bytes: usize = schemas.iter().map(|schema| schema.len()).sum();
         if bytes > self.bytes {
             return Err(format!(
-                "has schemas of {bytes} bytes, and {} are left of the {MAX_BYTES} for all tools of a server",
+                "has schemas of {bytes} bytes, but only {} are left of the {MAX_BYTES} for all tools of a server",
                 self.bytes
             ));
         }
@@ -43,8 +43,8 @@ impl Room {
         let nodes: usize = parsed.map(|schema| nodes(&schema)).sum();
         if nodes > self.nodes {
             return Err(format!(
-                "has schemas with {nodes} objects and arrays, and {} are left of the {MAX_NODES} for all tools \
-                 of a server",
+                "has schemas with {nodes} objects and arrays, but only {} are left of the {MAX_NODES} for all \
+                 tools of a server",
                 self.nodes
             ));
         }

@@ -162,18 +162,15 @@ impl Running {
     ///
     /// Why there are none.
     pub(super) async fn replies(&self, questions: Questions) -> Result<Replies, String> {
-        let questions = InputRequired {
-            questions,
-            state: Vec::new(),
-        };
+        let questions = InputRequired::new(questions, Vec::new());
         if questions.size() as u64 > self.0.longest {
-            return Err("what its server asks is longer than `max-output`".to_owned());
+            return Err("the questions of its server are longer than `max-output`".to_owned());
         }
         let (replies, replied) = oneshot::channel();
         let asked = self.0.asks.try_send(Asked { questions, replies });
-        asked.map_err(|_| "its server asks too much at once".to_owned())?;
+        asked.map_err(|_| "its server asks too many questions at once".to_owned())?;
         let replies = replied.await;
-        replies.map_err(|_| "the call that it asks for is over".to_owned())
+        replies.map_err(|_| "the call that it asks for has ended".to_owned())
     }
 }
 
@@ -182,9 +179,9 @@ fn refusal(question: &Question, mask: &Mask) -> String {
     let shown = mask.beginning(question.message().to_owned(), MAX_SHOWN);
     match question {
         Question::Form { .. } | Question::Page { .. } => {
-            format!("declined what it asks of the user, as nobody can be asked: {shown}")
+            format!("declined a question for the user, as no one is available to answer: {shown}")
         }
-        _ => format!("refused what it asks, as nobody here can answer it: {shown}"),
+        _ => format!("refused a question, as no one is available to answer: {shown}"),
     }
 }
 

@@ -44,8 +44,8 @@ impl Lines {
     /// Takes what is left of a message that is too long.
     fn take_long(&mut self, passed: &IdFinder) {
         let longest = self.stdout.longest();
-        tracing::debug!("a message of over {longest} bytes was left out");
-        let error = ErrorData::new(TOO_LONG, format!("over {longest} bytes"), None);
+        tracing::debug!("skipped a message of more than {longest} bytes");
+        let error = ErrorData::new(TOO_LONG, format!("more than {longest} bytes"), None);
         if let Some(id) = passed.number().map(RequestId::Number) {
             self.reader.passed(&id);
             self.ready
@@ -86,7 +86,7 @@ impl Lines {
             self.unended.clear();
         }
         // Programs print to stdout what is not for us.
-        tracing::debug!("a line that is no message was left out");
+        tracing::debug!("skipped a line that is not a message");
     }
 }
 

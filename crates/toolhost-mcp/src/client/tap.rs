@@ -106,7 +106,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tap<T> {
         self.calls.sent(&message);
         let unsent = Unsent::new(&self.unsent);
         if self.unsent.load(Ordering::Relaxed) > self.most_unsent {
-            tracing::warn!("an MCP server does not read its input: closing the connection");
+            tracing::warn!("an MCP server is not reading its input: closing the connection");
             self.end.cancel();
         }
         let request = match &message {
@@ -250,11 +250,8 @@ impl Calls {
     fn progress(&self, progress: &ProgressNotificationParam) {
         let token = key(&progress.progress_token);
         if let Some(running) = self.find(|known, _| known.token == token) {
-            running.progress(Progress {
-                done: progress.progress,
-                total: progress.total,
-                message: progress.message.clone(),
-            });
+            let told = Progress::new(progress.progress).with_total(progress.total);
+            running.progress(told.with_message(progress.message.clone()));
         }
     }
 

@@ -97,11 +97,7 @@ pub(super) async fn result(
         if let Some(message) = task.message.take().filter(|it| told.as_ref() != Some(it)) {
             // Only progress that grows is passed on everywhere.
             messages += 1.0;
-            running.progress(Progress {
-                done: messages,
-                total: None,
-                message: Some(message.clone()),
-            });
+            running.progress(Progress::new(messages).with_message(message.clone()));
             told = Some(message);
         }
         match &*task.status {
@@ -152,12 +148,12 @@ pub(super) async fn result(
         let state = request("tasks/get", Written::default()).await;
         let state = state.map_err(|error| match error {
             CallError::Failed { message } => failed(format!(
-                "it runs as a task, which cannot be asked for: {message}"
+                "it runs as a task, which cannot be polled: {message}"
             )),
             error => error,
         })?;
         task = Task::read(&state)
-            .ok_or_else(|| failed("its server answers `tasks/get` with what is no task"))?;
+            .ok_or_else(|| failed("its server's answer to `tasks/get` is not a task"))?;
     }
 }
 

@@ -119,7 +119,7 @@ fn tidy(schema: &mut Value, depth: usize, guessed: &mut Vec<String>) {
     });
     if let Some(required) = take_required(members) {
         guess(
-            "`required` is taken out of its `properties`".to_owned(),
+            "`required` was moved out of `properties`".to_owned(),
             guessed,
         );
         let all = members.entry("required").or_insert_with(|| json!([]));
@@ -145,8 +145,8 @@ fn tidy(schema: &mut Value, depth: usize, guessed: &mut Vec<String>) {
                     *schema = schema_of(schema);
                     let name: String = name.chars().take(MAX_NAME).collect();
                     let what = match schema.get("type").and_then(Value::as_str) {
-                        Some(kind) => format!("`{name}` is taken to be of type {kind}"),
-                        None => format!("`{name}` has no schema, and takes any value"),
+                        Some(kind) => format!("`{name}` was given the type {kind}"),
+                        None => format!("`{name}` has no schema, so it accepts any value"),
                     };
                     guess(what, guessed);
                 }

@@ -49,7 +49,7 @@ impl Auth {
         }
         match &self.issuer {
             Some(issuer) => issuer.check(token).await,
-            None => Err(Refused::Invalid("it is no token of this server")),
+            None => Err(Refused::Invalid("it is not a token of this server")),
         }
     }
 
@@ -63,16 +63,16 @@ impl Auth {
             }
             Refused::Invalid(why) => (StatusCode::UNAUTHORIZED, Some("invalid_token"), why),
             Refused::Scope => {
-                let why = "the token has no scope of this server";
+                let why = "the token has none of this server's scopes";
                 (StatusCode::FORBIDDEN, Some("insufficient_scope"), why)
             }
             Refused::Unavailable => {
-                let why = "the issuer's keys cannot be had";
+                let why = "the issuer's keys are not available";
                 return refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, super::jwks::INTERVAL);
             }
         };
         let why = match refused {
-            Refused::Invalid(why) => format!("the token is not taken: {why}"),
+            Refused::Invalid(why) => format!("the token was rejected: {why}"),
             _ => why.to_owned(),
         };
         let mut response = refuse(status, &why);

@@ -189,7 +189,7 @@ impl Taken {
 
 /// The response to a request that there is no room for.
 pub(super) fn no_room() -> Response {
-    let why = "the requests that are not answered yet take all the room there is (`max-in-flight`)";
+    let why = "unanswered requests already fill `max-in-flight`";
     refuse_for(StatusCode::SERVICE_UNAVAILABLE, why, RETRY)
 }
 

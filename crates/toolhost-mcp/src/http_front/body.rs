@@ -30,7 +30,7 @@ pub(super) async fn take_in(
         return Ok((request.map(|_| Bytes::new()), None));
     }
     let too_long = || {
-        let why = "the body is longer than the server takes";
+        let why = "the body is larger than the server accepts";
         Box::new(refuse_body(StatusCode::PAYLOAD_TOO_LARGE, why))
     };
     let declared = request.headers().get(CONTENT_LENGTH);
@@ -55,7 +55,7 @@ pub(super) async fn take_in(
         }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(_)) => {
-            let why = "the body ended before its end";
+            let why = "the body is incomplete";
             Err(Box::new(refuse_body(StatusCode::BAD_REQUEST, why)))
         }
         Err(_) => {

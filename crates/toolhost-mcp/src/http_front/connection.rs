@@ -60,7 +60,7 @@ impl Connection {
         let ended = aside(async {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = evicted.cancelled() => debug!("a connection that did nothing made room"),
+                () = evicted.cancelled() => debug!("closed an idle connection to make room"),
             }
         });
         tokio::select! {
@@ -77,8 +77,8 @@ impl Connection {
         let patience = self.state.config.header_timeout;
         match tokio::time::timeout(patience, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.speak(stream).await,
-            Ok(Err(error)) => debug!("no TLS with {}: {error}", self.peer.0),
-            Err(_) => debug!("no TLS with {}: it takes too long", self.peer.0),
+            Ok(Err(error)) => debug!("TLS handshake with {} failed: {error}", self.peer.0),
+            Err(_) => debug!("TLS handshake with {} timed out", self.peer.0),
         }
     }
 
@@ -115,7 +115,7 @@ impl Connection {
             }
         };
         if let Err(error) = ended {
-            debug!("a connection of {}: {error}", self.peer.0);
+            debug!("connection from {}: {error}", self.peer.0);
         }
     }
 

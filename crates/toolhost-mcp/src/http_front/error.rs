@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::manifest::Exposed;
+
 /// Why the server cannot be what its configuration says.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrontError {
@@ -14,12 +16,18 @@ pub(crate) enum FrontError {
         why: String,
     },
     /// Anyone could call every tool.
-    #[error("{0}")]
-    Exposed(String),
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
+    /// The same of a server that this one is nested in.
+    #[error(
+        "anyone who can reach the server that this is nested in could call every tool: configure client tokens or an \
+         issuer, or use `service_unchecked`"
+    )]
+    Nested,
     /// The address of a listener is not known.
     #[error("cannot tell who can reach the server: {0}")]
     Address(std::io::Error),
     /// There is no client to ask an issuer with.
-    #[error("no client for the issuer's keys: {0}")]
+    #[error("cannot create an HTTP client for the issuer's keys: {0}")]
     Client(String),
 }

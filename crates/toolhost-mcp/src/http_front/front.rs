@@ -93,9 +93,7 @@ impl Front {
     pub(crate) fn check_exposure(&self, address: SocketAddr) -> Result<(), FrontError> {
         let mut checked = self.checked();
         let config = &self.0.state().config;
-        config
-            .check_exposure(address)
-            .map_err(FrontError::Exposed)?;
+        config.check_exposure(address)?;
         checked.push(address);
         Ok(())
     }
@@ -116,9 +114,7 @@ impl Front {
     pub(crate) fn reload(&self, config: &ServeConfig) -> Result<(), FrontError> {
         let checked = self.checked();
         for address in &*checked {
-            config
-                .check_exposure(*address)
-                .map_err(FrontError::Exposed)?;
+            config.check_exposure(*address)?;
         }
         let state = State::new(config, Some(&self.0.state()))?;
         let mut current = self.0.state.write().unwrap_or_else(PoisonError::into_inner);

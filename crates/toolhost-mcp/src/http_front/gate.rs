@@ -175,12 +175,12 @@ async fn admit(
     let address = address.unwrap_or(Client::Others);
     let may_fail = request.headers().contains_key(AUTHORIZATION);
     if may_fail && let Some(wait) = shared.failures.wait(&address, Instant::now()) {
-        return too_many("too many tokens that were not taken", wait);
+        return too_many("too many rejected tokens", wait);
     }
     let principal = match state.auth.check(request.headers()).await {
         Ok(principal) => principal,
         Err(refused) => {
-            debug!("a request of {address:?} is not let through: {refused:?}");
+            debug!("rejected a request from {address:?}: {refused:?}");
             if matches!(refused, Refused::Invalid(_) | Refused::Malformed) {
                 // Nothing left: the next one is not looked at.
                 let _ = shared.failures.take(address, Instant::now());

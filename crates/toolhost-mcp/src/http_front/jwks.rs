@@ -155,7 +155,7 @@ impl Jwks {
 
     async fn ask(&self) {
         let fetched = tokio::time::timeout(self.timeout, self.fetch()).await;
-        let keys = match fetched.unwrap_or_else(|_| Err("it takes too long".to_owned())) {
+        let keys = match fetched.unwrap_or_else(|_| Err("timed out".to_owned())) {
             Ok(keys) => keys,
             Err(why) => {
                 warn!("no keys from the issuer {}: {why}", self.issuer);
@@ -209,7 +209,10 @@ impl Jwks {
                 }
             };
             if metadata.issuer != self.issuer_text {
-                return Err(format!("its metadata is that of {:?}", metadata.issuer));
+                return Err(format!(
+                    "its metadata names another issuer: {:?}",
+                    metadata.issuer
+                ));
             }
             let keys = Url::parse(&metadata.jwks_uri).ok();
             let is_trusted =

@@ -77,9 +77,9 @@ impl Issuer {
         let header = URL_SAFE_NO_PAD.decode(header).ok();
         let header: Header = header
             .and_then(|header| serde_json::from_slice(&header).ok())
-            .ok_or(Refused::Invalid("it is no token of this server"))?;
+            .ok_or(Refused::Invalid("it is not a token of this server"))?;
         let algorithm = ALGORITHMS.iter().find(|(name, _)| *name == header.alg);
-        let (_, algorithm) = algorithm.ok_or(Refused::Invalid("its algorithm is not taken"))?;
+        let (_, algorithm) = algorithm.ok_or(Refused::Invalid("its algorithm is not accepted"))?;
         if header.crit.is_some() {
             return Err(Refused::Invalid("it has a critical extension"));
         }
@@ -107,7 +107,7 @@ impl Issuer {
             && subject.len() <= MAX_SUBJECT
             && !subject.chars().any(char::is_control);
         if !is_name {
-            return Err(Refused::Invalid("its subject is no name"));
+            return Err(Refused::Invalid("its subject is not a valid name"));
         }
         let tools = match &self.config.scopes {
             None => None,
@@ -153,7 +153,7 @@ fn reason(error: &ErrorKind) -> &'static str {
         ErrorKind::InvalidAudience => "it is for another server",
         ErrorKind::InvalidIssuer => "it is from another issuer",
         ErrorKind::InvalidSignature => "its signature is wrong",
-        ErrorKind::MissingRequiredClaim(_) => "it lacks a claim",
-        _ => "it is no token of this server",
+        ErrorKind::MissingRequiredClaim(_) => "a required claim is missing",
+        _ => "it is not a token of this server",
     }
 }

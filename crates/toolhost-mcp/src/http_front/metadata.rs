@@ -22,7 +22,7 @@ pub(super) fn respond(config: Option<&OauthConfig>) -> Response {
     let Some(config) = config else {
         return refuse(
             StatusCode::NOT_FOUND,
-            "nobody issues tokens for this server",
+            "no issuer is configured for this server",
         );
     };
     let mut metadata = json!({

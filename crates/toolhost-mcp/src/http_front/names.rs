@@ -34,8 +34,8 @@ impl Strangers {
         }
         drop(logged);
         warn!(
-            "a request from {peer} for the host `{host}` was refused: if clients are to call this server \
-             that, add it to `hosts` in the manifest's [serve]"
+            "refused a request from {peer} for the host `{host}`: if clients use this name for the server, add \
+             it to `hosts` in the manifest's [serve]"
         );
     }
 }
@@ -65,8 +65,8 @@ pub(super) fn check<B>(
         if !name.is_loopback() && !config.hosts.iter().any(|host| host.covers(&name)) {
             strangers.log(request, &name);
             // Not the name: whoever sent it knows it.
-            let why = "Host is not allowed: add it to `hosts` in the manifest's [serve] if clients are to \
-                       call the server that";
+            let why = "Host is not allowed: if clients use this name for the server, add it to `hosts` in the \
+                       manifest's [serve]";
             return refused(StatusCode::FORBIDDEN, why);
         }
     }

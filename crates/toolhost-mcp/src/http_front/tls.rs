@@ -37,7 +37,7 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| wrong(certificate, &error))?;
     let Some(first) = chain.first() else {
-        return Err(wrong(certificate, &"no certificate is in it"));
+        return Err(wrong(certificate, &"it contains no certificate"));
     };
     if let Some(problem) = validity::problem(first, SystemTime::now()) {
         let path = certificate.display();
@@ -46,7 +46,7 @@ pub(super) fn acceptor(files: &TlsConfig) -> Result<TlsAcceptor, FrontError> {
     let text = read(key).map_err(|error| wrong(key, &error))?;
     let private = PrivateKeyDer::from_pem_slice(&text)
         // Not the error's own words, which might quote the file.
-        .map_err(|_| wrong(key, &"no private key is in it"))?;
+        .map_err(|_| wrong(key, &"it contains no private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -7,11 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::CallError;
 use crate::input::{Message, Role};
-use crate::prompt::{FilledPrompt, Prompt};
+use crate::prompt::{Prompt, RenderedPrompt};
 use crate::resource::{Resource, ResourceContents, ResourceTemplate};
-use crate::tool::{
-    Content, EmbeddedResource, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult,
-};
+use crate::tool::{Content, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult};
 use crate::wire;
 
 pub(crate) fn tool(tool: &Tool) -> mcp::Tool {
@@ -98,7 +96,7 @@ pub(crate) fn prompt(prompt: &Prompt) -> mcp::Prompt {
     declared
 }
 
-pub(crate) fn filled(filled: FilledPrompt) -> mcp::GetPromptResult {
+pub(crate) fn filled(filled: RenderedPrompt) -> mcp::GetPromptResult {
     let message =
         |message: Message| mcp::PromptMessage::new(role(message.role), content(message.content));
     let messages = filled.messages.into_iter().map(message).collect();
@@ -134,12 +132,8 @@ pub(crate) fn template(template: &ResourceTemplate) -> mcp::ResourceTemplate {
 }
 
 pub(crate) fn contents(contents: ResourceContents) -> mcp::ResourceContents {
-    let EmbeddedResource {
-        uri,
-        mime_type,
-        body,
-    } = contents;
-    match body {
+    let (uri, mime_type) = (contents.uri, contents.mime_type);
+    match contents.body {
         ResourceBody::Text(text) => mcp::ResourceContents::TextResourceContents {
             uri,
             mime_type,
@@ -174,6 +168,8 @@ pub(crate) fn content(content: Content) -> mcp::ContentBlock {
         Content::Embedded(resource) => {
             mcp::ContentBlock::Resource(mcp::EmbeddedResource::new(contents(resource)))
         }
+        // The protocol has no other.
+        other => mcp::ContentBlock::text(other.to_text()),
     }
 }
 

@@ -14,9 +14,11 @@ use rmcp::model::GetExtensions;
 use rmcp::service::Peer;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use toolhost_core::Responder;
 
+use crate::error::CallError;
 use crate::input::{
-    Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Responder, Role, Root,
+    Conversation, Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root,
 };
 use crate::limits::Limits;
 use crate::schema::Schema;
@@ -116,7 +118,7 @@ fn sampling(conversation: &Conversation) -> Result<mcp::CreateMessageRequestPara
             mcp::ContentBlock::Text(text) => mcp::SamplingMessageContentBlock::Text(text),
             mcp::ContentBlock::Image(image) => mcp::SamplingMessageContentBlock::Image(image),
             mcp::ContentBlock::Audio(audio) => mcp::SamplingMessageContentBlock::Audio(audio),
-            _ => return Err("a model takes text, images and audio alone".to_owned()),
+            _ => return Err("sampling takes only text, images and audio".to_owned()),
         };
         Ok(mcp::SamplingMessage::new(
             convert::role(message.role),
@@ -170,10 +172,7 @@ fn elicited(result: mcp::ElicitResult) -> Reply {
 }
 
 fn listed(result: mcp::ListRootsResult) -> Reply {
-    let root = |root: mcp::Root| Root {
-        uri: root.uri,
-        name: root.name,
-    };
+    let root = |root: mcp::Root| Root::new(root.uri).with_name(root.name);
     Reply::Roots(result.roots.into_iter().map(root).collect())
 }
 
@@ -182,7 +181,7 @@ fn sampled(result: mcp::CreateMessageResult) -> Result<Reply, String> {
     let media = |data: String, mime_type: String| {
         let data = base64::engine::general_purpose::STANDARD.decode(data);
         let data = data.map_err(|error| format!("has content that is not base64: {error}"))?;
-        Ok::<_, String>(Media { data, mime_type })
+        Ok::<_, String>(Media::new(data, mime_type))
     };
     let content = result.message.content.into_vec().into_iter().next();
     let content = match content {
@@ -227,46 +226,50 @@ impl Responder for PeerResponder {
         &'a self,
         _: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
-        Box::pin(async move {
-            let mut request: mcp::ServerRequest = match input_request(question)? {
-                mcp::InputRequest::Elicitation(request) => request.into(),
-                mcp::InputRequest::CreateMessage(request) => request.into(),
-                mcp::InputRequest::ListRoots(request) => request.into(),
-                _ => return Err("the client cannot be asked this".to_owned()),
-            };
-            if let Some(stream) = self.stream {
-                request.extensions_mut().insert(stream);
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
+        Box::pin(async move { self.ask(question).await.map_err(CallError::failed) })
+    }
+}
+
+impl PeerResponder {
+    async fn ask(&self, question: &Question) -> Result<Reply, String> {
+        let mut request: mcp::ServerRequest = match input_request(question)? {
+            mcp::InputRequest::Elicitation(request) => request.into(),
+            mcp::InputRequest::CreateMessage(request) => request.into(),
+            mcp::InputRequest::ListRoots(request) => request.into(),
+            _ => return Err("the client does not support this kind of question".to_owned()),
+        };
+        if let Some(stream) = self.stream {
+            request.extensions_mut().insert(stream);
+        }
+        let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");
+        // The client is told a little before nobody waits any more.
+        let patience = self
+            .questions
+            .patience()
+            .saturating_sub(Duration::from_millis(50));
+        let options = rmcp::service::PeerRequestOptions::with_timeout(patience);
+        let asked = async {
+            let handle = self.peer.send_request_with_option(request, options).await?;
+            handle.await_response().await
+        };
+        let result = self
+            .questions
+            .wait(&self.owner, self.client.as_ref(), asked);
+        let result = result.await?.map_err(failed)?;
+        let reply = match (question, result) {
+            (
+                Question::Form { .. } | Question::Page { .. },
+                mcp::ClientResult::ElicitResult(result),
+            ) => elicited(result),
+            (Question::Prompt(_), mcp::ClientResult::CreateMessageResult(result)) => {
+                sampled(*result).map_err(|what| format!("the client's answer {what}"))?
             }
-            let failed = |error: rmcp::ServiceError| format!("the client did not answer: {error}");
-            // The client is told a little before nobody waits any more.
-            let patience = self
-                .questions
-                .patience()
-                .saturating_sub(Duration::from_millis(50));
-            let options = rmcp::service::PeerRequestOptions::with_timeout(patience);
-            let asked = async {
-                let handle = self.peer.send_request_with_option(request, options).await?;
-                handle.await_response().await
-            };
-            let result = self
-                .questions
-                .wait(&self.owner, self.client.as_ref(), asked);
-            let result = result.await?.map_err(failed)?;
-            let reply = match (question, result) {
-                (
-                    Question::Form { .. } | Question::Page { .. },
-                    mcp::ClientResult::ElicitResult(result),
-                ) => elicited(result),
-                (Question::Prompt(_), mcp::ClientResult::CreateMessageResult(result)) => {
-                    sampled(*result).map_err(|what| format!("the client's answer {what}"))?
-                }
-                (Question::Roots, mcp::ClientResult::ListRootsResult(result)) => listed(result),
-                _ => return Err("the client answered something else than it was asked".to_owned()),
-            };
-            check(question, &reply).await?;
-            Ok(reply)
-        })
+            (Question::Roots, mcp::ClientResult::ListRootsResult(result)) => listed(result),
+            _ => return Err("the client's answer does not match the question".to_owned()),
+        };
+        check(question, &reply).await?;
+        Ok(reply)
     }
 }
 

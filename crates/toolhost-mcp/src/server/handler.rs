@@ -21,7 +21,8 @@ use crate::host::{CallOptions, Places};
 use crate::http_front::Principal;
 use crate::input::InputRequired;
 use crate::order;
-use crate::prompt::{Completing, Subject};
+use crate::prompt::{CompletionRequest, CompletionTarget, PromptRequest};
+use crate::resource::ResourceRequest;
 use crate::server::caller::{self, Caller, KnownClient};
 use crate::server::catalogue::Catalogue;
 use crate::server::dispatch::{IncomingCall, dispatch};
@@ -221,10 +222,11 @@ impl ClientSession {
         principal: Option<Principal>,
         cancel: CancellationToken,
     ) -> Caller {
+        let order = self.order(principal.as_ref());
         Caller {
             owner: self.owner(principal.as_ref()),
             principal,
-            order: self.client.order,
+            order,
             is_stateless: known.is_stateless,
             can_ask: known.can_ask,
             takes_tasks: known.takes_tasks,
@@ -248,6 +250,17 @@ impl ClientSession {
         }
     }
 
+    /// Itself, to what keeps calls in order. All sessions and requests of one name have their turns together; so do those
+    /// of clients without a name and a session.
+    fn order(&self, principal: Option<&Principal>) -> order::Client {
+        let own = self.client.order;
+        match principal.and_then(Principal::own_name) {
+            Some(name) => own.named(&name),
+            None if self.client.permit.get().is_none() => own.passing(),
+            None => own,
+        }
+    }
+
     /// What the client of a session wants of the log.
     fn level(&self) -> LoggingLevel {
         lock(&self.client.level).unwrap_or(LoggingLevel::Info)
@@ -256,7 +269,7 @@ impl ClientSession {
     /// Takes the places in order of a call that comes now.
     pub(crate) fn places(&self, call: &ToolCall, principal: Option<&Principal>) -> Places {
         let catalogue = self.server.catalogue();
-        let options = catalogue.options(principal, self.client.order);
+        let options = catalogue.options(principal, self.order(principal));
         catalogue.host.places(call, &options)
     }
 
@@ -268,7 +281,13 @@ impl ClientSession {
         let catalogue = self.server.catalogue();
         match has(&catalogue) {
             true => Ok(catalogue),
-            false => Err(ErrorData::method_not_found::<M>()),
+            false => {
+                let kind = M::VALUE.split('/').next().unwrap_or_default();
+                Err(method_not_found(
+                    M::VALUE,
+                    &format!("this server has no {kind}"),
+                ))
+            }
         }
     }
 
@@ -295,6 +314,12 @@ impl ClientSession {
     }
 }
 
+fn method_not_found(method: &str, why: &str) -> ErrorData {
+    let shown: String = method.chars().take(100).collect();
+    let message = format!("method not found: {shown}: {why}");
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
+}
+
 impl ServerHandler for ClientSession {
     fn get_info(&self) -> ServerConfig {
         self.server.config()
@@ -310,7 +335,7 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
         if self.client.known.get().is_some() {
-            let message = "the session has begun already";
+            let message = "the session has already started";
             return Err(ErrorData::invalid_request(message, None));
         }
         if self.client.permit.get().is_none() {
@@ -341,7 +366,8 @@ impl ServerHandler for ClientSession {
         context: Context,
     ) -> Result<(), ErrorData> {
         if self.caller(&context).is_stateless {
-            return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
+            let why = "in this revision a request says in its `_meta` what it is told of the log";
+            return Err(method_not_found(SetLevelRequestMethod::VALUE, why));
         }
         *lock(&self.client.level) = Some(request.level);
         Ok(())
@@ -363,11 +389,15 @@ impl ServerHandler for ClientSession {
         };
         // With parameters of another shape, a request is taken for one of some other method.
         if METHODS.iter().chain(others).any(|known| *known == method) {
-            let message = format!("the parameters are not those of {method}");
+            let message = format!("invalid parameters for {method}");
             return Err(ErrorData::invalid_params(message, None));
         }
-        let message = format!("method not found: {method}");
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None))
+        let is_of_others = STATELESS_METHODS.iter().chain(&SESSION_METHODS);
+        let why = match is_of_others.copied().any(|known| known == method) {
+            true => "it is not of the revision of the protocol that is spoken here",
+            false => "there is no such method",
+        };
+        Err(method_not_found(&method, why))
     }
 
     async fn list_tools(
@@ -495,9 +525,10 @@ impl ServerHandler for ClientSession {
         let (state, responses) = (request.request_state, request.input_responses);
         let resumed =
             request_state::resumption(&self.server.request_states, &binding, state, responses)?;
-        let (host, read) = (&catalogue.host, uri.as_str());
-        let run =
-            |options| async move { host.read_resource(read, resumed, &options).await }.boxed();
+        let mut request = ResourceRequest::new(&*uri);
+        request.resumed = resumed;
+        let host = &catalogue.host;
+        let run = |options| async move { host.read_resource(request, &options).await }.boxed();
         match self.run(&catalogue, "resources", &caller, run).await? {
             Ok(contents) => {
                 let contents = contents.into_iter().map(convert::contents).collect();
@@ -610,10 +641,11 @@ impl ServerHandler for ClientSession {
             value => (name, value.to_string()),
         });
         let arguments = arguments.collect();
-        let (host, named) = (&catalogue.host, name.as_str());
-        let run = |options| {
-            async move { host.get_prompt(named, arguments, resumed, &options).await }.boxed()
-        };
+        let mut request = PromptRequest::new(&*name);
+        request.arguments = arguments;
+        request.resumed = resumed;
+        let host = &catalogue.host;
+        let run = |options| async move { host.get_prompt(request, &options).await }.boxed();
         match self.run(&catalogue, "prompts", &caller, run).await? {
             Ok(filled) => Ok(convert::filled(filled).into()),
             Err(CallError::InputRequired(input)) if caller.is_stateless => {
@@ -636,16 +668,14 @@ impl ServerHandler for ClientSession {
         let others = request.context.and_then(|context| context.arguments);
         let mut others: Vec<_> = others.unwrap_or_default().into_iter().collect();
         others.sort();
-        let completing = Completing {
-            of: match request.r#ref {
-                Reference::Prompt(prompt) => Subject::Prompt(prompt.name),
-                Reference::Resource(template) => Subject::Template(template.uri),
-                _ => return Err(ErrorData::invalid_params("unknown kind of `ref`", None)),
-            },
-            argument: request.argument.name,
-            value: request.argument.value,
-            others,
+        let target = match request.r#ref {
+            Reference::Prompt(prompt) => CompletionTarget::Prompt(prompt.name),
+            Reference::Resource(template) => CompletionTarget::Template(template.uri),
+            _ => return Err(ErrorData::invalid_params("unknown kind of `ref`", None)),
         };
+        let (argument, value) = (request.argument.name, request.argument.value);
+        let mut completing = CompletionRequest::new(target, argument, value);
+        completing.others = others;
         let host = &catalogue.host;
         let run = |options| async move { host.complete(completing, &options).await }.boxed();
         let found = self

@@ -120,11 +120,7 @@ impl HttpServer {
         // What is on no loopback has to ask.
         let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let checked = self.front.check_exposure(anywhere);
-        checked.map_err(|_| {
-            let why = "anyone who can reach the server that this is nested in could call every tool: configure client \
-                       tokens or an issuer, or use `service_unchecked`";
-            FrontError::Exposed(why.to_owned())
-        })?;
+        checked.map_err(|_| FrontError::Nested)?;
         Ok(self.service_unchecked())
     }
 
@@ -190,14 +186,21 @@ impl Drop for Serving {
 /// MCP over streamable HTTP as a [`tower::Service`], from [`HttpServer::service`]. Every path that it is nested under
 /// is MCP. Clones serve the same sessions; when the last one is dropped, these end.
 ///
-/// ```no_run
+/// ```
+/// # mod toolhost {
+/// #     pub use toolhost_core::*;
+/// #     pub use toolhost_mcp::server as mcp;
+/// # }
+/// use toolhost::manifest::{AuthConfig, ServeConfig, TokenConfig, TokenDigest};
 /// use toolhost::mcp::{Server, ServerInfo};
 /// use toolhost::{Manifest, ToolHost};
 ///
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let manifest = Manifest::read("toolhost.toml")?;
-/// let serve = manifest.serve.clone();
-/// let host = ToolHost::load(manifest).await?;
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut auth = AuthConfig::default();
+/// auth.tokens = vec![TokenConfig::new("ci", TokenDigest::of("a secret of 256 bits"))];
+/// let serve = ServeConfig::default().with_auth(auth);
+/// let host = ToolHost::load(Manifest::default()).await?;
 /// let mcp = Server::new(host, ServerInfo::of(&serve)).http(&serve)?.service()?;
 ///
 /// let app: axum::Router = axum::Router::new().nest_service("/tools", mcp);

@@ -185,7 +185,7 @@ pub(crate) fn reduced(
 fn refusal(message: &JsonObject, why: &str) -> Box<ServerJsonRpcMessage> {
     let id = message.get("id").cloned();
     let id = id.and_then(|id| serde_json::from_value::<RequestId>(id).ok());
-    let text = format!("the parameters are not those of initialize: {why}");
+    let text = format!("invalid parameters for initialize: {why}");
     let error = ErrorData::invalid_params(text, None);
     Box::new(JsonRpcMessage::error(error, id))
 }

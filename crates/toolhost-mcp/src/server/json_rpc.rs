@@ -1,16 +1,19 @@
 //! JSON-RPC messages as text: what they take, and the errors of those that cannot be read or are not taken.
 
+use std::collections::BTreeMap;
+
 use rmcp::model::{
     ContentBlock, ErrorCode, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
     ServerResult,
 };
 use serde_json::json;
+use serde_json::value::RawValue;
 
 /// A message as JSON.
 pub(crate) fn message_text(message: &ServerJsonRpcMessage) -> String {
     // Its maps have strings for keys: nothing else can fail.
     serde_json::to_string(message).unwrap_or_else(|error| {
-        let message = format!("the message cannot be written: {error}");
+        let message = format!("cannot serialize the message: {error}");
         json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32603, "message": message } })
             .to_string()
     })
@@ -60,13 +63,42 @@ pub(crate) fn unreadable(message: &[u8], error: &serde_json::Error) -> ErrorData
         return batch();
     }
     match error.is_data() {
-        true => ErrorData::invalid_request("Invalid request", None),
+        true => ErrorData::invalid_request(wrong_in(message), None),
         false => ErrorData::new(ErrorCode::PARSE_ERROR, format!("no JSON: {error}"), None),
     }
 }
 
+/// What is wrong with JSON that is no message.
+fn wrong_in(message: &[u8]) -> String {
+    let is = |member: &RawValue, first: &[char]| member.get().starts_with(first);
+    let Ok(members) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(message) else {
+        return "a message is a JSON object".to_owned();
+    };
+    let why = match (members.get("jsonrpc"), members.get("method")) {
+        (None, _) => "`jsonrpc` is missing: it is \"2.0\"",
+        (Some(version), _) if version.get() != r#""2.0""# => "`jsonrpc` is not \"2.0\"",
+        (_, Some(method)) if !is(method, &['"']) => "`method` is not a string",
+        (_, Some(_)) => match (members.get("id"), members.get("params")) {
+            (Some(id), _)
+                if !is(
+                    id,
+                    &['"', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '-'],
+                ) =>
+            {
+                "`id` is neither a string nor an integer"
+            }
+            (_, Some(params)) if !is(params, &['{']) => "`params` is not an object",
+            (Some(_), _) => "`id` or `params` is not what the method takes",
+            (None, _) => "`params` is not what the notification takes, or `id` is missing",
+        },
+        (_, None) if !members.contains_key("id") => "it has neither `method` nor `id`",
+        (_, None) => "without `method` it is a response, and has `result` or `error`",
+    };
+    why.to_owned()
+}
+
 pub(crate) fn batch() -> ErrorData {
-    let text = "arrays of messages (batches) are not taken: send each message by itself";
+    let text = "batches (arrays of messages) are not supported: send each message separately";
     ErrorData::invalid_request(text, None)
 }
 
@@ -76,7 +108,7 @@ pub(crate) fn is_batch(message: &[u8]) -> bool {
 
 /// Two answers to one id: neither could be told from the other.
 pub(crate) fn in_use(id: RequestId) -> ServerJsonRpcMessage {
-    let text = format!("a request with the id {id} runs already");
+    let text = format!("a request with the id {id} is already running");
     let error = ErrorData::new(ErrorCode::INVALID_REQUEST, text, None);
     JsonRpcMessage::error(error, Some(id))
 }

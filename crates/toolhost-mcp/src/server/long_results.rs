@@ -53,21 +53,15 @@ fn compacted(
     if !long.is_long(structured.get()) {
         return None;
     }
-    let alone = ToolResult {
-        outcome: Ok(Output {
-            structured: Some(structured.clone()),
-            ..Output::default()
-        }),
-        ..result.clone()
-    };
+    let alone = Output::default().with_structured(structured.clone());
+    let alone = ToolResult::new(&result.name, Ok(alone));
     let whole = structured.get().to_owned();
     let mut content = output.content.clone();
     content.push(Content::Text(long.compact(&alone, whole, owner).text));
-    Some(Output {
-        content,
-        structured: None,
-        ..output.clone()
-    })
+    let mut shown = output.clone();
+    shown.content = content;
+    shown.structured = None;
+    Some(shown)
 }
 
 fn is_text(content: &Content) -> bool {

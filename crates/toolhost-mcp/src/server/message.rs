@@ -147,15 +147,16 @@ impl<'a> Peeked<'a> {
     /// The answer to a message that would take too much to be kept.
     pub(crate) fn refusal(&self) -> Option<ServerJsonRpcMessage> {
         let (error, id) = if self.id.is_some_and(|id| id.get().len() > MAX_ID) {
-            let text = format!("the id of a request may have {MAX_ID} bytes");
+            let text = format!("a request id may have at most {MAX_ID} bytes");
             (ErrorData::invalid_request(text, None), None)
         } else if self.is_unseen {
             let text = format!(
-                "a message of over {MAX_UNSEEN} bytes has to be a JSON object, with each member once"
+                "a message of more than {MAX_UNSEEN} bytes must be a JSON object without duplicate keys"
             );
             (ErrorData::invalid_request(text, None), None)
         } else if self.meta.is_some_and(is_much) {
-            let text = format!("`_meta` may have {MAX_META} bytes and {MAX_META_VALUES} values");
+            let text =
+                format!("`_meta` may have at most {MAX_META} bytes and {MAX_META_VALUES} values");
             let id = self.id.and_then(|id| serde_json::from_str(id.get()).ok());
             (ErrorData::invalid_params(text, None), id)
         } else {

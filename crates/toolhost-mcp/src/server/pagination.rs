@@ -31,7 +31,7 @@ pub(crate) fn page<T: Clone>(
         Some(cursor) => read(cursor, list)
             .filter(|start| *start < items.len())
             .ok_or_else(|| {
-                let message = "the cursor is not one of this list: list from the start";
+                let message = "invalid cursor: list from the start";
                 ErrorData::invalid_params(message, None)
             })?,
     };

@@ -86,7 +86,7 @@ impl PendingQuestions {
                 let patience = crate::limits::seconds(patience);
                 Err(format!("the client did not answer within {patience}"))
             }
-            None => Err("the client is gone".to_owned()),
+            None => Err("the client has disconnected".to_owned()),
         }
     }
 
@@ -102,7 +102,7 @@ impl PendingQuestions {
             || of_client.is_some_and(|asked| *asked >= OF_CLIENT)
             || state.all >= OF_ALL;
         if is_full {
-            let message = "too many questions have no answer yet: answer those first";
+            let message = "too many unanswered questions: answer those first";
             return Err(message.to_owned());
         }
         state.all += 1;
@@ -218,7 +218,7 @@ mod tests {
         let [one, other] = [1, 2].map(Owner::Session);
         let (ended, mut goes_on) = (ask(&asks, &one, &client), ask(&asks, &other, &client));
         asks.end_owner(&one);
-        assert_eq!(ended.await, Err("the client is gone".to_owned()));
+        assert_eq!(ended.await, Err("the client has disconnected".to_owned()));
         assert!(waits(&mut goes_on));
     }
 
@@ -229,7 +229,7 @@ mod tests {
         let before = ask(&asks, &owner, &client);
         let gone = asks.gone(&owner);
         for asked in [before, ask(&asks, &owner, &client)] {
-            assert_eq!(asked.await, Err("the client is gone".to_owned()));
+            assert_eq!(asked.await, Err("the client has disconnected".to_owned()));
         }
         drop(gone);
         assert!(lock(&asks.state).sessions.is_empty());

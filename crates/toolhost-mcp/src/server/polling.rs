@@ -170,7 +170,7 @@ impl Polls {
     ) -> Result<Arc<PolledResource>, CallError> {
         let failed = |message: String| CallError::Failed { message };
         if uri.len() > MAX_URI {
-            return Err(failed(format!("a URI may have {MAX_URI} bytes")));
+            return Err(failed(format!("a URI may have at most {MAX_URI} bytes")));
         }
         let (poller, all) = self.poller(client);
         let mut polls = lock(&poller.polls);
@@ -181,12 +181,12 @@ impl Polls {
         }
         if polls.len() >= MAX_SUBSCRIPTIONS {
             return Err(failed(format!(
-                "a client may subscribe to {MAX_SUBSCRIPTIONS} resources"
+                "a client may subscribe to at most {MAX_SUBSCRIPTIONS} resources"
             )));
         }
         if all >= MAX_POLLS {
             return Err(failed(format!(
-                "{MAX_POLLS} resources are subscribed to, and no more may be"
+                "too many subscribed resources: the server polls at most {MAX_POLLS}"
             )));
         }
         let now = Instant::now();

@@ -78,7 +78,7 @@ impl RequestStates {
             return Err("request state is malformed".to_owned());
         };
         if !lock(&self.used).take(u64::from_le_bytes(*number)) {
-            return Err("request state was used before".to_owned());
+            return Err("request state was already used".to_owned());
         }
         opened.drain(..size_of::<u64>());
         Ok(opened)
@@ -183,7 +183,7 @@ pub(crate) fn resumption(
             .open(&sealed, &binding.digest())
             .map_err(|message| ErrorData::invalid_params(message, None))?,
     };
-    Ok(Some(Resumption { state, replies }))
+    Ok(Some(Resumption::new(state, replies)))
 }
 
 /// Whether a client can be asked all that a tool asks.
@@ -245,7 +245,7 @@ mod tests {
         );
         assert_eq!(states.open(&sealed, b"alice call").unwrap(), b"step 2");
         let again = states.open(&sealed, b"alice call").unwrap_err();
-        assert!(again.contains("used before"), "{again}");
+        assert!(again.contains("already used"), "{again}");
         assert!(RequestStates::new().open(&sealed, b"alice call").is_err());
         assert!(states.open("rs1.x.y", b"alice call").is_err());
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rmcp::ErrorData;
+use toolhost_core::Responder;
 
 use crate::host::{CallOptions, Places};
-use crate::input::Responder;
 use crate::server::caller::Caller;
 use crate::server::catalogue::Catalogue;
 use crate::server::elicitation::PeerResponder;

@@ -182,7 +182,7 @@ impl ServerState {
     /// Nothing more is started.
     pub(crate) fn enter(&self) -> Result<TaskTrackerToken, ErrorData> {
         if self.running.is_closed() {
-            let message = "the server is shutting down: nothing more is started";
+            let message = "the server is shutting down: no new calls are started";
             return Err(ErrorData::internal_error(message, None));
         }
         Ok(self.running.token())

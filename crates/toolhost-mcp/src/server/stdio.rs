@@ -33,16 +33,16 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 #[non_exhaustive]
 pub enum StdioError {
     /// What came first was no beginning of a session.
-    #[error("no MCP client speaks on stdin: {message}")]
+    #[error("no MCP client on stdin")]
     NoClient {
         /// What came instead.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The task that served it ended early.
-    #[error("the session ended early: {message}")]
+    #[error("the session ended early")]
     Ended {
         /// Why.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -72,18 +72,18 @@ where
             return Ok(());
         }
         Err(ServerInitializeError::ExpectedInitializeRequest(_)) => {
-            let message = "its first message begins no session".to_owned();
-            return Err(StdioError::NoClient { message });
+            let source = "its first message does not start a session".into();
+            return Err(StdioError::NoClient { source });
         }
         Err(error) => {
             return Err(StdioError::NoClient {
-                message: error.to_string(),
+                source: error.into(),
             });
         }
     };
     tokio::select! {
         ended = session.waiting() => ended.map(drop).map_err(|error| StdioError::Ended {
-            message: error.to_string(),
+            source: error.into(),
         }),
         () = async {
             end.cancelled().await;

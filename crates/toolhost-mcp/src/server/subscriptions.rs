@@ -66,7 +66,8 @@ impl Subscriptions {
     pub(crate) fn add(&self, uri: String, poll: Arc<PolledResource>) -> Result<(), CallError> {
         let mut resources = lock(&self.resources);
         if resources.len() >= MAX_SUBSCRIPTIONS && !resources.contains_key(&uri) {
-            let message = format!("a session may subscribe to {MAX_SUBSCRIPTIONS} resources");
+            let message =
+                format!("a session may subscribe to at most {MAX_SUBSCRIPTIONS} resources");
             return Err(CallError::Failed { message });
         }
         resources.insert(uri, poll);

@@ -169,11 +169,11 @@ impl Tasks {
 
 /// There is no such task, or it is another client's: which of them, is not said.
 pub(crate) fn unknown() -> ErrorData {
-    let message = "no task has this `taskId`: it is not yours, or it has expired";
+    let message = "unknown `taskId`: the task has expired, or belongs to another client";
     ErrorData::invalid_params(message, None)
 }
 
 fn too_long(task: DetailedTask) -> DetailedTask {
-    let error = ErrorData::internal_error("the result is too long to be kept", None);
+    let error = ErrorData::internal_error("the result is too long to keep", None);
     DetailedTask::new(task.task, failed(&error))
 }

@@ -11,6 +11,7 @@ use crate::tool::{CallKind, Content, Media, ResourceBody, ToolResult, Void};
 
 /// A result as a model is to see it: whole, or as a text that stands for it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer<'a> {
     /// The result.
     pub result: &'a ToolResult,

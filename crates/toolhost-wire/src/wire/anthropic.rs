@@ -108,6 +108,8 @@ struct Usage<'a> {
     output_tokens: Option<&'a RawValue>,
 }
 
+impl super::Sealed for Anthropic {}
+
 impl Wire for Anthropic {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
@@ -327,17 +329,17 @@ impl Api for Anthropic {
         body.set("messages", request.messages);
         if let Some(tools) = request.tools {
             body.set("tools", tools);
-            let mut choice = match request.tool_choice {
+            let mut choice = match &request.tool_choice {
                 ToolChoice::Auto => json!({ "type": "auto" }),
                 ToolChoice::None => json!({ "type": "none" }),
                 ToolChoice::Required => json!({ "type": "any" }),
                 ToolChoice::Tool(name) => json!({ "type": "tool", "name": name }),
             };
-            let may_call = *request.tool_choice != ToolChoice::None;
+            let may_call = request.tool_choice != ToolChoice::None;
             if !request.parallel && may_call {
                 choice["disable_parallel_tool_use"] = json!(true);
             }
-            if *request.tool_choice != ToolChoice::Auto || !request.parallel {
+            if request.tool_choice != ToolChoice::Auto || !request.parallel {
                 body.set("tool_choice", &choice);
             }
         }

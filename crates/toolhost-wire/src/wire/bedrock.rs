@@ -113,6 +113,8 @@ struct Usage<'a> {
     output_tokens: Option<&'a RawValue>,
 }
 
+impl super::Sealed for Bedrock {}
+
 impl Wire for Bedrock {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;

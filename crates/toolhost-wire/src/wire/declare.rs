@@ -11,6 +11,7 @@ use crate::tool::Tool;
 
 /// Tools, declared to an API.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Declared {
     /// As a request has them.
     pub tools: Box<RawValue>,
@@ -20,6 +21,7 @@ pub struct Declared {
 
 /// A tool that an API would refuse, and every request with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeftOut {
     /// Its name.
     pub tool: String,
@@ -29,6 +31,21 @@ pub struct LeftOut {
 
 impl Format {
     /// The tools as a request has them, by these names, with schemas that its API takes.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use toolhost_wire::Tool;
+    /// use toolhost_wire::wire::{Format, Names};
+    ///
+    /// let add = Tool::new("add", "Adds two numbers.").with_input_schema(json!({
+    ///     "type": "object",
+    ///     "properties": { "a": { "type": "number" }, "b": { "type": "number" } },
+    /// }));
+    /// let names = Names::of_tools(Format::Anthropic, &[&add]);
+    /// let declared = Format::Anthropic.declare(&[&add], &names);
+    /// assert!(declared.tools.get().starts_with(r#"[{"name":"add","description":"Adds two numbers.""#));
+    /// assert!(declared.left_out.is_empty());
+    /// ```
     pub fn declare(self, tools: &[&Tool], names: &Names) -> Declared {
         let mut left_out = Vec::new();
         let mut fitted = Vec::new();

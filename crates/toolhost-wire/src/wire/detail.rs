@@ -23,6 +23,7 @@ pub struct Detail<'a> {
 
 /// Why a call has no output.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct ErrorDetail {
     /// The error's stable code.
     pub code: &'static str,

@@ -149,7 +149,7 @@ pub(super) fn detect(text: &str) -> Result<Format, DecodeError> {
         [] => Err(error_event(text).unwrap_or_else(|| {
             shape(match text.trim_ascii_start().starts_with('[') {
                 true => "an array whose items are not all of one format",
-                false => "an object of another shape",
+                false => "an object of an unknown shape",
             })
         })),
         [format] => Ok(format),

@@ -14,7 +14,7 @@ pub enum DecodeError {
     Empty,
     /// It is not text.
     #[error(
-        "the input is not UTF-8: byte {offset} begins no character; pass it as the API sent it"
+        "the input is not UTF-8: invalid byte at offset {offset}; pass the response exactly as the API sent it"
     )]
     NotUtf8 {
         /// Where, from 0.
@@ -57,7 +57,7 @@ pub enum DecodeError {
         expected: &'static str,
     },
     /// It could be of several formats.
-    #[error("the input may be of any of the formats {}; name the one it is", names(.fits))]
+    #[error("the input fits several formats: {}; choose one", names(.fits))]
     Ambiguous {
         /// Those that it fits.
         fits: Vec<Format>,
@@ -71,7 +71,7 @@ pub enum DecodeError {
         message: String,
     },
     /// It is no event stream.
-    #[error("the input is no event stream: {why}")]
+    #[error("the input is not an event stream: {why}")]
     NotEvents {
         /// Why not.
         why: String,
@@ -92,9 +92,19 @@ pub enum DecodeError {
     },
 }
 
+/// No wire format has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown format `{name}`; known formats: {}", names(&Format::ALL))]
+#[non_exhaustive]
+pub struct UnknownFormat {
+    /// The name.
+    pub name: String,
+}
+
 /// What `decode` takes, in a sentence.
-const EXPECTED: &str = "a response of OpenAI (chat completion or response), Anthropic, Gemini, Ollama or Bedrock, \
-     its message or its calls alone, MCP's `tools/call`, or JSON Lines of {\"id\", \"name\", \"arguments\"}";
+const EXPECTED: &str = "a response from OpenAI (Chat Completions or Responses), Anthropic, Gemini, Ollama or \
+                        Bedrock, just its message or calls, an MCP `tools/call` request, or JSON Lines of \
+                        {\"id\", \"name\", \"arguments\"}";
 
 pub(super) fn shape(found: impl Into<String>) -> DecodeError {
     DecodeError::Shape {
@@ -106,7 +116,7 @@ pub(super) fn shape(found: impl Into<String>) -> DecodeError {
 /// Why text is not what was looked for: no JSON at all, or JSON of another shape.
 pub(super) fn unfit(error: serde_json::Error) -> DecodeError {
     if error.is_data() {
-        shape(format!("of another shape ({error})"))
+        shape(format!("JSON of an unknown shape ({error})"))
     } else {
         DecodeError::NotJson { error }
     }

@@ -92,7 +92,7 @@ struct Fitted {
 fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
     top::check_type(schema)?;
     let Value::Object(mut root) = Refs::new(schema, rules.no_refs).resolved() else {
-        return Err("has a schema that is no object".to_owned());
+        return Err("has a schema that is not an object".to_owned());
     };
     for key in ["$schema", "$id", "$comment"] {
         root.remove(key);
@@ -122,7 +122,7 @@ fn fit(schema: &Value, rules: ApiRules) -> Result<Fitted, String> {
 
 pub(super) fn odd(name: &str) -> String {
     let name: String = name.chars().take(100).collect();
-    format!("has an argument named {name:?}, and names of arguments match [A-Za-z0-9_.-]{{1,64}}")
+    format!("has an argument named {name:?}; argument names must match [A-Za-z0-9_.-]{{1,64}}")
 }
 
 fn note(moved: Map<String, Value>) -> String {

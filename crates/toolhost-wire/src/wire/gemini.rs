@@ -119,6 +119,8 @@ struct FunctionCall<'a> {
     args: Option<&'a RawValue>,
 }
 
+impl super::Sealed for Gemini {}
+
 impl Wire for Gemini {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
@@ -328,7 +330,7 @@ impl Api for Gemini {
         body.set("contents", request.messages);
         if let Some(tools) = request.tools {
             body.set("tools", tools);
-            let config = match request.tool_choice {
+            let config = match &request.tool_choice {
                 ToolChoice::Auto => None,
                 ToolChoice::None => Some(json!({ "mode": "NONE" })),
                 ToolChoice::Required => Some(json!({ "mode": "ANY" })),

@@ -107,8 +107,8 @@ pub(super) fn waits(call: &ToolCall) -> DecodeError {
     let id = call.id.as_ref().map(|id| format!(" (`{id}`)"));
     DecodeError::Unread {
         what: format!(
-            "it is a conversation in which a call of `{}`{} has no result, and more was said after it: pass \
-             the message with the call alone",
+            "it is a conversation in which a call of `{}`{} has no result but later messages follow: pass only \
+             the message with the call",
             call.name,
             id.unwrap_or_default()
         ),

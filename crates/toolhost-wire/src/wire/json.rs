@@ -30,6 +30,8 @@ struct Line<'a> {
     detail: Detail<'a>,
 }
 
+impl super::Sealed for Json {}
+
 impl Wire for Json {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         if let Ok(document) = serde_json::from_str::<&RawValue>(text)
@@ -58,7 +60,7 @@ impl Wire for Json {
                     true => Ok(serde_json::from_str::<Call>(raw.get())
                         .map_err(within)?
                         .into()),
-                    false => Err(within(serde::de::Error::custom("it is no object"))),
+                    false => Err(within(serde::de::Error::custom("not an object"))),
                 }
             })
             .collect()

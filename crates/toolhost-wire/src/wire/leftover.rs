@@ -132,7 +132,7 @@ pub(super) fn check_reply(reply: &Reply) -> Result<(), DecodeError> {
         return Ok(());
     }
     if let Stop::Other(reason) = &reply.stop {
-        let what = format!("its end says `{reason}`, and no call is there");
+        let what = format!("it ends with `{reason}` and contains no call");
         // The model made it wrong, and may make it right when it is asked again.
         if reply.stop.is_malformed() {
             return Err(DecodeError::Api {
@@ -157,7 +157,9 @@ pub(super) fn check_kinds(calls: &[ToolCall]) -> Result<(), DecodeError> {
     match kinds.as_deref() {
         None | Some([]) => Ok(()),
         Some([first, ..]) => Err(DecodeError::Unread {
-            what: format!("a `{first}` in it is no function call: toolhost cannot run it"),
+            what: format!(
+                "it contains a `{first}`, which is not a function call: toolhost cannot run it"
+            ),
         }),
     }
 }
@@ -285,7 +287,7 @@ pub(super) fn called(
     let Some(id) = label(id).filter(|id| !id.is_empty()) else {
         return Err(DecodeError::Unread {
             what: format!(
-                "it has a `{kind}` without an id, which is no function call: toolhost cannot run it"
+                "it contains a `{kind}` without an id, which is not a function call: toolhost cannot run it"
             ),
         });
     };
@@ -420,14 +422,14 @@ fn of_kind(kind: &str, members: &[(String, &RawValue)], here: &str) -> Option<St
     let is_search = kind == "tool_search_call" && member("execution").as_deref() == Some("client");
     if CLIENT_CALLS.contains(&kind) || is_search {
         return Some(format!(
-            "{here} is a `{kind}`, which is no function call: toolhost cannot run it"
+            "{here} is a `{kind}`, which is not a function call: toolhost cannot run it"
         ));
     }
     let is_ui = kind.starts_with("tool-") && member("state").as_deref() == Some("input-available");
     let has_output = members.iter().any(|(key, _)| key == "output");
     let is_call = CALL_KINDS.contains(&&*plain(kind))
         || !is_known(kind) && !has_output && is_like_one(kind, members);
-    (is_call || is_ui).then(|| format!("{here} is a `{kind}` of a shape that is not known"))
+    (is_call || is_ui).then(|| format!("{here} is a `{kind}` of an unknown shape"))
 }
 
 /// Whether a kind is one that is read, or that an API runs by itself.
@@ -456,7 +458,7 @@ fn by_end(key: &str, value: &RawValue) -> Option<String> {
     );
     let reason = string(Some(value)).filter(|_| is_end)?;
     (CALL_ENDS.contains(&&*reason) || is_malformed(&reason))
-        .then(|| format!("says `{reason}`, and no call is there"))
+        .then(|| format!("is `{reason}` and there is no call"))
 }
 
 /// What text says that is a call in a model's own words.
@@ -473,7 +475,7 @@ fn by_template(key: &str, value: &RawValue) -> Option<String> {
         .iter()
         .find(|template| text.starts_with(**template))?;
     Some(format!(
-        "begins with `{template}`: the model's server did not read the call, see its option for a tool call parser"
+        "starts with `{template}`: the model server did not parse the call; enable its tool call parser"
     ))
 }
 

@@ -94,7 +94,8 @@ fn no_events(document: &[u8]) -> DecodeError {
     let items: Vec<&RawValue> = serde_json::from_str(&text).unwrap_or_default();
     let one = items.first().map_or(&*text, |first| first.get());
     error_event(one).unwrap_or_else(|| DecodeError::NotEvents {
-        why: "it has no events, and is JSON: a whole response is read without --sse".to_owned(),
+        why: "it has no events and is JSON: to read a complete response, leave out --sse"
+            .to_owned(),
     })
 }
 
@@ -107,7 +108,7 @@ fn unlike(bytes: &[u8]) -> Option<DecodeError> {
     })?;
     match error {
         DecodeError::LooksLike { like, advice } => Some(DecodeError::NotEvents {
-            why: format!("it has no events, and looks like {like}: {advice}"),
+            why: format!("it has no events and looks like {like}: {advice}"),
         }),
         _ => None,
     }
@@ -170,7 +171,7 @@ where
                     lines.is_over = true;
                     lines.open.clear();
                     lines.searched = 0;
-                    let why = format!("it has over {} MiB", MAX_STREAM >> 20);
+                    let why = format!("it is larger than {} MiB", MAX_STREAM >> 20);
                     return Some((Err(DecodeError::Broken { why }), lines));
                 }
                 Some(Ok(chunk)) => {

@@ -13,7 +13,7 @@ pub(super) fn bytes_look_like(bytes: &[u8]) -> Option<DecodeError> {
     let begins = |with: &[&[u8]]| with.iter().any(|with| bytes.starts_with(with));
     let (like, advice) = if begins(&[b"\xff\xfe", b"\xfe\xff"]) {
         // What a shell of Windows writes to a file.
-        ("text in UTF-16", "save it as UTF-8")
+        ("UTF-16 text", "save it as UTF-8")
     } else if begins(&[b"\x1f\x8b"]) {
         ("gzip", "decompress it first (`curl --compressed`)")
     } else if begins(&[b"\x28\xb5\x2f\xfd"]) {
@@ -42,7 +42,7 @@ fn kind(text: &str) -> Option<(&'static str, &'static str)> {
         return Some(("an event stream", "see --sse"));
     }
     if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
-        return Some(("an HTML page", "was the address of the API right?"));
+        return Some(("an HTML page", "check the API's URL"));
     }
     if lower.starts_with("<?xml") || lower.starts_with("<error") {
         return Some(("XML", "it must be JSON"));
@@ -50,19 +50,16 @@ fn kind(text: &str) -> Option<(&'static str, &'static str)> {
     if text.starts_with("HTTP/") && first.contains(' ') {
         return Some((
             "an HTTP response with its headers",
-            "pass its body alone (`curl` without `-i`)",
+            "pass only the body (`curl` without `-i`)",
         ));
     }
     if text.starts_with("```") {
-        return Some((
-            "a code block of Markdown",
-            "pass what is between its fences",
-        ));
+        return Some(("a Markdown code block", "pass the text between the fences"));
     }
     if begins(&["{'", "[{'", "{\"role\": None", "{None", "b'{", "b\"{"]) || is_call(text) {
         return Some((
             "a Python repr",
-            "dump it with `model_dump_json()`, or a dict with `json.dumps()`",
+            "serialize it with `model_dump_json()`, or a dict with `json.dumps()`",
         ));
     }
     if is_inspected(text) {
@@ -72,7 +69,7 @@ fn kind(text: &str) -> Option<(&'static str, &'static str)> {
         ));
     }
     if is_base64(text) {
-        return Some(("JSON in base64", "decode it first"));
+        return Some(("base64-encoded JSON", "decode it first"));
     }
     if is_yaml(text) {
         return Some(("YAML", "it must be JSON"));

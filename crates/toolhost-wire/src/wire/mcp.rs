@@ -73,6 +73,8 @@ struct CallToolResult<'a> {
     meta: Option<Detail<'a>>,
 }
 
+impl super::Sealed for Mcp {}
+
 impl Wire for Mcp {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         match serde_json::from_str::<&RawValue>(text) {
@@ -151,7 +153,7 @@ fn call(raw: &RawValue) -> Result<ToolCall, DecodeError> {
     match string(request.method).as_deref() {
         Some("tools/call") => {}
         Some(other) => return Err(shape(format!("a request for `{other}`"))),
-        None => return Err(shape("no request: it has no `method`")),
+        None => return Err(shape("an object without `method`")),
     }
     let Some(params) = request.params else {
         return Err(shape("a `tools/call` without `params`"));

@@ -9,6 +9,17 @@ use crate::digest;
 use crate::tool::Tool;
 
 /// The names that the tools of a host have in a format. The same tools always get the same names.
+///
+/// ```
+/// use toolhost_wire::wire::{Format, Names};
+///
+/// // Gemini takes no name that begins with a digit.
+/// let names = Names::new(Format::Gemini, ["2fa_code", "add"]);
+/// let wire = names.wire("2fa_code");
+/// assert_ne!(wire, "2fa_code");
+/// assert_eq!(names.tool(wire), "2fa_code");
+/// assert_eq!(names.wire("add"), "add");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Only those that differ.

@@ -103,6 +103,8 @@ struct Called<'a> {
     args: Option<&'a RawValue>,
 }
 
+impl super::Sealed for Ollama {}
+
 impl Wire for Ollama {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = match document(text) {
@@ -242,7 +244,7 @@ impl Api for Ollama {
         body.set("messages", &messages);
         // There is no switch for calls, nor for parallel ones: without tools there are none.
         if let Some(tools) = request.tools
-            && *request.tool_choice != ToolChoice::None
+            && request.tool_choice != ToolChoice::None
         {
             body.set("tools", tools);
         }
@@ -359,7 +361,7 @@ impl Stream {
             Some(other) => Stop::Other(other.to_owned()),
         };
         Reply {
-            messages: vec![back(&message.with(&Map::new()))],
+            messages: vec![back(&message.with(None))],
             carried: Map::new(),
             text: self.text,
             calls: self.calls,
@@ -370,6 +372,8 @@ impl Stream {
         }
     }
 }
+
+impl super::Sealed for Stream {}
 
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {

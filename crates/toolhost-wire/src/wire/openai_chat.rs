@@ -117,7 +117,7 @@ impl Choice<'_> {
             .reason()
             .filter(|reason| FAILURES.contains(&&*reason.to_lowercase()))?;
         Some(DecodeError::Api {
-            message: format!("the answer ended with `{reason}` as its `finish_reason`"),
+            message: format!("the answer ended with `finish_reason` `{reason}`"),
             kind: reason,
         })
     }
@@ -141,6 +141,8 @@ struct Usage<'a> {
     #[serde(borrow)]
     completion_tokens: Option<&'a RawValue>,
 }
+
+impl super::Sealed for OpenaiChat {}
 
 impl Wire for OpenaiChat {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
@@ -260,13 +262,13 @@ impl Api for OpenaiChat {
         body.set("messages", &messages);
         if let Some(tools) = request.tools {
             body.set("tools", tools);
-            body.set_some("tool_choice", chat_choice(request.tool_choice));
+            body.set_some("tool_choice", chat_choice(&request.tool_choice));
             if !request.parallel {
                 body.set("parallel_tool_calls", &false);
             }
         }
         body.set_some("temperature", request.temperature);
-        let longest = match request.is_openai {
+        let longest = match request.is_own_api {
             true => "max_completion_tokens",
             false => "max_tokens",
         };
@@ -332,10 +334,10 @@ pub(super) fn only(
     if alternatives.len() > 1 {
         return Err(DecodeError::Shape {
             found: format!(
-                "a {of} of which {} {named} have tool calls",
+                "a {of} in which {} {named} have tool calls",
                 alternatives.len()
             ),
-            expected: "one of them: pass the message of the one you mean",
+            expected: "a single one: pass the message of the one you mean",
         });
     }
     Ok(alternatives.pop().unwrap_or_default())

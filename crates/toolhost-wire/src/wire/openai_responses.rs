@@ -117,6 +117,8 @@ struct Usage<'a> {
     output_tokens: Option<&'a RawValue>,
 }
 
+impl super::Sealed for OpenaiResponses {}
+
 impl Wire for OpenaiResponses {
     fn decode(&self, text: &str) -> Result<Vec<ToolCall>, DecodeError> {
         let document = document(text)?;
@@ -375,7 +377,7 @@ impl Api for OpenaiResponses {
         body.set("input", request.messages);
         if let Some(tools) = request.tools {
             body.set("tools", tools);
-            let choice = match request.tool_choice {
+            let choice = match &request.tool_choice {
                 ToolChoice::Auto => None,
                 ToolChoice::None => Some(json!("none")),
                 ToolChoice::Required => Some(json!("required")),

@@ -40,11 +40,22 @@ pub enum Delta {
 
 /// All of a stream.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Received {
     /// What the model answered. It holds every call that began.
     pub reply: Reply,
     /// Whether the API said that this is all.
     pub is_complete: bool,
+}
+
+impl Received {
+    /// An answer that did not come as a stream.
+    pub fn whole(reply: Reply) -> Self {
+        Received {
+            reply,
+            is_complete: true,
+        }
+    }
 }
 
 /// How far a message has come.
@@ -71,6 +82,7 @@ impl End {
 
 /// What says that no more events come, where they do not say it themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Close {
     /// `[DONE]`.
     Done,
@@ -84,6 +96,30 @@ pub enum Close {
 /// reads waits for the next event [until](Events::until) it is too late for one, and says with
 /// [`fell_silent`](Events::fell_silent) that none came, and with [`broke`](Events::broke) that the bytes
 /// cannot be read.
+///
+/// ```
+/// use toolhost_wire::wire::{Delta, Events, Format};
+///
+/// // `event_data` makes the events of a body's bytes.
+/// let body = [
+///     r#"{"choices": [{"index": 0, "delta": {"content": "Let me see."}}]}"#,
+///     r#"{"choices": [{"index": 0, "delta": {"tool_calls": [
+///         {"index": 0, "id": "call_1", "function": {"name": "add", "arguments": "{}"}}]}}]}"#,
+///     r#"{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}"#,
+///     "[DONE]",
+/// ];
+/// let mut events = Events::new(Some(Format::OpenaiChat))?;
+/// let mut seen = Vec::new();
+/// for data in body {
+///     seen.extend(events.event(data)?);
+/// }
+/// let (rest, received) = events.finish()?;
+/// seen.extend(rest);
+/// assert_eq!(seen[0], Delta::Text("Let me see.".to_owned()));
+/// assert!(matches!(&seen[1], Delta::Call { position: 0, call } if call.name == "add"));
+/// assert!(received.is_complete);
+/// # Ok::<(), toolhost_wire::wire::DecodeError>(())
+/// ```
 pub struct Events {
     format: Option<Format>,
     decoder: Option<Box<dyn StreamDecoder>>,
@@ -121,7 +157,7 @@ impl Events {
 
     fn begin(&mut self, format: Format) -> Result<&mut Box<dyn StreamDecoder>, DecodeError> {
         let api = format.api().ok_or_else(|| DecodeError::NotEvents {
-            why: format!("the format {format} has none"),
+            why: format!("the format {format} has no event streams"),
         })?;
         self.format = Some(format);
         Ok(self.decoder.insert(api.stream()))
@@ -257,7 +293,7 @@ impl Events {
                     why: "it has no events".to_owned(),
                 },
                 _ => DecodeError::NotEvents {
-                    why: "its events are of no format that is known".to_owned(),
+                    why: "its events match no known format".to_owned(),
                 },
             });
         };
@@ -307,7 +343,7 @@ where
         let chunk = chunk?;
         total += chunk.remaining();
         if total > MAX_STREAM {
-            let why = format!("it has over {} MiB", MAX_STREAM >> 20);
+            let why = format!("it is larger than {} MiB", MAX_STREAM >> 20);
             return Err(io::Error::other(why));
         }
         Ok(chunk)
@@ -320,11 +356,11 @@ where
             why: causes(&*error),
         })),
         Err(sse_stream::Error::Utf8Parse(error)) if error.error_len().is_none() => {
-            let why = "it ended within a character".to_owned();
+            let why = "it ended in the middle of a character".to_owned();
             Some(Err(DecodeError::Broken { why }))
         }
         Err(sse_stream::Error::Utf8Parse(error)) => Some(Err(DecodeError::Broken {
-            why: format!("a line of it is not UTF-8 ({error})"),
+            why: format!("it contains a line that is not UTF-8 ({error})"),
         })),
         Err(error) => Some(Err(DecodeError::NotEvents {
             why: error.to_string(),

@@ -27,7 +27,7 @@ pub(super) fn check_type(schema: &Value) -> Result<(), String> {
         Some(Value::String(kind)) if kind == "object" => Ok(()),
         Some(Value::Array(kinds)) if kinds.iter().any(|kind| kind == "object") => Ok(()),
         Some(kind) => Err(format!(
-            "asks for arguments of type {kind}, and arguments are objects"
+            "has arguments of type {kind}, but arguments are always an object"
         )),
     }
 }

@@ -195,7 +195,7 @@ fn what_fits_two_formats_is_refused_with_their_names() {
         for format in fits {
             assert!(error.contains(format.name()), "{error}");
         }
-        assert!(error.contains("name the one it is"), "{error}");
+        assert!(error.contains("choose one"), "{error}");
     }
 }
 

@@ -14,14 +14,10 @@ const PLAIN_NAMES: [Format; 2] = [Format::Anthropic, Format::Bedrock];
 const NO_REFS: [Format; 3] = [Format::Gemini, Format::Ollama, Format::Bedrock];
 
 fn tool(name: &str, schema: Value) -> Tool {
-    Tool {
-        name: name.to_owned(),
-        description: "Does it.".to_owned(),
-        input_schema: schema,
-        plugin: "p".to_owned(),
-        sandboxed: true,
-        ..Tool::default()
-    }
+    Tool::new(name, "Does it.")
+        .with_input_schema(schema)
+        .with_plugin("p")
+        .with_sandboxed(true)
 }
 
 /// What a request has of each tool: name, description and schema; and what it has not.
@@ -298,7 +294,7 @@ fn one_bad_tool_is_left_out_and_named_and_the_others_are_declared() {
         }
         assert_eq!(
             left_out[0].why,
-            "asks for arguments of type \"string\", and arguments are objects"
+            "has arguments of type \"string\", but arguments are always an object"
         );
     }
     assert_eq!(declared(Format::Mcp, &tools).1.len(), 1);

@@ -516,7 +516,10 @@ fn what_is_around_a_response_is_taken_off() {
         );
     }
     // Arguments are no response, whatever they look like.
-    is_refused(json!({ "name": "f", "input": completion }), "another shape");
+    is_refused(
+        json!({ "name": "f", "input": completion }),
+        "an unknown shape",
+    );
 }
 
 /// What a server tool is called with, or finds, is data.
@@ -797,15 +800,15 @@ fn unparsed_tool_call_text_is_an_error() {
         let message = json!({ "role": "assistant", "content": text });
         is_refused(
             json!({ "choices": [{ "message": message }] }),
-            "did not read the call",
+            "did not parse the call",
         );
         is_refused(
             json!({ "message": message, "done": true }),
-            "did not read the call",
+            "did not parse the call",
         );
         is_refused(
             json!({ "role": "assistant", "content": [{ "type": "text", "text": text }] }),
-            "did not read the call",
+            "did not parse the call",
         );
     }
 }
@@ -841,7 +844,7 @@ fn what_is_no_json_is_told_by_what_it_looks_like() {
             "without `-i`",
         ),
         ("HTTP/2 200 \r\n\r\n{}", "without `-i`"),
-        ("```json\n{}\n```", "a code block of Markdown"),
+        ("```json\n{}\n```", "a Markdown code block"),
         ("choices:\n  - message:\n      role: assistant\n", "YAML"),
         ("---\nrole: assistant\n", "YAML"),
         ("event: message_start\ndata: {}\n\n", "see --sse"),

@@ -12,7 +12,7 @@ struct Asked {
     temperature: Option<f64>,
     max_tokens: Option<u64>,
     stream: bool,
-    is_openai: bool,
+    is_own_api: bool,
     carried: Map<String, Value>,
     extra: Map<String, Value>,
 }
@@ -26,28 +26,26 @@ fn body(format: Format, change: impl FnOnce(&mut Asked)) -> Value {
         temperature: None,
         max_tokens: None,
         stream: false,
-        is_openai: true,
+        is_own_api: true,
         carried: Map::new(),
         extra: Map::new(),
     };
     change(&mut asked);
     let api = format.api().unwrap();
     let tools = RawValue::from_string("[{}]".to_owned()).unwrap();
-    let request = api.request(&Request {
-        model: "model-1",
-        system: Some("Be brief."),
-        messages: &[api.user("Hi.")],
-        tools: asked.has_tools.then_some(&*tools),
-        tool_choice: &asked.tool_choice,
-        parallel: asked.parallel,
-        temperature: asked.temperature,
-        max_tokens: asked.max_tokens,
-        stream: asked.stream,
-        is_openai: asked.is_openai,
-        carried: &asked.carried,
-        extra: &asked.extra,
-    });
-    serde_json::from_str(request.get()).unwrap()
+    let messages = [api.user("Hi.")];
+    let mut request = Request::new("model-1", &messages);
+    request.system = Some("Be brief.");
+    request.tools = asked.has_tools.then_some(&*tools);
+    request.tool_choice = asked.tool_choice;
+    request.parallel = asked.parallel;
+    request.temperature = asked.temperature;
+    request.max_tokens = asked.max_tokens;
+    request.stream = asked.stream;
+    request.is_own_api = asked.is_own_api;
+    request.carried = Some(&asked.carried);
+    request.extra = Some(&asked.extra);
+    serde_json::from_str(api.request(&request).get()).unwrap()
 }
 
 #[test]
@@ -174,12 +172,12 @@ fn the_choice_of_a_tool_is_said_in_each_apis_words() {
 
 #[test]
 fn bounds_temperature_and_streams_go_by_each_apis_names() {
-    let full = |format, is_openai| {
+    let full = |format, is_own_api| {
         body(format, |asked| {
             asked.temperature = Some(0.5);
             asked.max_tokens = Some(100);
             asked.stream = true;
-            asked.is_openai = is_openai;
+            asked.is_own_api = is_own_api;
         })
     };
     let chat = full(Format::OpenaiChat, true);

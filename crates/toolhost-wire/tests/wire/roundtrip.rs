@@ -5,7 +5,7 @@ use proptest::sample::Index;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use toolhost_wire::wire::{self, Answer, Format, Stop};
-use toolhost_wire::{CallError, Content, Output, ToolCall, ToolResult, Usage};
+use toolhost_wire::{CallError, Output, ToolCall, ToolResult};
 
 use crate::common::arbitrary;
 use crate::common::responses::{
@@ -58,9 +58,9 @@ fn decoded_id(format: Format, id: Option<&str>) -> Option<String> {
 }
 
 fn decoded(format: Format, calls: &[ToolCall]) -> Vec<ToolCall> {
-    let calls = calls.iter().map(|call| ToolCall {
-        id: decoded_id(format, call.id.as_deref()),
-        ..call.clone()
+    let calls = calls.iter().map(|call| {
+        let id = decoded_id(format, call.id.as_deref());
+        call.clone().with_id(id)
     });
     calls.collect()
 }
@@ -177,9 +177,8 @@ proptest! {
     ) {
         let text = whole(format, &calls, Around::Calls);
         let (_, decoded) = wire::decode(text.as_bytes(), Some(format)).unwrap();
-        let results: Vec<ToolResult> = decoded.into_iter().map(|call| ToolResult {
-            id: call.id,
-            ..tool_result("", "fine", false)
+        let results: Vec<ToolResult> = decoded.into_iter().map(|call| {
+            tool_result("", "fine", false).with_id(call.id)
         }).collect();
         let answers: Vec<Answer> = results.iter().map(Answer::new).collect();
         let ids: Vec<Value> = read(format, &format.answers(&answers)).into_iter().map(|(id, ..)| id).collect();
@@ -254,22 +253,11 @@ fn result() -> impl Strategy<Value = (String, String, bool)> {
 }
 
 fn tool_result(id: &str, text: &str, is_error: bool) -> ToolResult {
-    let message = text.to_owned();
-    ToolResult {
-        id: Some(id.to_owned()),
-        name: "tool".to_owned(),
-        outcome: match is_error {
-            true => Err(CallError::Failed { message }),
-            false => Ok(Output {
-                content: vec![Content::Text(message)],
-                ..Output::default()
-            }),
-        },
-        usage: Usage::default(),
-        log: Vec::new(),
-        repairs: Vec::new(),
-        origin: None,
-    }
+    let outcome = match is_error {
+        true => Err(CallError::failed(text)),
+        false => Ok(Output::text(text)),
+    };
+    ToolResult::new("tool", outcome).with_id(id.to_owned())
 }
 
 /// Reads results as the API would: id, text, and whether it is an error.

@@ -7,29 +7,22 @@ use toolhost_wire::tool::{
     Annotations, EmbeddedResource, LogLine, LogSource, Media, ResourceBody, ResourceLink, Tool,
 };
 use toolhost_wire::wire::{self, Answer, Format, Names};
-use toolhost_wire::{CallError, Content, Output, ToolResult, Usage};
+use toolhost_wire::{CallError, Content, Output, ToolResult};
 
 use crate::common::responses::{Event, Style, Taken, receive, sse};
 use bytes::Bytes;
 
 fn tool(name: &str, schema: Value) -> Tool {
-    Tool {
-        name: name.to_owned(),
-        title: Some("A title".to_owned()),
-        description: "Does it.".to_owned(),
-        icons: Vec::new(),
-        input_schema: schema,
-        output_schema: Some(json!({ "type": "object" })),
-        annotations: Annotations {
-            read_only: Some(true),
-            destructive: None,
-            idempotent: None,
-            open_world: Some(false),
-        },
-        plugin: "plugin".to_owned(),
-        sandboxed: true,
-        ..Tool::default()
-    }
+    let annotations = Annotations::default()
+        .with_read_only(true)
+        .with_open_world(false);
+    Tool::new(name, "Does it.")
+        .with_title("A title".to_owned())
+        .with_input_schema(schema)
+        .with_output_schema(json!({ "type": "object" }))
+        .with_annotations(annotations)
+        .with_plugin("plugin")
+        .with_sandboxed(true)
 }
 
 fn parsed(raw: &RawValue) -> Value {
@@ -128,27 +121,15 @@ fn tools_are_declared_as_each_api_takes_them() {
 }
 
 fn result(id: Option<&str>, outcome: Result<Output, CallError>) -> ToolResult {
-    ToolResult {
-        id: id.map(str::to_owned),
-        name: "tool".to_owned(),
-        outcome,
-        usage: Usage::default(),
-        log: Vec::new(),
-        repairs: Vec::new(),
-        origin: None,
-    }
+    ToolResult::new("tool", outcome).with_id(id.map(str::to_owned))
 }
 
 fn failed() -> Result<Output, CallError> {
-    let message = "no".to_owned();
-    Err(CallError::Failed { message })
+    Err(CallError::failed("no"))
 }
 
 fn content(content: Vec<Content>) -> Result<Output, CallError> {
-    Ok(Output {
-        content,
-        ..Output::default()
-    })
+    Ok(Output::new(content))
 }
 
 fn answers(format: Format, results: &[ToolResult]) -> Vec<Value> {
@@ -249,10 +230,7 @@ fn results_of_parallel_calls_go_back_as_each_api_wants_them() {
 #[test]
 fn full_detail_stands_where_no_member_of_the_api_is() {
     let mut given = result(Some("a"), failed());
-    given.log.push(LogLine {
-        source: LogSource::Stderr,
-        text: "oh".to_owned(),
-    });
+    given.log.push(LogLine::new(LogSource::Stderr, "oh"));
     for format in Format::ALL {
         let mut answer = Answer::new(&given);
         let plain = parsed(&format.wire().answer(&answer));
@@ -280,18 +258,12 @@ fn full_detail_stands_where_no_member_of_the_api_is() {
 }
 
 fn media(mime_type: &str) -> Media {
-    Media {
-        data: vec![1, 2, 3],
-        mime_type: mime_type.to_owned(),
-    }
+    Media::new([1, 2, 3], mime_type)
 }
 
 fn embedded(mime_type: Option<&str>, body: ResourceBody) -> Content {
-    Content::Embedded(EmbeddedResource {
-        uri: "file:///notes/paper.pdf".to_owned(),
-        mime_type: mime_type.map(str::to_owned),
-        body,
-    })
+    let resource = EmbeddedResource::new("file:///notes/paper.pdf", body);
+    Content::Embedded(resource.with_mime_type(mime_type.map(str::to_owned)))
 }
 
 /// The content of one result in a format: what stands where its text would.
@@ -420,12 +392,8 @@ fn media_that_an_api_has_no_block_for_are_described_to_it() {
             );
         }
     }
-    let link = Content::Link(ResourceLink {
-        uri: "https://example.com/a".to_owned(),
-        name: "page".to_owned(),
-        description: Some("A page.".to_owned()),
-        mime_type: None,
-    });
+    let link = ResourceLink::new("https://example.com/a", "page");
+    let link = Content::Link(link.with_description("A page.".to_owned()));
     let text = embedded(None, ResourceBody::Text("inside".to_owned()));
     let zip = embedded(Some("application/zip"), ResourceBody::Blob(vec![1]));
     let pieces = vec![link, text, zip];
@@ -477,10 +445,7 @@ fn a_compacted_result_keeps_its_images_and_no_other_text() {
         Content::Image(media("image/png")),
     ];
     let given = result(Some("a"), content(pieces));
-    let summarize = Summarize {
-        items: 1,
-        chars: 20,
-    };
+    let summarize = Summarize::default().with_items(1).with_chars(20);
     for format in Format::ALL {
         let answer = Answer::new(&given).summarized(&summarize);
         let text = parsed(&format.wire().answer(&answer)).to_string();
@@ -505,11 +470,7 @@ fn structured_output_keeps_every_digit() {
     let document = r#"{"n":12345678901234567890123,"x":1.50,"e":1E400,"n":0}"#;
     let given = result(
         Some("a"),
-        Ok(Output {
-            content: Vec::new(),
-            structured: Some(RawValue::from_string(document.to_owned()).unwrap()),
-            ..Output::default()
-        }),
+        Ok(Output::default().with_structured(RawValue::from_string(document.to_owned()).unwrap())),
     );
     for (format, key) in [
         (Format::Mcp, "structuredContent"),

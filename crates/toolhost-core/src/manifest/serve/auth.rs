@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::digest::hex;
+use crate::error::InvalidValue;
 use crate::manifest::agent::is_in_the_clear;
 use crate::manifest::is_name;
 use crate::manifest::reader::{Source, Table, Value, expect_string, expect_table, mismatch};
@@ -27,6 +28,11 @@ impl AuthConfig {
     pub fn is_required(&self) -> bool {
         !self.tokens.is_empty() || self.oauth.is_some()
     }
+
+    /// Whether there is one client at most with a name.
+    pub(crate) fn is_of_one(&self) -> bool {
+        self.oauth.is_none() && self.tokens.len() <= 1
+    }
 }
 
 /// `[serve.auth.tokens.NAME]`
@@ -43,6 +49,17 @@ pub struct TokenConfig {
 
 impl TokenConfig {
     /// A client that may call all tools.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use toolhost::manifest::{AuthConfig, ServeConfig, TokenConfig, TokenDigest};
+    ///
+    /// let mut auth = AuthConfig::default();
+    /// auth.tokens = vec![TokenConfig::new("ci", TokenDigest::of("a secret of 256 bits"))];
+    /// let config = ServeConfig::default().with_auth(auth);
+    /// assert!(config.check_exposure("0.0.0.0:8080".parse()?).is_ok());
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
     pub fn new(name: impl Into<String>, digest: TokenDigest) -> Self {
         TokenConfig {
             name: name.into(),
@@ -98,9 +115,12 @@ pub struct OauthConfig {
     /// Who issues the tokens, spelled as their `iss`.
     pub issuer: Url,
     /// As the manifest spells it: `https://a.example` and `https://a.example/` are two issuers.
+    #[doc(hidden)]
     pub issuer_text: String,
     /// What this server is, spelled as the tokens' `aud`.
     pub audience: Url,
+    /// As the manifest spells it.
+    #[doc(hidden)]
     pub audience_text: String,
     /// Where the issuer's keys are, if its metadata need not be asked.
     pub jwks: Option<Url>,
@@ -109,11 +129,16 @@ pub struct OauthConfig {
 }
 
 impl OauthConfig {
+    /// Who issues tokens, and what this server is, as the tokens' `iss` and `aud` spell it.
+    ///
     /// # Errors
     ///
     /// One of the two is no URL to trust.
-    pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, String> {
-        let read = |text| trusted_url(text).ok_or_else(|| format!("{text} {TRUSTED_URL}"));
+    pub fn new(issuer: &str, audience: &str) -> Result<OauthConfig, InvalidValue> {
+        let read = |text| {
+            let invalid = || InvalidValue::new(format!("{text} {TRUSTED_URL}"));
+            trusted_url(text).ok_or_else(invalid)
+        };
         Ok(OauthConfig {
             issuer: read(issuer)?,
             issuer_text: issuer.to_owned(),
@@ -126,7 +151,7 @@ impl OauthConfig {
 }
 
 const TRUSTED_URL: &str =
-    "must be an https URL without user and fragment, or an http URL of this machine";
+    "must be an https URL without user or fragment, or an http URL on this machine";
 
 /// Whoever answers there decides who is let in.
 fn trusted_url(text: &str) -> Option<Url> {
@@ -145,7 +170,7 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
             let name = key.get_ref().to_string();
             if !is_name(&name) {
                 let message =
-                    format!("`{name}` is not a client's name: use A-Z, a-z, 0-9, `_` and `-`");
+                    format!("`{name}` is not a client name: use A-Z, a-z, 0-9, `_` and `-`");
                 source.problem(key.span(), message);
             }
             let Some(token) = expect_table(value, path, source)
@@ -155,7 +180,7 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
             };
             let known = auth.tokens.iter().find(|it| it.digest == token.digest);
             if let Some(known) = known {
-                let message = format!("`{}` and `{}` have one token", known.name, token.name);
+                let message = format!("`{}` and `{}` have the same token", known.name, token.name);
                 source.problem(value.span(), message);
             }
             auth.tokens.push(token);
@@ -172,7 +197,7 @@ pub(super) fn read_auth(mut table: Table, span: Range<usize>, source: &mut Sourc
     if !has_oauth && table.get("tokens").is_none_or(names_nobody) {
         source.problem(
             span,
-            "`serve.auth` needs `tokens` or `oauth`: so nobody is asked for a token",
+            "`serve.auth` needs `tokens` or `oauth`: without them no token is required",
         );
     }
     table.finish(source);
@@ -247,7 +272,7 @@ fn read_oauth(mut table: Table, span: Range<usize>, source: &mut Source) -> Opti
         if entries.entries().next().is_none() {
             source.problem(
                 value.span(),
-                "`serve.auth.oauth.scopes` is empty: without it all tools may be called",
+                "`serve.auth.oauth.scopes` is empty: to allow all tools, remove it",
             );
         }
         scopes = Some(read);
@@ -271,7 +296,7 @@ fn read_tools(value: &Value, path: &str, source: &mut Source) -> Option<BTreeSet
         return None;
     };
     if items.is_empty() {
-        let message = format!("`{path}` is empty: name the tools that may be called");
+        let message = format!("`{path}` is empty: list the tools that may be called");
         source.problem(value.span(), message);
     }
     let tools = items

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::error::InvalidValue;
+
 /// The names of this machine that no other machine's DNS record stands for.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -20,12 +22,14 @@ pub struct Authority {
 
 impl Authority {
     /// Whether it is a name of this machine.
+    #[doc(hidden)]
     pub fn is_loopback(&self) -> bool {
         LOOPBACK.contains(&&*self.host)
     }
 
     /// Whether a request for `other` is one for this: the same host, and the same port where this has
     /// one. A request without a port is for the one of http or https.
+    #[doc(hidden)]
     pub fn covers(&self, other: &Authority) -> bool {
         let same_port = match (self.port, other.port) {
             (None, _) => true,
@@ -67,11 +71,13 @@ impl Authority {
 }
 
 impl FromStr for Authority {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         Authority::parse(text).ok_or_else(|| {
-            format!("`{text}` is not a host: write for example \"tools.example.com\" or \"tools.example.com:8443\"")
+            InvalidValue::new(format!(
+                "`{text}` is not a host: use for example \"tools.example.com\" or \"tools.example.com:8443\""
+            ))
         })
     }
 }
@@ -92,25 +98,26 @@ pub struct Origin(String);
 
 impl Origin {
     /// Whether the page is from a server of this machine.
+    #[doc(hidden)]
     pub fn is_loopback(&self) -> bool {
         let authority = self.0.split_once("://").map(|(_, rest)| rest.parse());
         matches!(authority, Some(Ok::<Authority, _>(authority)) if authority.is_loopback())
     }
 
     /// What a browser sends: in the only spelling that it has.
+    #[doc(hidden)]
     pub fn from_header(text: &str) -> Option<Origin> {
         text.parse().ok().filter(|Origin(origin)| origin == text)
     }
 }
 
 impl FromStr for Origin {
-    type Err = String;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         // Not the text: a password may be in it.
-        let expected =
-            "not an origin: write for example \"https://app.example.com\", without a path";
-        let wrong = || expected.to_owned();
+        let expected = "not an origin: use for example \"https://app.example.com\", without a path";
+        let wrong = || InvalidValue::new(expected);
         let url = Url::parse(text).map_err(|_| wrong())?;
         let is_plain = matches!(url.scheme(), "http" | "https")
             && url.username().is_empty()

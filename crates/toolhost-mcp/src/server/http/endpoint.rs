@@ -351,8 +351,8 @@ fn may_begin_session(request: &Request<Bytes>) -> bool {
 }
 
 fn too_many_sessions() -> Response {
-    let message = "there are as many sessions as may be, or as this client may have (`max-sessions`, \
-                   `max-sessions-per-client`): try again later\n";
+    let message = "too many sessions, in total or for this client (`max-sessions`, `max-sessions-per-client`): \
+                   try again later\n";
     let retry = [(header::RETRY_AFTER, "10")];
     (StatusCode::SERVICE_UNAVAILABLE, retry, message).into_response()
 }

@@ -72,9 +72,9 @@ pub(crate) struct HttpSession {
 /// Why a message is not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
-    #[error("there is no such session")]
+    #[error("no such session")]
     Unknown,
-    #[error("it is over")]
+    #[error("the session has ended")]
     Over,
     #[error("could not generate a session id: the system RNG failed")]
     Random,
@@ -282,7 +282,7 @@ impl HttpSession {
         };
         let known = lock(&self.streams).resume(last);
         let Some((events, after)) = known else {
-            tracing::debug!("a client reads on after an event that is not known any more");
+            tracing::debug!("a client resumes after an event that is no longer known");
             return stream::empty().boxed();
         };
         // It had nothing yet of what belongs to no request: it may be the second to read it.

@@ -443,6 +443,6 @@ fn stream_of(extensions: &Extensions) -> Option<StreamId> {
 }
 
 fn too_many(id: RequestId) -> ServerJsonRpcMessage {
-    let text = format!("{MAX_REQUESTS} requests of this session run, and no more may");
+    let text = format!("too many requests in this session: at most {MAX_REQUESTS} can run at once");
     JsonRpcMessage::error(ErrorData::internal_error(text, None), Some(id))
 }

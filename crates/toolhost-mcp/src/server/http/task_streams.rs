@@ -120,8 +120,13 @@ struct Joined {
     tasks: HashSet<String>,
     changes: Receiver<String>,
     is_begun: bool,
-    /// What is to be sent next.
-    ready: VecDeque<Bytes>,
+    /// What is to be sent next. Of a task its id, as each may have a long result.
+    ready: VecDeque<Ready>,
+}
+
+enum Ready {
+    Event(Bytes),
+    Task(String),
 }
 
 impl Joined {
@@ -137,8 +142,15 @@ impl Joined {
         rest: &mut (impl Events + Unpin),
     ) -> Option<Result<Bytes, axum::Error>> {
         loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Some(Ok(ready));
+            while let Some(ready) = self.ready.pop_front() {
+                match ready {
+                    Ready::Event(event) => return Some(Ok(event)),
+                    Ready::Task(id) => {
+                        if let Some(task) = self.server.tasks.get(&self.owner, &id) {
+                            return Some(Ok(self.event_of(task)));
+                        }
+                    }
+                }
             }
             tokio::select! {
                 event = rest.next() => match event? {
@@ -147,7 +159,7 @@ impl Joined {
                     Err(error) => return Some(Err(error)),
                 },
                 changed = self.changes.recv(), if self.is_begun => match changed {
-                    Ok(id) if self.tasks.contains(&id) => self.tell(&id),
+                    Ok(id) if self.tasks.contains(&id) => self.ready.push_back(Ready::Task(id)),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => self.tell_all(|_| true),
                     Err(RecvError::Closed) => return None,
@@ -161,7 +173,7 @@ impl Joined {
     fn begin(&mut self, event: Bytes) {
         self.is_begun = true;
         let message = serde_json::from_slice::<Value>(&sse::data(&event)).ok();
-        self.ready.push_back(match message {
+        self.ready.push_back(Ready::Event(match message {
             Some(mut message) if message["params"]["notifications"].is_object() => {
                 let mut tasks: Vec<&String> = self.tasks.iter().collect();
                 tasks.sort();
@@ -170,32 +182,23 @@ impl Joined {
             }
             // An error, which ends the stream.
             _ => event,
-        });
+        }));
         self.tell_all(|task| task.status() != rmcp::model::TaskStatus::Working);
     }
 
     fn tell_all(&mut self, is_told: impl Fn(&DetailedTask) -> bool) {
-        let tasks = self.tasks.iter();
-        let told = tasks.filter_map(|id| self.server.tasks.get(&self.owner, id));
-        let told: Vec<DetailedTask> = told.filter(is_told).collect();
-        for task in told {
-            self.push(task);
-        }
+        let (server, owner) = (&self.server, &self.owner);
+        let is_told = |id: &&String| server.tasks.get(owner, id).is_some_and(|it| is_told(&it));
+        let told = self.tasks.iter().filter(is_told).cloned().map(Ready::Task);
+        self.ready.extend(told);
     }
 
-    fn tell(&mut self, id: &str) {
-        if let Some(task) = self.server.tasks.get(&self.owner, id) {
-            self.push(task);
-        }
-    }
-
-    fn push(&mut self, task: DetailedTask) {
+    fn event_of(&self, task: DetailedTask) -> Bytes {
         let params = TaskStatusNotificationParams::new(task);
         let notification = TaskStatusNotification::new(params);
         let mut notification = ServerNotification::TaskStatusNotification(notification);
         let meta = notification.get_meta_mut();
         meta.set_subscription_id(self.request.clone());
-        self.ready
-            .push_back(sse::event_of(JsonRpcMessage::notification(notification)));
+        sse::event_of(JsonRpcMessage::notification(notification))
     }
 }

@@ -45,8 +45,8 @@ pub(crate) struct LineTransport<R, W: AsyncWrite> {
 const MAX_UNREAD: usize = 64 << 20;
 const MAX_REQUESTS: usize = 256 << 20;
 
-/// Requests of fewer bytes are not counted.
-const SMALL: usize = 16 << 10;
+/// What a request takes beside its line, at least, until it is answered.
+const BESIDE: usize = 8 << 10;
 
 #[derive(Default)]
 struct Held {
@@ -119,12 +119,12 @@ impl Unanswered {
 #[derive(Clone)]
 struct Runs {
     _request: Arc<()>,
-    _line: Option<Arc<Part>>,
+    _line: Arc<Part>,
 }
 
 impl Running {
     /// Nothing where the id is in use.
-    fn begin(&self, id: &RequestId, line: Option<Part>) -> Option<Runs> {
+    fn begin(&self, id: &RequestId, line: Part) -> Option<Runs> {
         let mut requests = lock(&self.0);
         if requests.get(id).is_some_and(|used| !used.is_over()) {
             return None;
@@ -137,7 +137,7 @@ impl Running {
         requests.insert(id.clone(), unanswered);
         Some(Runs {
             _request: request,
-            _line: line.map(Arc::new),
+            _line: Arc::new(line),
         })
     }
 
@@ -179,8 +179,8 @@ where
             Line::Whole(line) => line,
             Line::TooLong(passed) => {
                 let longest = self.lines.longest();
-                tracing::error!("a message of over {longest} bytes was left out");
-                let text = format!("the message has over {longest} bytes");
+                tracing::error!("skipped a message of more than {longest} bytes");
+                let text = format!("the message has more than {longest} bytes");
                 let error = ErrorData::invalid_request(text, None);
                 let id = passed.of_request();
                 return Err(id.map(|id| Box::new(JsonRpcMessage::error(error, Some(id)))));
@@ -202,8 +202,7 @@ where
         let mut message = read.map_err(|error| refusal(line, &error).map(Box::new))?;
         match &mut message {
             JsonRpcMessage::Request(request) => {
-                let part = || Part::new(&self.held, line.len(), |held| &held.requests);
-                let part = (line.len() > SMALL).then(part);
+                let part = Part::new(&self.held, line.len() + BESIDE, |held| &held.requests);
                 match self.running.begin(&request.id, part) {
                     Some(runs) => drop(request.request.extensions_mut().insert(runs)),
                     None => return Err(Some(Box::new(in_use(request.id.clone())))),
@@ -237,7 +236,7 @@ fn message(line: &[u8], outline: Option<CallOutline>) -> serde_json::Result<Clie
 /// What is said of a line that is no message: nothing of one that is no JSON and has no id, and may be
 /// anything.
 fn refusal(line: &[u8], error: &serde_json::Error) -> Option<ServerJsonRpcMessage> {
-    tracing::debug!("a line that is no message was left out: {error}");
+    tracing::debug!("skipped a line that is not a message: {error}");
     let id = IdFinder::of(line).of_request();
     match error.is_data() {
         true if is_notification(line) => return None,
@@ -318,28 +317,57 @@ where
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    fn part() -> Part {
+        Part::new(&Arc::default(), 0, |held| &held.requests)
+    }
+
+    #[tokio::test]
+    async fn a_client_whose_requests_wait_is_not_read_however_small_they_are() {
+        let most = MAX_REQUESTS / BESIDE;
+        let lines: String = (0..most + 10)
+            .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
+            .collect();
+        let end = CancellationToken::new();
+        let mut transport = LineTransport::new(
+            std::io::Cursor::new(lines.into_bytes()),
+            tokio::io::sink(),
+            1 << 20,
+            end,
+        );
+        let mut waiting = Vec::new();
+        while let Some(message) = transport.receive().now_or_never() {
+            waiting.push(message.expect("there are more"));
+        }
+        assert!(waiting.len() > most / 2 && waiting.len() <= most + 1);
+        // One is answered.
+        waiting.pop();
+        assert!(transport.receive().now_or_never().is_some());
+    }
 
     #[test]
     fn an_id_is_in_use_until_its_answer_is_sent() {
         let running = Running::default();
         let id = RequestId::Number(1);
-        drop(running.begin(&id, None).expect("it is new"));
+        drop(running.begin(&id, part()).expect("it is new"));
         // Its handler is done, and its answer on the way to the transport.
-        assert!(running.begin(&id, None).is_none());
+        assert!(running.begin(&id, part()).is_none());
         running.answered(&id);
-        assert!(running.begin(&id, None).is_some());
+        assert!(running.begin(&id, part()).is_some());
     }
 
     #[test]
     fn the_id_of_a_cancelled_request_is_in_use_until_that_is_over() {
         let running = Running::default();
         let id = RequestId::Number(1);
-        let runs = running.begin(&id, None).expect("it is new");
+        let runs = running.begin(&id, part()).expect("it is new");
         running.cancelled(Some(&id));
-        assert!(running.begin(&id, None).is_none());
+        assert!(running.begin(&id, part()).is_none());
         drop(runs);
-        assert!(running.begin(&id, None).is_some());
+        assert!(running.begin(&id, part()).is_some());
         running.cancelled(Some(&id));
         assert!(lock(&running.0).is_empty());
     }

@@ -62,7 +62,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for OrderedTransport<T> {
             if self.has_begun || matches!(message, JsonRpcMessage::Request(_)) {
                 break message;
             }
-            tracing::debug!("a message ahead of the first request was left out");
+            tracing::debug!("skipped a message before the first request");
         };
         if let JsonRpcMessage::Request(request) = &mut message
             && let ClientRequest::CallToolRequest(call) = &mut request.request

@@ -30,8 +30,10 @@ use rmcp::model::{self as mcp, DetailedTask, InputRequests, JsonObject, TaskPayl
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
+use toolhost_core::Responder;
 
-use crate::input::{InputRequired, Question, QuestionKinds, Reply, Responder, Resumption};
+use crate::error::CallError;
+use crate::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
 use crate::server::elicitation::{self, PeerResponder};
 use crate::server::lock;
 use crate::server::pending_questions::PendingQuestions;
@@ -245,7 +247,7 @@ impl Task {
         let why = match self.cancel.run_until_cancelled(replies).await {
             None => return Err(Unanswered::Cancelled),
             Some(Ok(Ok(replies))) => return Ok(replies),
-            Some(Ok(Err(_))) => "the client did not answer what the tool asks".to_owned(),
+            Some(Ok(Err(_))) => "the client did not answer the tool's question".to_owned(),
             Some(Err(why)) => why,
         };
         lock(&self.state).stage = Stage::Working;
@@ -305,7 +307,7 @@ impl Responder for TaskResponder {
         &'a self,
         tool: &'a str,
         question: &'a Question,
-    ) -> BoxFuture<'a, Result<Reply, String>> {
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         if self.task.is_held() {
             return self.peer.reply(tool, question);
         }
@@ -314,12 +316,14 @@ impl Responder for TaskResponder {
             match self.task.ask(&questions).await {
                 Ok(replies) => {
                     let reply = replies.into_iter().next().map(|(_, reply)| reply);
-                    let reply = reply.ok_or("the client did not answer")?;
-                    elicitation::check(question, &reply).await?;
+                    let reply =
+                        reply.ok_or_else(|| CallError::failed("the client did not answer"))?;
+                    let checked = elicitation::check(question, &reply).await;
+                    checked.map_err(CallError::failed)?;
                     Ok(reply)
                 }
-                Err(Unanswered::Cancelled) => Err("the task was cancelled".to_owned()),
-                Err(Unanswered::Failed(message)) => Err(message),
+                Err(Unanswered::Cancelled) => Err(CallError::failed("the task was cancelled")),
+                Err(Unanswered::Failed(message)) => Err(CallError::failed(message)),
             }
         })
     }
@@ -328,10 +332,7 @@ impl Responder for TaskResponder {
 /// What a tool of a task asks that goes on with the replies.
 pub(crate) async fn answers(task: &Task, input: InputRequired) -> Result<Resumption, Unanswered> {
     let replies = task.ask(&input.questions).await?;
-    Ok(Resumption {
-        state: input.state,
-        replies,
-    })
+    Ok(Resumption::new(input.state, replies))
 }
 
 /// What a task is that an error of the protocol ended.

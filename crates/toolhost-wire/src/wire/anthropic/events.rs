@@ -94,6 +94,8 @@ pub(super) struct Stream {
     carried: Map<String, Value>,
 }
 
+impl super::super::Sealed for Stream {}
+
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let event: Event = object(document(data)?)?;

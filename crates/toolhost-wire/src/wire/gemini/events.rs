@@ -380,6 +380,8 @@ impl Stream {
     }
 }
 
+impl super::super::Sealed for Stream {}
+
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let document = document(data)?;

@@ -82,6 +82,8 @@ pub(super) struct Stream {
     tokens: Tokens,
 }
 
+impl super::super::Sealed for Stream {}
+
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let chunk: Chunk = object(document(data)?)?;

@@ -67,6 +67,8 @@ pub(super) struct Stream {
     tokens: Tokens,
 }
 
+impl super::super::Sealed for Stream {}
+
 impl StreamDecoder for Stream {
     fn event(&mut self, data: &str, deltas: &mut Vec<Delta>) -> Result<(), DecodeError> {
         let event: Event = object(document(data)?)?;
@@ -154,7 +156,7 @@ impl StreamDecoder for Stream {
         let item: Option<Item> = object(&self.slots[lost.slot].began).ok();
         let id = item.and_then(|item| name(item.id)).unwrap_or_default();
         Some(format!(
-            "the arguments of a call came (item `{id}`), and neither the call itself nor its `call_id`"
+            "the arguments of item `{id}` arrived without the call or its `call_id`"
         ))
     }
 

@@ -47,7 +47,7 @@ impl Client {
                 let name = &self.name;
                 self.warned.call_once(|| {
                     tracing::warn!(
-                        "mcp.{name} asks by `{method}` for no call that is known: refused"
+                        "refused `{method}` from mcp.{name}: it belongs to no known call"
                     );
                 });
             }
@@ -60,7 +60,7 @@ impl Client {
             .await
             .unwrap_or_else(|| Err("it was cancelled".to_owned()));
         if let Err(why) = &answered {
-            let line = format!("`{method}` is not answered: {why}");
+            let line = format!("`{method}` was not answered: {why}");
             running.log(LogSource::Warning, line);
         }
         let response = answered.map(|mut responses| responses.remove(key));

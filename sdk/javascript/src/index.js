@@ -1,0 +1,8 @@
+// Plugins for toolhost: tools for language models, each a function in a WebAssembly sandbox.
+
+export * as ask from "./ask.js";
+export { audio, embedded, image, link, output, text } from "./content.js";
+export { Denied, InvalidArguments, NotFound, ToolError } from "./errors.js";
+export { config, log, progress, resourceUpdated, resourcesChanged, secret } from "./host.js";
+export { completes, listing, prompt, resource } from "./offers.js";
+export { tool } from "./tool.js";

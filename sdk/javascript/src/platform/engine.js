@@ -1,0 +1,2 @@
+// The build substitutes quickjs.js or starlingmonkey.js.
+export { serve, size, u64 } from "./starlingmonkey.js";
