@@ -171,7 +171,9 @@ pub(super) fn place(client: ClientApp, server: &ServerAddress) -> String {
         ClientApp::Vscode => {
             "add this to .vscode/mcp.json, or to the file that `MCP: Open User Configuration` opens"
         }
-        ClientApp::Cursor => "add this to .cursor/mcp.json in the project, or to ~/.cursor/mcp.json",
+        ClientApp::Cursor => {
+            "add this to .cursor/mcp.json in the project, or to ~/.cursor/mcp.json"
+        }
         ClientApp::Codex => {
             "add this to ~/.codex/config.toml, or to .codex/config.toml in a trusted project"
         }

@@ -15,9 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::limits::Limits;
 use crate::narrowing::ProviderNarrowing;
-use crate::provider::{
-    CallContext, InvalidTool, ProvidedTool, RunOutcome, ToolProvider, output,
-};
+use crate::provider::{CallContext, InvalidTool, ProvidedTool, RunOutcome, ToolProvider, output};
 use crate::sandbox::Journal;
 use crate::tool::{Content, LogSource, Output, Tool, ToolCall};
 use crate::watch::Progress;

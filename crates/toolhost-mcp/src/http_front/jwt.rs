@@ -79,7 +79,8 @@ impl Issuer {
             .and_then(|header| serde_json::from_slice(&header).ok())
             .ok_or(AuthRefusal::Invalid("it is not a token of this server"))?;
         let algorithm = ALGORITHMS.iter().find(|(name, _)| *name == header.alg);
-        let (_, algorithm) = algorithm.ok_or(AuthRefusal::Invalid("its algorithm is not accepted"))?;
+        let (_, algorithm) =
+            algorithm.ok_or(AuthRefusal::Invalid("its algorithm is not accepted"))?;
         if header.crit.is_some() {
             return Err(AuthRefusal::Invalid("it has a critical extension"));
         }
