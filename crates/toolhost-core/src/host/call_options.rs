@@ -256,7 +256,7 @@ impl CallOptions {
         let Some(places) = &self.places else {
             return TakenPlaces::default();
         };
-        let mut places = locks::lock(&places);
+        let mut places = locks::lock(places);
         std::mem::take(&mut *places)
     }
 

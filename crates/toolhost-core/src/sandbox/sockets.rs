@@ -78,7 +78,7 @@ pub(super) fn configure(
 }
 
 fn reach(reachable: &Reachable, ip: IpAddr, port: u16) {
-    let mut reachable = locks::lock(&reachable);
+    let mut reachable = locks::lock(reachable);
     reachable.insert(plain(SocketAddr::new(ip, port)));
 }
 
