@@ -1,15 +1,15 @@
 //! Order: calls that change something run one at a time, in the order they were handed over.
 //!
-//! A [`Domain`] is what a set of calls may change: overlapping folders, or the data behind one MCP
+//! A `Domain` is what a set of calls may change: overlapping folders, or the data behind one MCP
 //! server. It is a fair readers-writer lock whose places are taken synchronously, so that a call's
-//! [`PlaceInOrder`] depends on its position in the message and not on when it is first polled. Which
+//! `PlaceInOrder` depends on its position in the message and not on when it is first polled. Which
 //! folders share a domain is decided in `order/folder_domains.rs`; the states of a place are in
-//! `order/line.rs`. [`FairSemaphore`] are permits shared fairly between clients.
+//! `order/line.rs`. `FairSemaphore` are permits shared fairly between clients.
 //!
 //! Domains belong to the process, not to a host, so that the hosts before and after a reload do not
 //! edit side by side. When a plugin is loaded whose folders connect two domains, they are merged:
 //! one takes over the other's line, and places in the merged domain find it through
-//! [`DomainState::Merged`].
+//! `DomainState::Merged`.
 
 mod fair_semaphore;
 mod folder_domains;

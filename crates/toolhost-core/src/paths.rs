@@ -1,7 +1,7 @@
 //! Files and folders of the host in places where guests may write: they are never reached through a
 //! link, and the host's own are protected. See docs/adr/0016.
 //!
-//! [`Paths`] opens things for the host; a [`Guard`] answers the sandbox.
+//! [`Paths`] opens things for the host; a `Guard` answers the sandbox.
 
 mod folder_id;
 mod guard;

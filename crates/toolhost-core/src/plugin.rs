@@ -1,4 +1,4 @@
-//! [`Plugin`]: a component that is loaded once and called many times, each time in a fresh
+//! `Plugin`: a component that is loaded once and called many times, each time in a fresh
 //! instance.
 
 mod call;

@@ -1,4 +1,4 @@
-//! [`Sandbox`]: everything that one instance can access. It is the data of a `Store`, made for one
+//! `Sandbox`: everything that one instance can access. It is the data of a `Store`, made for one
 //! call and dropped with it.
 //!
 //! All imports of a guest end here: WASI, `wasi:http`, and the plugin interface's `host`. Access

@@ -76,7 +76,7 @@ pub struct ServerInfo {
     /// Longer results are compacted and can be read on.
     pub max_result_chars: Option<usize>,
     /// The name for clients without one: the client over stdio, and those over HTTP that need no
-    /// token. See [`CallOptions::client`](crate::CallOptions::client).
+    /// token. See [`CallOptions::client`](toolhost_core::CallOptions::client).
     pub client: Option<Arc<str>>,
 }
 

@@ -39,7 +39,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 #[error(transparent)]
 pub struct HttpError(#[from] FrontError);
 
-/// A [`Server`](crate::mcp::Server) for the network.
+/// A [`Server`](crate::server::Server) for the network.
 #[derive(Clone)]
 pub struct HttpServer {
     server: Arc<ServerState>,
@@ -64,7 +64,7 @@ impl HttpServer {
     ///
     /// # Errors
     ///
-    /// As for [`Server::http`](crate::mcp::Server::http); or with this configuration anyone who
+    /// As for [`Server::http`](crate::server::Server::http); or with this configuration anyone who
     /// reaches the [listener](HttpServer::serve) or the [service](HttpServer::service) could call
     /// every tool. Nothing has changed then.
     pub fn reload(&self, config: &ServeConfig) -> Result<(), HttpError> {

@@ -63,7 +63,7 @@ pub(super) struct OpenCall {
     /// Arguments that came with its beginning; later pieces replace them.
     first: ArgumentText,
     pieces: ArgumentText,
-    /// Its position among the calls of the answer: see [`Places`](super::duplicate_calls::CallPositions).
+    /// Its position among the calls of the answer: see [`CallPositions`](super::duplicate_calls::CallPositions).
     pub(super) place: Option<usize>,
     pub(super) is_complete: bool,
     /// Whether it is complete, and waits for the end of the answer to show whether it is a copy.
