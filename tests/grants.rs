@@ -187,7 +187,7 @@ fn a_folder_with_the_files_that_decide_on_grants_is_warned_of() {
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert_eq!(warnings[0], "files /etc is a system folder, read-only");
     for (warning, why) in warnings[1..].iter().zip([
-        "toolhost.toml in it, the manifest: no plugin can change it while toolhost runs",
+        "toolhost.toml, the manifest: no plugin can change it while toolhost runs",
         "token.txt, a secret file: no plugin can read or change it",
     ]) {
         assert!(warning.starts_with("files /here contains "), "{warning}");
@@ -229,23 +229,23 @@ fn what_lies_in_a_writable_folder_is_told_of_with_what_protects_it() {
     let warnings = said(&ended.stdout, "warning").join("\n");
     let kept = "no plugin can change it while toolhost runs";
     for (what, why) in [
-        ("audit.jsonl in it, the audit log", kept),
+        ("audit.jsonl, the audit log", kept),
         (
             "plugins, the plugin folder",
             "no plugin can add, change or remove one",
         ),
-        ("echo.wasm in it, a plugin", kept),
+        ("echo.wasm, a plugin", kept),
         (
-            "sub in it, a granted folder",
+            "sub, a granted folder",
             "the plugin can change what is in it",
         ),
-        ("readme.md in it, a resource", kept),
+        ("readme.md, a resource", kept),
         (
-            "server in it, the working folder of an MCP server",
+            "server, the working folder of an MCP server",
             "the plugin can change what the server finds there and may run",
         ),
         ("stub.py, a file that an MCP server is started with", kept),
-        ("cache in it, the code cache", kept),
+        ("cache, the code cache", kept),
     ] {
         let line = format!("{what}: {why}");
         let found = warnings.lines().filter(|it| it.ends_with(&line));

@@ -98,9 +98,12 @@ async fn wait_for_line(word: &str, count: usize, lines: impl Fn() -> Vec<String>
     let since = Instant::now();
     loop {
         let lines = lines();
-        let mut found = lines.iter().filter_map(|line| line.strip_prefix(word));
-        if let Some(rest) = found.nth(count - 1) {
-            return rest.trim().to_owned();
+        let found = lines.iter().filter_map(|line| line.strip_prefix(word));
+        let found: Vec<&str> = found.collect();
+        if let Some(last) = found.last()
+            && found.len() >= count
+        {
+            return last.trim().to_owned();
         }
         assert!(since.elapsed() < PATIENCE, "{word}: {lines:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -43,7 +43,7 @@ fn an_answer_that_does_not_fit_is_asked_for_again() {
     let (status, shown) = on_a_terminal(&folder(), &call(&["ask_twice"]), &typed);
     assert_eq!(status, 0, "{shown}");
     assert_eq!(
-        shown.matches("must be a whole number").count(),
+        shown.matches("must be an integer from 0 to 255").count(),
         2,
         "{shown}"
     );

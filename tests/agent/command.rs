@@ -550,7 +550,7 @@ fn on_a_terminal_one_is_asked_and_answers() {
         calls(
             Format::OpenaiChat,
             &[
-                ("a", "optional", json!({ "name": "\u{1b}[2J sly" })),
+                ("a", "optional", json!({ "text": "\u{1b}[2J sly" })),
                 ("b", "id", json!({})),
                 ("c", "id", json!({})),
             ],
@@ -585,7 +585,7 @@ fn on_a_terminal_one_is_asked_and_answers() {
             "c"
         ]
     );
-    assert_eq!(shown.matches("Allow id of").count(), 1, "{shown}");
+    assert_eq!(shown.matches("Allow id from").count(), 1, "{shown}");
 }
 
 /// A call whose arguments are spelled like this.
@@ -623,7 +623,9 @@ fn what_is_asked_about_is_shown_whatever_way_it_is_spelled() {
         let (status, shown) = on_a_terminal(&folder, &options, &typed);
         assert_eq!(status, 0, "{shown}");
         let plain = without_escapes(&shown);
-        let (_, question) = plain.split_once("Allow raw_arguments of").expect("it asks");
+        let (_, question) = plain
+            .split_once("Allow raw_arguments from")
+            .expect("it asks");
         let path = "\n    \"path\": \"/w/evil\\u202e.txt\"\n  }\n";
         assert!(question.contains(path), "{question}");
         let says_how_much = question.contains(" … 5800 more characters … ");

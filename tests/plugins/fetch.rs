@@ -193,7 +193,10 @@ async fn a_request_that_cannot_be_made_is_an_invalid_argument() {
         (json!({"url": "ftp://127.0.0.1/"}), "only http and https"),
         (json!({"url": "http://me:pw@127.0.0.1/"}), "use a header"),
         (json!({"url": url, "method": "get"}), "/method"),
-        (json!({"url": url, "method": "GET", "body": "x"}), "no body"),
+        (
+            json!({"url": url, "method": "GET", "body": "x"}),
+            "cannot have a body",
+        ),
         (json!({"url": url, "headers": {"host": "x"}}), "\"host\""),
         (json!({"url": url, "headers": {"a b": "x"}}), "\"a b\""),
         (json!({"url": url, "headers": {"a": "x\r\nb: y"}}), "\"a\""),

@@ -352,7 +352,7 @@ async fn a_server_that_asks_without_end_is_stopped() {
     let ada = Person::new((0..100).map(|_| named("Ada")));
     let result = stage.call("endless", &by(&ada)).await;
     let problem = error(&result).to_string();
-    assert!(problem.contains("asked 16 times"), "{problem}");
+    assert!(problem.contains("asked for input 16 times"), "{problem}");
     assert_eq!(ada.asked().len(), 16);
     stage.until("cancelled", 1).await;
     // Nor does it get to ask much at once.
@@ -360,7 +360,11 @@ async fn a_server_that_asks_without_end_is_stopped() {
     let many = call("many", json!({ "count": 100 }));
     let ada = Person::new((0..100).map(|_| Reply::Declined));
     let result = stage.host.call_with(many, &by(&ada)).await;
-    assert!(error(&result).to_string().contains("asked 16 times"));
+    assert!(
+        error(&result)
+            .to_string()
+            .contains("asked for input 16 times")
+    );
     assert_eq!(ada.asked().len(), 16);
     // And not more than may be answered.
     let stage = Stage::new(&[], "max-output = '10KiB'").await;

@@ -101,7 +101,7 @@ async fn content_of_an_unknown_kind_is_shown_as_it_is() {
     assert_eq!(text(&result), "one\n{\"type\":\"hologram\",\"depth\":3}");
     let result = host.call(call("nonsense", json!({}))).await;
     assert!(
-        error(&result).to_string().contains("no result"),
+        error(&result).to_string().contains("not a result"),
         "{result:?}"
     );
 }

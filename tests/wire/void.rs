@@ -80,7 +80,7 @@ fn an_answer_that_ended_in_an_error_runs_nothing() {
         let message = json!({ "role": "assistant", "tool_calls": [call] });
         let whole = json!({ "choices": [{ "message": message, "finish_reason": reason }] });
         let ended = run(&folder, &[], &whole.to_string());
-        ended.failed(&format!("ended with `{reason}`"));
+        ended.failed(&format!("ended with `finish_reason` `{reason}`"));
         let taken = read(
             Format::OpenaiChat,
             &streamed(Format::OpenaiChat, &whole).unwrap(),
@@ -94,7 +94,9 @@ fn an_answer_that_ended_in_an_error_runs_nothing() {
         let ended = run(&folder, &["--sse"], &stream);
         assert_eq!(ended.status, 1, "{ended:?}");
         assert!(
-            ended.stderr.contains(&format!("ended with `{reason}`")),
+            ended
+                .stderr
+                .contains(&format!("ended with `finish_reason` `{reason}`")),
             "{ended:?}"
         );
     }

@@ -220,7 +220,7 @@ async fn replies(
     asked.catch_unwind().await.unwrap_or_else(|panic| {
         let said = said_by(&*panic);
         Err(CallError::failed(format!(
-            "the responder panicked, so the questions have no answers: {said}"
+            "its questions have no answers: the responder panicked: {said}"
         )))
     })
 }
