@@ -28,7 +28,7 @@ fn head<'c>(client: &'c Client, more: &[(&'c str, &'c str)]) -> Vec<(&'c str, &'
 /// A server of guests whose calls can be held, among others.
 fn held(gate: &Gate) -> Http {
     let others = ["conformance", "echo"].map(listed).concat();
-    Http::start_in(Folder::with(gate.listed() + &others))
+    Http::start_in(Folder::with(gate.listed() + "tools = ['hold']\n" + &others))
 }
 
 /// Asks for a call, and does not read what comes.

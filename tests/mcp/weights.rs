@@ -380,7 +380,7 @@ fn a_client_is_asked_so_much_at_once_and_what_is_too_much_fails() {
         for _ in 0..4 {
             let refused = client.take("a refusal", |message| message.get("result").is_some());
             let why = failure(&refused);
-            assert!(why.contains("too many questions"), "{why}");
+            assert!(why.contains("too many unanswered questions"), "{why}");
         }
         for asked in &asked {
             client.respond(asked, json!({ "action": "decline" }));
@@ -388,7 +388,7 @@ fn a_client_is_asked_so_much_at_once_and_what_is_too_much_fails() {
         for _ in 0..MOST {
             let answer = client.take("an answer", |message| message.get("result").is_some());
             let why = failure(&answer);
-            assert!(!why.contains("too many questions"), "{why}");
+            assert!(!why.contains("too many unanswered questions"), "{why}");
         }
         drop(calls);
         // There is room again.

@@ -534,7 +534,7 @@ fn http_refusals_carry_the_request_id() {
             r#"{"jsonrpc":"1.0","id":"seven","method":"ping"}"#,
             400,
             -32600,
-            "Invalid",
+            "`jsonrpc` is not",
             true,
         ),
         (
@@ -542,17 +542,17 @@ fn http_refusals_carry_the_request_id() {
             r#"{"id":"seven"}"#,
             400,
             -32600,
-            "Invalid",
+            "`jsonrpc` is missing",
             true,
         ),
-        (kind(json), "[]", 400, -32600, "by itself", false),
-        (kind(json), " [1]", 400, -32600, "by itself", false),
+        (kind(json), "[]", 400, -32600, "separately", false),
+        (kind(json), " [1]", 400, -32600, "separately", false),
         (
             kind(json),
             r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
             400,
             -32600,
-            "by itself",
+            "separately",
             false,
         ),
         (
@@ -560,7 +560,7 @@ fn http_refusals_carry_the_request_id() {
             r#"[{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}},{"jsonrpc":"2.0","id":2,"method":"completion/complete","params":{}}]"#,
             400,
             -32600,
-            "by itself",
+            "separately",
             false,
         ),
     ];
@@ -594,6 +594,6 @@ fn an_array_over_stdio_is_refused_and_says_why() {
     let refused = client.take("refusal", |message| message.get("error").is_some());
     assert_eq!(refused["error"]["code"], -32600, "{refused}");
     let text = refused["error"]["message"].as_str().unwrap();
-    assert!(text.contains("by itself"), "{refused}");
+    assert!(text.contains("separately"), "{refused}");
     assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
 }

@@ -284,7 +284,7 @@ fn what_would_be_written_again_and_again_is_refused() {
     }
     let schema = json!({ "properties": properties, "$defs": { "x": definition } });
     let why = Schema::parse(&schema.to_string()).unwrap_err();
-    assert!(why.contains("is too intricate"), "{why}");
+    assert!(why.contains("is too complex"), "{why}");
 }
 
 #[test]
