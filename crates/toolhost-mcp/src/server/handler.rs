@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use rmcp::model::*;
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, Service};
@@ -63,6 +63,8 @@ const SESSION_METHODS: [&str; 4] = [
 
 /// Those of the stateless protocol alone.
 const STATELESS_METHODS: [&str; 1] = ["subscriptions/listen"];
+
+const OTHER_REVISION: &str = "this protocol revision does not have it";
 
 /// A client of the server; clones are the same client. Cheap to create: a stateless client gets one
 /// per request.
@@ -143,7 +145,10 @@ impl ClientSession {
             request @ ClientRequest::SubscriptionsListenRequest(_) => {
                 self.listen_until_gone(request, context).boxed()
             }
-            request => self.handle_request(request, context).boxed(),
+            request => {
+                let answer = self.handle_request(request, context);
+                answer.map_err(with_reason).boxed()
+            }
         }
     }
 
@@ -315,6 +320,15 @@ impl ClientSession {
     }
 }
 
+/// For a method that the revision of a request does not have, rmcp's message is the method alone.
+fn with_reason(error: ErrorData) -> ErrorData {
+    let mut known = STATELESS_METHODS.iter().chain(&SESSION_METHODS);
+    match error.code == ErrorCode::METHOD_NOT_FOUND && known.any(|known| *known == error.message) {
+        true => method_not_found(&error.message, OTHER_REVISION),
+        false => error,
+    }
+}
+
 fn method_not_found(method: &str, why: &str) -> ErrorData {
     let shown: String = method.chars().take(100).collect();
     let message = format!("method not found: {shown}: {why}");
@@ -395,7 +409,7 @@ impl ServerHandler for ClientSession {
         }
         let is_of_others = STATELESS_METHODS.iter().chain(&SESSION_METHODS);
         let why = match is_of_others.copied().any(|known| known == method) {
-            true => "this protocol revision does not have it",
+            true => OTHER_REVISION,
             false => "unknown method",
         };
         Err(method_not_found(&method, why))
