@@ -748,15 +748,15 @@ fn an_end_that_speaks_of_calls_without_any_is_an_error() {
     let message = json!({ "role": "assistant", "content": "Let me look." });
     is_refused(
         json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] }),
-        "says `tool_calls`",
+        "is `tool_calls`",
     );
     is_refused(
         json!({ "role": "assistant", "content": [{ "type": "text", "text": "…" }], "stop_reason": "tool_use" }),
-        "says `tool_use`",
+        "is `tool_use`",
     );
     is_refused(
         json!({ "output": { "message": { "role": "assistant", "content": [] } }, "stopReason": "tool_use" }),
-        "says `tool_use`",
+        "is `tool_use`",
     );
 }
 
@@ -773,14 +773,14 @@ fn api_error_is_no_answer_without_calls() {
         ),
         (
             json!({ "candidates": [{ "content": {}, "finishReason": "MALFORMED_FUNCTION_CALL" }] }),
-            "says `MALFORMED_FUNCTION_CALL`",
+            "is `MALFORMED_FUNCTION_CALL`",
         ),
         (
             json!({
                 "output": { "message": { "role": "assistant", "content": [{ "text": "…" }] } },
                 "stopReason": "malformed_tool_use",
             }),
-            "says `malformed_tool_use`",
+            "is `malformed_tool_use`",
         ),
     ] {
         is_refused(document, why);
