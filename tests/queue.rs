@@ -212,16 +212,21 @@ async fn calls_wait_for_memory_rather_than_overcommit_it() {
     })
     .await;
     // Two of 40 MiB fit, and one of 20 MiB beside them.
-    let batch = host.run(holds(&gate, 2));
+    let running = host.run(holds(&gate, 2));
     gate.held(2).await;
     assert_eq!(text(&host.call(echo(3, "x")).await), "x");
-    let others = host.run(holds(&gate, 2));
-    let beside = host.call(echo(4, "x")).await;
-    assert_eq!(gate.came().len(), 2);
+    // Two more do not fit and wait, however much of the cap is free; a small one is before or behind them.
+    let waiting = host.run(holds(&gate, 2));
+    let beside = tokio::spawn({
+        let host = host.clone();
+        async move { host.call(echo(4, "x")).await }
+    });
+    let third = tokio::time::timeout(Duration::from_millis(100), gate.held(3));
+    assert!(third.await.is_err(), "{:?}", gate.came());
     gate.open();
-    for batch in [batch, others] {
+    for batch in [running, waiting] {
         let results = batch.collect_in_order().await;
         assert!(results.iter().all(|result| result.outcome.is_ok()));
     }
-    assert_eq!(text(&beside), "x");
+    assert_eq!(text(&beside.await.unwrap()), "x");
 }
