@@ -8,10 +8,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use toolhost::error::Limit;
 use toolhost::limits::{Bound, ByteSize};
+use toolhost::manifest::AuditConfig;
 use toolhost::{
     CallError, CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall, ToolHost, ToolResult,
 };
-use toolhost_testing::Gate;
+use toolhost_testing::{Gate, wait_until};
 
 use crate::common::{call, echo, error, load, manifest, plugin, text};
 
@@ -67,12 +68,27 @@ async fn a_call_that_finds_the_queue_full_is_refused_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_calls_in_one_the_last_find_the_queue_full() {
     let gate = Gate::new();
-    let host = host(&gate, |manifest| manifest.host.max_queue = Some(2)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    let host = host(&gate, |manifest| {
+        manifest.host.max_queue = Some(2);
+        manifest.audit = Some(AuditConfig::new(&audit));
+    })
+    .await;
     let inside = json!({ "recipient_name": "functions.hold", "parameters": gate.arguments() });
-    for _ in 0..2 {
+    for round in 0..2 {
         let arguments = json!({ "tool_uses": vec![inside.clone(); 12] });
         let call = ToolCall::new("p", "multi_tool_use.parallel", arguments.to_string());
-        let output = gate.pass(2, host.call(call)).await.outcome.unwrap();
+        gate.close();
+        let call = tokio::spawn({
+            let host = host.clone();
+            async move { host.call(call).await }
+        });
+        // Those that run end only once all others have their place or are refused.
+        let ended = || std::fs::read_to_string(&audit).unwrap().lines().count();
+        wait_until("eight are refused", || ended() == 12 * round + 8);
+        gate.open();
+        let output = call.await.unwrap().outcome.unwrap();
         let document: Value = serde_json::from_str(output.structured.unwrap().get()).unwrap();
         let results = document["results"].as_array().unwrap();
         let refused: Vec<bool> = results
