@@ -1,5 +1,7 @@
 //! `cargo xtask api`: the public interface of each library, as text that a review can read.
 
+mod examples;
+
 use crate::{CRATES, Usage, cargo, root, run, ui};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -15,6 +17,8 @@ Usage: cargo xtask api [--update]
 Options:
   --update  Rewrite docs/api
 
+Also checks that public traits, functions, and types with methods have an example that runs.
+
 A change of the interface is then part of the change's diff. The text comes from rustdoc's JSON, whose format differs
 between versions of Rust: with a version that writes another, nothing is compared, and a line says so.";
 
@@ -27,6 +31,9 @@ const WORKSPACES: [(&[&str], &str, &str); 2] = [
         "guests-build/native",
     ),
 ];
+
+/// Public items that the examples of others show, or that only other crates of the workspace use.
+const NEEDS_NO_EXAMPLE: [&str; 0] = [];
 
 /// The version of rustdoc's JSON that the crate `public-api` reads, and a Rust that writes it.
 const FORMAT: u64 = 57;
@@ -46,6 +53,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let root = root()?;
     let target = target_dir(&root)?;
     let mut changed = Vec::new();
+    let mut without_example = Vec::new();
     let mut documented = Vec::new();
     for (libraries, workspace, below) in WORKSPACES {
         let folder = rustdoc_json(libraries, &root.join(workspace), &target.join(below))?;
@@ -71,6 +79,19 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         } else if differs(&path, &interface)? {
             changed.push(*library);
         }
+        let examples = examples::count(&json)?;
+        let lacking = examples.without.iter();
+        let lacking = lacking.filter(|path| !NEEDS_NO_EXAMPLE.contains(&path.as_str()));
+        let lacking: Vec<String> = lacking.cloned().collect();
+        let all = examples.with + examples.without.len();
+        println!("{library}: {} of {all} items have an example", examples.with);
+        without_example.extend(lacking);
+    }
+    if !without_example.is_empty() {
+        bail!(
+            "these public items have no example that runs:\n  {}",
+            without_example.join("\n  ")
+        );
     }
     if !changed.is_empty() {
         bail!(
