@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::{Folder, listed};
+use crate::common::{wait_for, wait_until};
 use crate::http::{self, Incoming, PATIENCE};
-use crate::server::Http;
+use crate::server::{Http, until_said};
 
 fn served(more: &str) -> Folder {
     Folder::with(manifest(&["conformance", "echo"], more))
@@ -40,11 +41,9 @@ fn is_answered(client: &mut Client, id: u64) {
 /// Waits until nobody can connect any more.
 #[track_caller]
 fn until_it_drains(server: &Http) {
-    let start = Instant::now();
-    while TcpStream::connect(server.address()).is_ok() {
-        assert!(start.elapsed() < PATIENCE, "it takes connections for ever");
-        std::thread::yield_now();
-    }
+    wait_until("it takes no connections", || {
+        TcpStream::connect(server.address()).is_err()
+    });
 }
 
 #[test]
@@ -233,11 +232,7 @@ fn failed_reload_changes_nothing_and_is_logged() {
             let whole = folder.write("whole.toml", broken);
             std::fs::rename(whole, folder.path().join("toolhost.toml")).unwrap();
             reload();
-            let start = Instant::now();
-            while !said().contains(why) {
-                assert!(start.elapsed() < PATIENCE, "{why}: {}", said());
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            until_said(said, why);
             assert_eq!(names(client), before);
             assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
         }
@@ -301,11 +296,9 @@ fn tokens_are_those_of_the_manifest_that_was_loaded_last() {
         .folder
         .write("toolhost.toml", tokens(&["stays", "comes"]));
     server.signal("HUP");
-    let start = Instant::now();
-    while status("th_goes", Some(goes.session())) != 401 {
-        assert!(start.elapsed() < PATIENCE, "its token is taken for ever");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("its token is refused", || {
+        status("th_goes", Some(goes.session())) == 401
+    });
     assert_eq!(stays.text("echo", json!({ "text": "hi" })), "hi");
     let mut comes = Client::http_as(&server, Old, json!({}), Some("th_comes"));
     assert_eq!(comes.text("echo", json!({ "text": "hi" })), "hi");
@@ -318,11 +311,7 @@ fn a_reload_takes_no_protection_away() {
     server
         .folder
         .write("toolhost.toml", manifest(&["echo"], tls));
-    let start = Instant::now();
-    while !server.said().contains("requires a restart") {
-        assert!(start.elapsed() < PATIENCE, "{}", server.said());
-        std::thread::yield_now();
-    }
+    server.until_said("requires a restart");
     let mut client = Client::http(&server, New, json!({}));
     // The old one still: it had this tool.
     client.call("test_simple_text", json!({}));
@@ -361,12 +350,11 @@ fn no_half_of_a_manifest_lets_anybody_in() {
         let part = &whole[..end];
         server.folder.write("toolhost.toml", part);
         server.signal("HUP");
-        let start = Instant::now();
         let complaints = || server.said().matches("error: reload failed").count();
-        while complaints() == refused {
-            assert!(start.elapsed() < PATIENCE, "{part}: {}", server.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for(part, || match complaints() > refused {
+            true => Ok(()),
+            false => Err(server.said()),
+        });
         refused = complaints();
         assert_eq!(status(), 401, "{part}");
         assert_eq!(names(&mut client), ["test_simple_text"], "{part}");
@@ -379,11 +367,7 @@ fn no_half_of_a_manifest_lets_anybody_in() {
     );
     server.folder.write("toolhost.toml", more);
     server.signal("HUP");
-    let start = Instant::now();
-    while !server.said().contains("reloaded") {
-        assert!(start.elapsed() < PATIENCE, "{}", server.said());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    server.until_said("reloaded");
     let mut two = Client::http_as(&server, Old, json!({}), Some("th_two"));
     assert_eq!(names(&mut two), ["echo"]);
 }
@@ -437,12 +421,11 @@ fn a_reload_follows_no_link_that_a_plugin_may_have_planted() {
         std::fs::remove_dir_all(&place).unwrap();
         std::os::unix::fs::symlink("../outside", &place).unwrap();
         let complained = |count: usize| {
-            let start = Instant::now();
             let why = "is a symlink in a folder that plugins can write to";
-            while said().matches(why).count() < count {
-                assert!(start.elapsed() < PATIENCE, "{}", said());
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            wait_for(why, || match said() {
+                said if said.matches(why).count() >= count => Ok(()),
+                said => Err(said),
+            });
         };
         reload();
         complained(1);

@@ -1,13 +1,14 @@
 //! Tasks (`io.modelcontextprotocol/tasks`): calls that outlast their request.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::access::with_tokens;
 use crate::client::{Client, New, Old, Revision};
 use crate::common::binary::{Folder, listed};
-use crate::http::{self, PATIENCE};
+use crate::common::wait_for;
+use crate::http;
 use crate::resident::{is_idle, wait_until_busy, wait_until_idle};
 use crate::server::Http;
 
@@ -46,17 +47,16 @@ fn get(client: &mut Client, id: &str) -> Value {
 /// The task, once it has such a status.
 #[track_caller]
 fn until(client: &mut Client, id: &str, status: &str) -> Value {
-    let start = Instant::now();
-    loop {
+    wait_for(status, || {
         let task = get(client, id);
         if task["status"] == status {
-            return task;
+            return Ok(task);
         }
         let is_over =
             ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap());
-        assert!(!is_over && start.elapsed() < PATIENCE, "{task}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        assert!(!is_over, "{task}");
+        Err(task)
+    })
 }
 
 #[test]

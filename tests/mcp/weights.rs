@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, New, Old};
 use crate::common::binary::{Folder, listed};
-use crate::common::guest;
-use crate::http::{self, Incoming, PATIENCE};
+use crate::common::{guest, wait_until};
+use crate::http::{self, Incoming};
 use crate::resident::{resident_of, used, wait_until_busy, wait_until_idle};
 use crate::server::Http;
 
@@ -55,12 +55,10 @@ impl Growth {
     /// Looks on until something is so, and a little longer.
     #[track_caller]
     fn until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) -> usize {
-        let begun = Instant::now();
-        while !is_so() {
-            assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        wait_until(what, || {
             self.look();
-            std::thread::sleep(Duration::from_millis(10));
-        }
+            is_so()
+        });
         for _ in 0..50 {
             self.look();
             std::thread::sleep(Duration::from_millis(10));
