@@ -10,6 +10,7 @@ mod demands;
 mod grants;
 mod limits;
 mod mcp;
+mod named_tools;
 mod reader;
 mod reload_guard;
 mod serve;
@@ -44,7 +45,9 @@ use limits::{read_duration, read_limits, read_size};
 #[doc(hidden)]
 pub use mcp::lock_file;
 use mcp::read_servers;
-pub use mcp::{McpConfig, McpProtocol, McpTransport};
+pub use mcp::{McpCommand, McpConfig, McpEndpoint, McpProtocol, McpTransport};
+#[doc(hidden)]
+pub use named_tools::unknown_tools;
 use reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in, to_json};
 #[doc(hidden)]
 pub use reload_guard::lowers_guard;
