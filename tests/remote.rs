@@ -15,7 +15,6 @@ mod served;
 mod stub;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use toolhost::{LoadError, Manifest, ToolHost};
 use toolhost_testing::{eventually, wait_until};

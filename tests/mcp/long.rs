@@ -1,6 +1,5 @@
 //! Long results, where `[serve] max-result-chars` bounds them.
 
-
 use serde_json::{Value, json};
 
 use crate::client::{Client, New, Old, Revision, text};

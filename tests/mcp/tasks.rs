@@ -1,7 +1,5 @@
 //! Tasks (`io.modelcontextprotocol/tasks`): calls that outlast their request.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::access::with_tokens;

@@ -1,7 +1,5 @@
 //! Servers that do not start, do not answer, say too much, or die.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use toolhost::{CallError, Manifest};
 use toolhost_testing::eventually;

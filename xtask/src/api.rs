@@ -84,7 +84,10 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         let lacking = lacking.filter(|path| !NEEDS_NO_EXAMPLE.contains(&path.as_str()));
         let lacking: Vec<String> = lacking.cloned().collect();
         let all = examples.with + examples.without.len();
-        println!("{library}: {} of {all} items have an example", examples.with);
+        println!(
+            "{library}: {} of {all} items have an example",
+            examples.with
+        );
         without_example.extend(lacking);
     }
     if !without_example.is_empty() {

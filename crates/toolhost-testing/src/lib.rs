@@ -70,10 +70,7 @@ pub fn wait_for<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>)
 ///
 /// As there.
 #[cfg(feature = "host")]
-pub async fn eventually<T, E: Debug>(
-    what: &str,
-    mut look: impl AsyncFnMut() -> Result<T, E>,
-) -> T {
+pub async fn eventually<T, E: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
     loop {
         match look().await {

@@ -88,7 +88,9 @@ impl<'j> Library<'j> {
 
 /// Whether a text has a block of code that is run as a test.
 fn has_example(docs: &str) -> bool {
-    let fences = docs.lines().filter_map(|line| line.trim().strip_prefix("```"));
+    let fences = docs
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("```"));
     // Every other one ends a block.
     fences.step_by(2).any(|tags| {
         let mut tags = tags.split(',').map(str::trim);
