@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::{Folder, listed};
-use crate::common::{wait_for, wait_until};
+use crate::common::{Gate, wait_for, wait_until};
 use crate::http::{self, Incoming, PATIENCE};
 use crate::server::{Http, until_said};
 
@@ -22,20 +22,24 @@ fn manifest(guests: &[&str], more: &str) -> String {
     plugins.concat() + more
 }
 
-/// A call that runs for a while, and does when this returns.
+/// The same, with calls that can be held.
+fn held(gate: &Gate, more: &str) -> Folder {
+    served(&format!("{}tools = ['hold']\n{more}", gate.listed()))
+}
+
+/// A call that is held, and runs when this returns.
 #[track_caller]
-fn running(client: &mut Client) -> u64 {
-    client.meta = json!({ "progressToken": "p" });
-    let id = client.start("many_progress", json!({ "n": 500_000 }));
-    client.meta = json!({});
-    client.told("notifications/progress");
+fn running(client: &mut Client, gate: &Gate) -> u64 {
+    let id = client.start("hold", gate.arguments());
+    gate.wait_for(1);
     id
 }
 
 #[track_caller]
-fn is_answered(client: &mut Client, id: u64) {
+fn is_answered(client: &mut Client, id: u64, gate: &Gate) {
+    gate.open();
     let answer = client.answer(id);
-    assert_eq!(text(&answer["result"]), "reported 1000002 times");
+    assert_eq!(text(&answer["result"]), "held");
 }
 
 /// Waits until nobody can connect any more.
@@ -49,11 +53,12 @@ fn until_it_drains(server: &Http) {
 #[test]
 fn draining_http_server_answers_running_calls_only() {
     for revision in [Old, New] {
-        let mut server = Http::start_in(served("[serve]\ngrace = '60s'\n"));
+        let gate = Gate::new();
+        let mut server = Http::start_in(held(&gate, "[serve]\ngrace = '60s'\n"));
         let ready = http::ask(server.address(), "GET /readyz", &[], "");
         assert_eq!((ready.status, &*ready.body), (200, "ok\n"));
         let mut client = Client::http(&server, revision, json!({}));
-        let id = running(&mut client);
+        let id = running(&mut client, &gate);
         // Requests that have begun to come, and are not whole.
         let mut late = ["POST /mcp", "GET /readyz"].map(|request| {
             let mut stream = TcpStream::connect(server.address()).unwrap();
@@ -74,7 +79,7 @@ fn draining_http_server_answers_running_calls_only() {
             let reply = Incoming::read(stream.try_clone().unwrap()).unwrap();
             assert_eq!(reply.status, 503);
         }
-        is_answered(&mut client, id);
+        is_answered(&mut client, id, &gate);
         let (status, _) = server.end();
         assert_eq!(status, Some(0), "{}", server.said());
     }
@@ -83,11 +88,12 @@ fn draining_http_server_answers_running_calls_only() {
 #[test]
 fn call_over_the_grace_is_cancelled_and_the_status_says_so() {
     for revision in [Old, New] {
-        let mut server = Http::start_in(served("[serve]\ngrace = '300ms'\n"));
+        let gate = Gate::new();
+        let mut server = Http::start_in(held(&gate, "[serve]\ngrace = '300ms'\n"));
         let mut client = Client::http(&server, revision, json!({}));
-        // They are taken in order: both run once that is answered.
+        // They are taken in order: both run once the last one does.
         let ids = [0, 1].map(|_| client.start("spin", json!({})));
-        running(&mut client);
+        running(&mut client, &gate);
         server.signal("TERM");
         let (status, took) = server.end();
         assert_eq!(status, Some(130), "{}", server.said());
@@ -110,8 +116,10 @@ fn call_over_the_grace_is_cancelled_and_the_status_says_so() {
 #[test]
 fn draining_stdio_server_answers_running_calls_only() {
     for revision in [Old, New] {
-        let mut client = Client::inside(served("[serve]\ngrace = '60s'\n"), revision, json!({}));
-        let id = running(&mut client);
+        let gate = Gate::new();
+        let folder = held(&gate, "[serve]\ngrace = '60s'\n");
+        let mut client = Client::inside(folder, revision, json!({}));
+        let id = running(&mut client, &gate);
         client.process().signal("TERM");
         // From when it has the signal on, calls are refused.
         let start = Instant::now();
@@ -130,7 +138,7 @@ fn draining_stdio_server_answers_running_calls_only() {
                 .contains("shutting down"),
             "{refused}"
         );
-        is_answered(&mut client, id);
+        is_answered(&mut client, id, &gate);
         let (status, _) = client.process().end();
         assert_eq!(status, Some(0), "{}", client.process().said());
     }
@@ -174,24 +182,28 @@ const CHANGED: &str = "notifications/tools/list_changed";
 
 /// Both transports by both kinds of protocol: the client, where its manifest is, and how the server is
 /// told to look.
-fn everywhere(check: impl Fn(&mut Client, &Folder, &dyn Fn(), &dyn Fn() -> String)) {
+fn everywhere(check: impl Fn(&mut Client, &Folder, &Gate, &dyn Fn(), &dyn Fn() -> String)) {
     for revision in [Old, New] {
-        let folder = served("");
+        let gate = Gate::new();
+        let folder = held(&gate, "");
         let mut client = Client::stdio(&folder, revision, json!({}));
         listen(&mut client);
         let (process, said) = client.process().handle();
         check(
             &mut client,
             &folder,
+            &gate,
             &|| crate::server::signal(process, "HUP"),
             &|| crate::server::said(&said),
         );
-        let server = Http::start_in(served(""));
+        let gate = Gate::new();
+        let server = Http::start_in(held(&gate, ""));
         let mut client = Client::http(&server, revision, json!({}));
         listen(&mut client);
         check(
             &mut client,
             &server.folder,
+            &gate,
             &|| server.signal("HUP"),
             &|| server.said(),
         );
@@ -200,20 +212,20 @@ fn everywhere(check: impl Fn(&mut Client, &Folder, &dyn Fn(), &dyn Fn() -> Strin
 
 #[test]
 fn reload_announces_tools_and_finishes_calls_of_removed_ones() {
-    everywhere(|client, folder, reload, _| {
+    everywhere(|client, folder, gate, reload, _| {
         let before = names(client);
         assert!(!before.contains(&"calculate".to_owned()));
-        let id = running(client);
+        let id = running(client, gate);
         folder.write("toolhost.toml", manifest(&["calculator", "echo"], ""));
         reload();
         client.told(CHANGED);
         let after = names(client);
         assert!(after.contains(&"calculate".to_owned()), "{after:?}");
-        assert!(!after.contains(&"many_progress".to_owned()), "{after:?}");
-        let params = json!({ "name": "many_progress", "arguments": { "n": 1 } });
+        assert!(!after.contains(&"hold".to_owned()), "{after:?}");
+        let params = json!({ "name": "hold", "arguments": gate.arguments() });
         assert_eq!(client.error("tools/call", params)["code"], -32602);
         // Of the host that it was begun with.
-        is_answered(client, id);
+        is_answered(client, id, gate);
         let result = client.text("calculate", json!({ "expression": "6 * 7" }));
         assert!(result.contains("42"), "{result}");
     });
@@ -221,7 +233,7 @@ fn reload_announces_tools_and_finishes_calls_of_removed_ones() {
 
 #[test]
 fn failed_reload_changes_nothing_and_is_logged() {
-    everywhere(|client, folder, reload, said| {
+    everywhere(|client, folder, _, reload, said| {
         let before = names(client);
         for (broken, why) in [
             ("[plugin.echo\n", "toolhost.toml"),
@@ -401,7 +413,7 @@ fn a_manifest_that_is_being_written_is_read_when_it_is_whole() {
 
 #[test]
 fn a_reload_follows_no_link_that_a_plugin_may_have_planted() {
-    everywhere(|client, folder, reload, said| {
+    everywhere(|client, folder, _, reload, said| {
         let grants = "permissions.files = [\n\
              { host = 'work', guest = '/w', access = 'read-write' },\n\
              { host = 'work/sub', guest = '/s' },\n]\n";
