@@ -325,6 +325,7 @@ fn stdio_client_that_reads_nothing_is_backpressured() {
                 json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
             // The server reads a call once it may have another answer.
             writeln!(stdin, "{call}").unwrap();
+            std::thread::sleep(Duration::from_millis(100));
         }
         stdin
     });

@@ -375,7 +375,7 @@ impl ToolHost {
     /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let call = ToolCall::new("call_1", "double", r#"{"n": "21"}"#);
     /// let plan = host.plan(&call).unwrap();
-    /// assert_eq!(plan.arguments, r#"{"n":21}"#);
+    /// assert_eq!(plan.arguments, r#"{"n": 21}"#);
     /// assert_eq!(plan.repairs[0].path, "/n");
     /// # Ok(())
     /// # }

@@ -301,7 +301,7 @@ impl Manifest {
     ///     [plugin.notes]
     ///     path = "notes.wasm"
     ///     timeout = "5s"
-    ///     permissions.files = [{ host = "notes", guest = "/notes" }]
+    ///     permissions.http = ["https://notes.example.com"]
     /// "#, "/srv/toolhost.toml")?;
     /// assert_eq!(manifest.host.max_concurrency, 4);
     /// assert_eq!(manifest.plugins[0].path, std::path::Path::new("/srv/notes.wasm"));
