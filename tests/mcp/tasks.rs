@@ -80,12 +80,20 @@ fn what_tasks_ask_counts_for_their_client_in_all_its_sessions() {
     assert!(why.contains("too many unanswered questions"), "{why}");
 }
 
-fn each_way(check: impl Fn(&mut Client)) {
-    for revision in [Old, New] {
-        check(&mut Client::inside(folder(""), revision, capabilities()));
-        let server = Http::start_in(folder(""));
-        check(&mut Client::http(&server, revision, capabilities()));
-    }
+fn each_way(check: impl Fn(&mut Client) + Sync) {
+    let check = &check;
+    // At once: what they do most is wait.
+    std::thread::scope(|threads| {
+        for revision in [Old, New] {
+            threads.spawn(move || {
+                check(&mut Client::inside(folder(""), revision, capabilities()));
+            });
+            threads.spawn(move || {
+                let server = Http::start_in(folder(""));
+                check(&mut Client::http(&server, revision, capabilities()));
+            });
+        }
+    });
 }
 
 #[test]
