@@ -54,7 +54,8 @@ impl<'j> Library<'j> {
                 let name = method["name"].as_str().unwrap_or_default();
                 let header = &method["inner"]["function"];
                 let inputs = header["sig"]["inputs"].as_array();
-                let has_arguments = inputs.is_some_and(|inputs| inputs.len() > 1);
+                let has_arguments =
+                    inputs.is_some_and(|inputs| inputs.len() > 1 && inputs[0][0] == "self");
                 let is_setter = name.starts_with("with_");
                 let is_async = header["header"]["is_async"] == true;
                 !is_setter && (has_arguments || is_async)
