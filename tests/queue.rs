@@ -12,7 +12,7 @@ use toolhost::manifest::AuditConfig;
 use toolhost::{
     CallError, CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall, ToolHost, ToolResult,
 };
-use toolhost_testing::{Gate, wait_until};
+use toolhost_testing::{Gate, eventually};
 
 use crate::common::{call, echo, error, load, manifest, plugin, text};
 
@@ -69,26 +69,29 @@ async fn a_call_that_finds_the_queue_full_is_refused_at_once() {
 async fn of_calls_in_one_the_last_find_the_queue_full() {
     let gate = Gate::new();
     let folder = tempfile::tempdir().unwrap();
-    let audit = folder.path().join("audit.jsonl");
+    let log = folder.path().join("audit.jsonl");
     let host = host(&gate, |manifest| {
         manifest.host.max_queue = Some(2);
-        manifest.audit = Some(AuditConfig::new(&audit));
+        manifest.audit = Some(AuditConfig::new(&log));
     })
     .await;
     let inside = json!({ "recipient_name": "functions.hold", "parameters": gate.arguments() });
-    for round in 0..2 {
+    for round in 1..=2 {
+        gate.close();
         let arguments = json!({ "tool_uses": vec![inside.clone(); 12] });
         let call = ToolCall::new("p", "multi_tool_use.parallel", arguments.to_string());
-        gate.close();
-        let call = tokio::spawn({
-            let host = host.clone();
-            async move { host.call(call).await }
-        });
-        // Those that run end only once all others have their place or are refused.
-        let ended = || std::fs::read_to_string(&audit).unwrap().lines().count();
-        wait_until("eight are refused", || ended() == 12 * round + 8);
-        gate.open();
-        let output = call.await.unwrap().outcome.unwrap();
+        // Those that fit end only once the others are refused.
+        let opens = async {
+            let refused = async || {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let count = text.matches(r#""outcome":"limit""#).count();
+                (count == 8 * round).then_some(()).ok_or(text)
+            };
+            eventually("eight are refused", refused).await;
+            gate.open();
+        };
+        let (result, ()) = tokio::join!(host.call(call), opens);
+        let output = result.outcome.unwrap();
         let document: Value = serde_json::from_str(output.structured.unwrap().get()).unwrap();
         let results = document["results"].as_array().unwrap();
         let refused: Vec<bool> = results

@@ -43,10 +43,10 @@ pub struct Inspection {
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // A component that is no plugin: it offers nothing.
-/// let component = wat::parse_str("(component)")?;
+/// let component = b"\0asm\x0d\0\x01\0";
 /// let folder = tempfile::tempdir()?;
 /// let file = folder.path().join("empty.wasm");
-/// std::fs::write(&file, &component)?;
+/// std::fs::write(&file, component)?;
 ///
 /// let found = inspect(&file, CodeCache::Off).await?;
 /// assert_eq!(found.size, component.len() as u64);

@@ -10,6 +10,7 @@ mod demands;
 mod grants;
 mod limits;
 mod mcp;
+mod named_tools;
 mod reader;
 mod reload_guard;
 mod serve;
@@ -44,7 +45,9 @@ use limits::{read_duration, read_limits, read_size};
 #[doc(hidden)]
 pub use mcp::lock_file;
 use mcp::read_servers;
-pub use mcp::{McpConfig, McpProtocol, McpTransport};
+pub use mcp::{McpCommand, McpConfig, McpEndpoint, McpProtocol, McpTransport};
+#[doc(hidden)]
+pub use named_tools::unknown_tools;
 use reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in, to_json};
 #[doc(hidden)]
 pub use reload_guard::lowers_guard;
@@ -298,7 +301,7 @@ impl Manifest {
     ///     [plugin.notes]
     ///     path = "notes.wasm"
     ///     timeout = "5s"
-    ///     permissions.files = [{ host = "notes", guest = "/notes" }]
+    ///     permissions.http = ["https://notes.example.com"]
     /// "#, "/srv/toolhost.toml")?;
     /// assert_eq!(manifest.host.max_concurrency, 4);
     /// assert_eq!(manifest.plugins[0].path, std::path::Path::new("/srv/notes.wasm"));

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
-use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
 use crate::bindings::PluginPre;
@@ -26,9 +25,9 @@ use crate::bindings::resources::exports::toolhost::plugin::resources as wit_reso
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
 use crate::engine::Engine;
-use crate::error::{CallError, Diagnostic, similar};
+use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits, size};
-use crate::manifest::{Order, PluginConfig};
+use crate::manifest::{Order, PluginConfig, unknown_tools};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, HttpHeader, Secret};
@@ -228,8 +227,7 @@ impl Compiled {
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> Result<R, Vec<Diagnostic>> {
         let limits = &self.config.limits;
-        let never = CancellationToken::new();
-        let context = RunContext::alone(&never);
+        let context = RunContext::alone();
         let grants = Grants::none(limits, &self.config.permissions);
         let ended = call::in_sandbox(
             self.pre.engine(),
@@ -240,7 +238,7 @@ impl Compiled {
                 timeout: limits.timeout,
                 spent: Duration::ZERO,
             },
-            &never,
+            &context.cancel,
             run,
         );
         ended.await.outcome.map_err(|error| {
@@ -626,19 +624,13 @@ fn select_tools(
         }
     }
     name_callers(&mut tools, config);
-    let wanted = config.tools.iter().flatten();
-    let wanted = wanted.map(|(wanted, at)| (&**wanted, *at));
-    for (wanted, at) in wanted.chain(config.allowed_callers.named()) {
-        if !names.iter().any(|name| name == wanted) {
-            let message = format!("`plugin.{}` offers no tool named `{wanted}`", config.name);
-            let near = similar(wanted, names.iter().map(String::as_str));
-            let help = match near.first() {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it offers: {}", names.join(", ")),
-            };
-            problems.push(Diagnostic::new(manifest, Some(at), message).help(help));
-        }
-    }
+    problems.extend(unknown_tools(
+        &format!("plugin.{}", config.name),
+        config.tools.as_deref(),
+        &config.allowed_callers,
+        &names.iter().map(String::as_str).collect::<Vec<_>>(),
+        manifest,
+    ));
     if problems.is_empty() {
         Ok(tools)
     } else {

@@ -244,32 +244,20 @@ impl Lowered<'_> {
         match (&before.transport, &now.transport) {
             // The arguments decide what a command may do: a sandbox to start it in, a read-only
             // switch.
-            (
-                McpTransport::Command { args, env, cwd, .. },
-                McpTransport::Command {
-                    args: args_now,
-                    env: env_now,
-                    cwd: cwd_now,
-                    ..
-                },
-            ) => {
-                self.when(!args.is_empty() && args_now.is_empty(), || gone("args"));
-                let variable = env.keys().find(|name| !env_now.contains_key(*name));
+            (McpTransport::Command(before), McpTransport::Command(now)) => {
+                let is_gone = !before.args.is_empty() && now.args.is_empty();
+                self.when(is_gone, || gone("args"));
+                let mut variables = before.env.keys();
+                let variable = variables.find(|name| !now.env.contains_key(*name));
                 self.when(variable.is_some(), || {
                     gone(&format!("env.{}", variable.expect("there is one")))
                 });
-                let is_lower = cwd != cwd_now && self.is_gone(&format!("{table}.cwd"));
+                let is_lower = before.cwd != now.cwd && self.is_gone(&format!("{table}.cwd"));
                 self.when(is_lower, || gone("cwd"));
             }
-            (
-                McpTransport::Url { headers, .. },
-                McpTransport::Url {
-                    headers: headers_now,
-                    ..
-                },
-            ) => {
-                let is_there = |name| headers_now.iter().any(|it| it.name() == name);
-                let header = headers.iter().find(|it| !is_there(it.name()));
+            (McpTransport::Url(before), McpTransport::Url(now)) => {
+                let is_there = |name| now.headers.iter().any(|it| it.name() == name);
+                let header = before.headers.iter().find(|it| !is_there(it.name()));
                 self.when(header.is_some(), || {
                     format!(
                         "the header {} of `{table}` was removed",
