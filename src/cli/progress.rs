@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
 use toolhost::{LoadEvent, printable};
 
+use super::out::say;
+
 /// The bars that may be drawn.
 static DRAWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
 
@@ -47,6 +49,25 @@ pub(super) fn calls(count: usize) -> ProgressBar {
     bar
 }
 
+/// Shows what is being done, without a number.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub(super) fn spinner(title: &str) -> Spinner {
+    let bar = bar("");
+    let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}");
+    bar.set_style(style.expect("the template is valid"));
+    bar.set_prefix(printable::line(title).into_owned());
+    Spinner(bar)
+}
+
+/// It is cleared when dropped.
+pub(super) struct Spinner(pub(super) ProgressBar);
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// The style of a bar whose numbers mean nothing to people.
 pub(super) fn share() -> ProgressStyle {
     let style = ProgressStyle::with_template("{prefix} {bar:24} {percent}% {wide_msg}");
@@ -80,6 +101,19 @@ pub(super) struct Loading {
 
 impl Loading {
     pub(super) fn event(&self, event: LoadEvent) {
+        if let LoadEvent::Failed {
+            plugin,
+            why,
+            is_kept,
+        } = &event
+        {
+            let becomes = match is_kept {
+                true => "the previous one keeps serving",
+                false => "it is left out",
+            };
+            self.bar
+                .suspend(|| say!("error: plugin {plugin} cannot be loaded, {becomes}: {why}"));
+        }
         let Ok(mut names) = self.names.lock() else {
             return;
         };

@@ -23,7 +23,7 @@ fn manifest(guests: &[&str], more: &str) -> String {
 
 /// A call that runs for a while, and does when this returns.
 #[track_caller]
-fn running(client: &mut Client) -> u64 {
+pub fn running(client: &mut Client) -> u64 {
     client.meta = json!({ "progressToken": "p" });
     let id = client.start("many_progress", json!({ "n": 500_000 }));
     client.meta = json!({});
@@ -32,7 +32,7 @@ fn running(client: &mut Client) -> u64 {
 }
 
 #[track_caller]
-fn is_answered(client: &mut Client, id: u64) {
+pub fn is_answered(client: &mut Client, id: u64) {
     let answer = client.answer(id);
     assert_eq!(text(&answer["result"]), "reported 1000002 times");
 }
@@ -171,7 +171,7 @@ pub fn names(client: &mut Client) -> Vec<String> {
         .collect()
 }
 
-const CHANGED: &str = "notifications/tools/list_changed";
+pub const CHANGED: &str = "notifications/tools/list_changed";
 
 /// Both transports by both kinds of protocol: the client, where its manifest is, and how the server is
 /// told to look.
