@@ -25,8 +25,8 @@ use sources::Sources;
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct DevOptions {
-    /// Folders of the plugins to build [default: those of the manifest whose sources are beside
-    /// their component]
+    /// Folders of the plugins to build [default: this one; with --manifest, all whose sources are
+    /// beside their component]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
@@ -110,7 +110,7 @@ async fn develop(
     serving: &mut Option<JoinHandle<()>>,
 ) -> anyhow::Result<()> {
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;
-    let mut watched = watched(&options.paths, &manifest)?;
+    let mut watched = watched(&options.paths, &manifest, session.manifest.is_some())?;
     let listener = match options.http {
         Some(address) => {
             check_exposure(&manifest, address)?;
@@ -184,8 +184,16 @@ async fn develop(
     }
 }
 
-/// The plugins to build.
-fn watched(paths: &[PathBuf], manifest: &Manifest) -> anyhow::Result<Vec<Watched>> {
+/// The plugins to build. A manifest that was only found may be a stranger's, and does not say what code runs here.
+fn watched(paths: &[PathBuf], manifest: &Manifest, is_named: bool) -> anyhow::Result<Vec<Watched>> {
+    let here = [PathBuf::from(".")];
+    let paths = match paths {
+        [] if !is_named && Project::of_folder(&here[0]).is_some() => &here,
+        [] if !is_named => bail!(
+            "this folder is no plugin: name the folders of the plugins to build, or the manifest with -m"
+        ),
+        paths => paths,
+    };
     let mut watched: Vec<Watched> = Vec::new();
     let mut add = |project: Project, output: PathBuf| {
         if watched.iter().all(|it| it.output != output) {

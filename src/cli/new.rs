@@ -196,7 +196,7 @@ pub(super) fn run(options: &NewOptions, session: &CommandContext) -> anyhow::Res
             "call its tool",
         ),
         (
-            r#"toolhost dev --call 'greet {"name": "Ada"}'"#.to_owned(),
+            format!(r#"toolhost dev {name} --call 'greet {{"name": "Ada"}}'"#),
             "build and call at every change",
         ),
     ];

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::common::binary::Folder;
+use crate::common::binary::{Folder, run};
 use crate::common::{guest, wait_until};
 
 /// `plugin.c` is the path of a guest, or an error. A build counts itself, and waits while there is a file `hold`.
@@ -183,6 +183,15 @@ fn an_interrupt_ends_it_and_a_build_that_runs() {
         let status = dev.child.wait().unwrap();
         assert_eq!(status.code(), Some(0), "{is_building}: {}", dev.said());
     }
+}
+
+/// Only found, it may be a stranger's: building runs code.
+#[test]
+fn a_manifest_that_was_found_does_not_say_what_is_built() {
+    let folder = Folder::with("[plugin.hello]\npath = 'hello/hello.wasm'\n");
+    folder.write("hello/Makefile", "PLUGIN = hello\n");
+    let ended = run(folder.command_that_finds(&["dev"]), "");
+    ended.failed("name the folders of the plugins to build");
 }
 
 #[test]
