@@ -186,7 +186,10 @@ impl BuildError {
                 if !said.trim().is_empty() {
                     let _ = Out::stderr().text(&format!("{}\n", said.trim_end()));
                 }
-                say!("error: cannot build {name}: {why}");
+                match &**why {
+                    "" => say!("error: cannot build {name}: see above"),
+                    why => say!("error: cannot build {name}: {why}"),
+                }
                 FAILED
             }
         })
@@ -235,12 +238,16 @@ fn sdk_result(ended: &Ended) -> Built<()> {
         .filter(|line| !line.starts_with("installing "))
         .collect();
     let said = said.join("\n");
-    let said = said.strip_prefix("error: ").unwrap_or(&said);
-    Err(BuildError::Failed {
-        said: said.to_owned(),
-        why: match ended.status.code() {
-            Some(1) => "see above".to_owned(),
-            _ => format!("the build ended with {}", ended.status),
+    let said = said.strip_prefix("error: ").unwrap_or(&said).trim();
+    Err(match (ended.status.code(), said.contains('\n')) {
+        (Some(1), false) if !said.is_empty() => BuildError::failed(said),
+        (Some(1), true) => BuildError::Failed {
+            said: said.to_owned(),
+            why: String::new(),
+        },
+        _ => BuildError::Failed {
+            said: said.to_owned(),
+            why: format!("the build ended with {}", ended.status),
         },
     })
 }

@@ -128,7 +128,7 @@ fn a_change_is_built_reloaded_and_called_and_a_mistake_is_shown_in_place() {
     dev.write(&source("echo"));
     dev.until("\nit answers\n", 2);
     assert_eq!(dev.builds(), 4, "{}", dev.said());
-    assert_eq!(dev.said().matches("calling echo").count(), 3);
+    dev.until("calling echo", 3);
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn errors_in_javascript_and_typescript_have_a_place() {
     let node = programs(&["node", "npm"]);
     for (language, file) in [("js", "index.js"), ("ts", "index.ts")] {
         let syntax = "import { tool } from \"toolhost-plugin\";\n\ntool({ name: );\n";
-        shows(language, &node, file, syntax, &[&format!("{file}:3:14")]);
+        shows(language, &node, file, syntax, &[&format!("{file}:3:")]);
         let throws = "import { tool } from \"toolhost-plugin\";\n\n\nnothing.there();\n";
         shows(
             language,
