@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use toolhost::inspect::inspect;
+use toolhost::inspect::inspect_within;
 use toolhost::{CodeCache, Manifest};
 
 use super::child::Ended;
@@ -150,8 +150,11 @@ pub(super) async fn build(
         Language::C => c::build(&toolchain, project, &output).await?,
     }
     show("loading the component");
-    let loaded = tokio::time::timeout_at(toolchain.deadline, inspect(&output, cache.clone()));
-    let loaded = loaded.await.map_err(|_| BuildError::TimedOut(timeout))?;
+    // The user has waited for a compiler before: this one gets the rest of the time.
+    let left = toolchain.deadline.saturating_duration_since(Instant::now());
+    let loaded = inspect_within(&output, cache.clone(), left);
+    let loaded = tokio::time::timeout_at(toolchain.deadline, loaded).await;
+    let loaded = loaded.map_err(|_| BuildError::TimedOut(timeout))?;
     let loaded = loaded.map_err(|error| BuildError::failed(error.to_string()))?;
     let tools = loaded.tools.map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
