@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use super::plugin::{Environment, alone, programs, rust, shell};
+use super::plugin::{Environment, alone, native_rust, programs, rust, shell};
 use crate::common::binary::Folder;
 use crate::common::{needs, root};
 
@@ -82,6 +82,11 @@ fn works(section: &str, environment: &Environment) {
                 continue;
             }
             let began = Instant::now();
+            let native = native_rust();
+            let environment = match command.starts_with("cargo ") {
+                true => &native,
+                false => environment,
+            };
             let ended = shell(&folder, environment, &format!("cd {inside}; {command}"));
             assert_eq!(ended.status, 0, "{command}: {ended:#?}");
             assert!(ended.stdout.contains(&printed), "{command}: {ended:#?}");

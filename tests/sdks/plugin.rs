@@ -55,6 +55,15 @@ pub fn rust() -> &'static Environment {
     })
 }
 
+/// Rust for this machine, where the tests of the plugins that ship are built too.
+pub fn native_rust() -> BTreeMap<String, String> {
+    let folder = root().join("target/guests-build/native");
+    BTreeMap::from([
+        ("CARGO_NET_OFFLINE".to_owned(), "true".to_owned()),
+        ("CARGO_TARGET_DIR".to_owned(), folder.display().to_string()),
+    ])
+}
+
 /// A language whose compilers are installed by the build itself, once these programs are there.
 pub fn programs(names: &[&str]) -> Environment {
     for name in names {
