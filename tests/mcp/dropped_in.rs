@@ -164,3 +164,36 @@ fn an_empty_manifest_is_taken_for_one_only_if_it_stays_empty() {
     assert!(start.elapsed() >= Duration::from_secs(2));
     host.tools(&[]);
 }
+
+/// `toolhost dev` serves while it builds; its builds are a `make` that copies a guest.
+#[test]
+fn dev_builds_and_reloads_without_dropping_a_call() {
+    let folder = Folder::with("[plugin.hello]\npath = 'hello/hello.wasm'\n");
+    let source = |name: &str| format!("{}\n", guest(name).display());
+    folder.write("hello/Makefile", "PLUGIN = hello\n");
+    folder.write("hello/plugin.c", source("conformance"));
+    let make = folder.write(
+        "bin/make",
+        "#!/bin/sh\ncp \"$(cat plugin.c)\" hello.wasm.tmp && mv hello.wasm.tmp hello.wasm\n",
+    );
+    let mut permissions = fs::metadata(&make).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    fs::set_permissions(make, permissions).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut command = folder.command(&["dev", "--http", "127.0.0.1:0"]);
+    command
+        .env(
+            "PATH",
+            format!("{}:{path}", folder.path().join("bin").display()),
+        )
+        .env("TOOLHOST_TOOLS", folder.path().join("tools"));
+    let server = Http::run(folder, command);
+    let mut client = Client::http(&server, Old, json!({}));
+    client.listen();
+    let call = running(&mut client);
+    let new = server.folder.write("hello/.new", source("calculator"));
+    fs::rename(new, server.folder.path().join("hello/plugin.c")).unwrap();
+    client.told(CHANGED);
+    assert!(names(&mut client).contains(&"calculate".to_owned()));
+    is_answered(&mut client, call);
+}
