@@ -263,6 +263,8 @@ struct AgentHost {
 }
 
 impl ReloadTarget for AgentHost {
+    const RELOADS_ON_HANGUP: bool = false;
+
     fn needed_for(&self) -> Use {
         Use::Agent
     }

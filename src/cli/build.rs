@@ -68,7 +68,7 @@ pub(super) async fn run(options: BuildOptions, session: CommandContext) -> anyho
             output_of(&project, manifest.as_ref())
         }
     };
-    let stop = session.interrupts.stop_signal()?;
+    let stop = session.interrupts.stop_or_hangup_signal()?;
     let started = Instant::now();
     let built = tokio::select! {
         built = build(&project, &output, options.timeout, &session.code_cache) => built,

@@ -88,7 +88,7 @@ struct Watched {
 }
 
 pub(super) async fn run(options: DevOptions, session: CommandContext) -> anyhow::Result<Status> {
-    let stop = session.interrupts.stop_signal()?;
+    let stop = session.interrupts.stop_or_hangup_signal()?;
     let mut serving = None;
     let ended = tokio::select! {
         ended = develop(options, session, &stop, &mut serving) => ended.map(|()| ANSWERED),

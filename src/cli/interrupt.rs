@@ -58,6 +58,24 @@ impl Interrupts {
 }
 
 impl Interrupts {
+    /// As [`stop_signal`](Interrupts::stop_signal), and also cancelled when the terminal closes.
+    pub(super) fn stop_or_hangup_signal(&self) -> anyhow::Result<CancellationToken> {
+        let token = self.stop_signal()?;
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let hangups = signal(SignalKind::hangup());
+            let mut hangups = hangups.context("cannot listen for SIGHUP")?;
+            let cancel = token.clone();
+            tokio::spawn(async move {
+                if hangups.recv().await.is_some() {
+                    cancel.cancel();
+                }
+            });
+        }
+        Ok(token)
+    }
+
     /// Cancelled by SIGTERM or Ctrl-C; a second one ends the process at once.
     pub(super) fn stop_signal(&self) -> anyhow::Result<CancellationToken> {
         let token = CancellationToken::new();

@@ -32,6 +32,9 @@ const MAX_SETTLE_WAIT: Duration = Duration::from_secs(10);
 
 /// What has a host that can be replaced.
 pub(super) trait ReloadTarget: Send + Sync + 'static {
+    /// Whether SIGHUP means to reload. Otherwise it means that the terminal has closed.
+    const RELOADS_ON_HANGUP: bool;
+
     /// What the manifest must be trusted for.
     fn needed_for(&self) -> Use;
 
@@ -86,13 +89,11 @@ impl<T: ReloadTarget> Reloader<T> {
         #[cfg(unix)]
         let mut hangups = {
             use tokio::signal::unix::{SignalKind, signal};
-            match signal(SignalKind::hangup()) {
-                Ok(hangups) => Some(hangups),
-                Err(error) => {
-                    tracing::warn!("cannot listen for SIGHUP: {error}");
-                    None
-                }
-            }
+            let listened = T::RELOADS_ON_HANGUP.then(|| signal(SignalKind::hangup()));
+            listened.and_then(|listened| {
+                let failed = |error| tracing::warn!("cannot listen for SIGHUP: {error}");
+                listened.map_err(failed).ok()
+            })
         };
         let mut seen = self.loaded.clone();
         loop {

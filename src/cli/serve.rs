@@ -148,6 +148,8 @@ pub(super) struct Served {
 }
 
 impl ReloadTarget for Served {
+    const RELOADS_ON_HANGUP: bool = true;
+
     fn needed_for(&self) -> Use {
         Use::Serve
     }

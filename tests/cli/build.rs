@@ -198,7 +198,7 @@ fn a_build_that_never_ends_is_ended_with_its_children() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interrupted_build_ends_with_its_children() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let folder = endless();
         let mut command = build(&folder, &[]);
         command.stdin(Stdio::null()).stderr(Stdio::piped());
