@@ -44,7 +44,7 @@ impl FileSnapshot {
         let entries = entries.into_iter().flatten().flatten().flatten();
         let components = entries
             .map(|entry| entry.path())
-            .filter(|file| file.extension().is_some_and(|it| it == "wasm"));
+            .filter(|file| is_component(file));
         FileSnapshot {
             files: files.collect(),
             plugin_dir: self.plugin_dir.clone(),
@@ -69,12 +69,25 @@ impl FileSnapshot {
 
     /// Whether a component that was added or changed since then is only partly there.
     pub(super) fn has_incomplete_plugin(&self, before: &FileSnapshot) -> bool {
-        let dropped_in = self.dropped_in.iter();
-        let changed =
-            dropped_in.filter(|(file, stamp)| before.dropped_in.get(*file) != Some(*stamp));
+        let changed = self
+            .components()
+            .filter(|(file, stamp)| before.components().all(|known| known != (*file, *stamp)));
         let mut changed = changed.map(|(file, _)| file);
         changed.any(|file| !is_complete(file))
     }
+
+    /// The components that are there.
+    fn components(&self) -> impl Iterator<Item = (&Path, FileStamp)> {
+        let listed = self.files.iter();
+        let listed = listed.filter_map(|(file, stamp)| Some((&**file, (*stamp)?)));
+        let listed = listed.filter(|(file, _)| is_component(file));
+        let dropped_in = self.dropped_in.iter();
+        listed.chain(dropped_in.map(|(file, stamp)| (&**file, *stamp)))
+    }
+}
+
+fn is_component(file: &Path) -> bool {
+    file.extension().is_some_and(|it| it == "wasm")
 }
 
 fn stamp(file: &Path) -> Option<FileStamp> {
