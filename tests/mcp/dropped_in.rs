@@ -138,6 +138,24 @@ fn a_plugin_that_is_being_copied_is_waited_for() {
         "{}",
         host.server.said()
     );
+    // Wherever the manifest has it.
+    host.server.folder.write("own.wasm", &whole);
+    let more = format!("{}[plugin.own]\npath = 'own.wasm'\n", listed("echo"));
+    host.server.folder.write("toolhost.toml", &more);
+    host.client.told(CHANGED);
+    let next = bytes("time");
+    let mut copy = fs::File::create(host.server.folder.path().join("own.wasm")).unwrap();
+    copy.write_all(&next[..next.len() / 2]).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    copy.write_all(&next[next.len() / 2..]).unwrap();
+    drop(copy);
+    host.client.told(CHANGED);
+    host.tools(&["echo", "time_now"]);
+    assert!(
+        !host.server.said().contains("error"),
+        "{}",
+        host.server.said()
+    );
 }
 
 #[test]
