@@ -50,13 +50,8 @@ pub(super) fn calls(count: usize) -> ProgressBar {
 }
 
 /// Shows what is being done, without a number.
-#[expect(clippy::disallowed_methods, reason = "the one place")]
 pub(super) fn spinner(title: &str) -> Spinner {
-    let bar = bar("");
-    let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}");
-    bar.set_style(style.expect("the template is valid"));
-    bar.set_prefix(printable::line(title).into_owned());
-    Spinner(bar)
+    Spinner(drawn(title, "{spinner} {prefix} {elapsed} {wide_msg}"))
 }
 
 /// It is cleared when dropped.
@@ -80,14 +75,18 @@ pub(super) fn show_message(bar: &ProgressBar, message: &str) {
     bar.set_message(printable::line(message).into_owned());
 }
 
-#[expect(clippy::disallowed_methods, reason = "a title of ours")]
-fn bar(title: &'static str) -> ProgressBar {
+fn bar(title: &str) -> ProgressBar {
+    drawn(title, "{prefix} {bar:24} {pos}/{len} {wide_msg}")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+fn drawn(title: &str, template: &str) -> ProgressBar {
     // indicatif hides the bar itself if stderr is not a terminal.
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg}");
+    let style = ProgressStyle::with_template(template);
     register(&bar);
     bar.set_style(style.expect("the template is valid"));
-    bar.set_prefix(title);
+    bar.set_prefix(printable::line(title).into_owned());
     if !bar.is_hidden() {
         bar.enable_steady_tick(Duration::from_millis(200));
     }
