@@ -1,7 +1,7 @@
 //! `cargo xtask sdks`: the tests of the SDKs, and those of plugins from `toolhost new` to a call.
 
 use crate::guests::{self, toolchain};
-use crate::{Usage, build_toolhost, cargo, root, run, ui};
+use crate::{CRATES, Usage, build_toolhost, cargo, root, run, ui};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -33,11 +33,10 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     let root = root()?;
     let tools = root.join("target/sdk-tools");
     if filter.is_none() {
-        let toolhost = build_toolhost(
-            cargo()
-                .args(["build", "--package", "toolhost", "--bin", "toolhost"])
-                .current_dir(&root),
-        )?;
+        let mut tests = cargo();
+        tests.args(["test", "--no-run", "--test", "sdks"]);
+        tests.args(packages());
+        let toolhost = build_toolhost(tests.current_dir(&root))?;
         let engines = std::env::var("SDK_ENGINES").unwrap_or_else(|_| "quickjs".to_owned());
         ui::say("sdk/test");
         let mut sdks = Command::new(root.join("sdk/test"));
@@ -49,10 +48,15 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     }
     let toolchain = toolchain::find(guests::way()?, &root.join("target/guests-build"))?;
     let mut tests = cargo();
-    tests.args(["test", "--package", "toolhost", "--test", "sdks", "--"]);
-    tests.args(filter);
+    tests.args(["test", "--test", "sdks"]).args(packages());
+    tests.arg("--").args(filter);
     tests
         .env("TOOLHOST_TEST_ALL", "1")
         .env("TOOLHOST_TEST_RUST", toolchain.environment());
     run(tests.current_dir(&root))
+}
+
+/// All together, so that their features, and with them wasmtime, are those of the other tests.
+fn packages() -> [String; CRATES.len()] {
+    CRATES.map(|name| format!("--package={name}"))
 }
