@@ -178,7 +178,7 @@ pub fn names(client: &mut Client) -> Vec<String> {
         .collect()
 }
 
-const CHANGED: &str = "notifications/tools/list_changed";
+pub const CHANGED: &str = "notifications/tools/list_changed";
 
 /// Both transports by both kinds of protocol: the client, where its manifest is, and how the server is
 /// told to look.

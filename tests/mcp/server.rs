@@ -51,8 +51,13 @@ impl Http {
     }
 
     pub fn start_in(folder: Folder) -> Http {
-        let mut child = folder
-            .command(&["serve", "--http", "127.0.0.1:0"])
+        let command = folder.command(&["serve", "--http", "127.0.0.1:0"]);
+        Http::run(folder, command)
+    }
+
+    /// A command that serves in a folder.
+    pub fn run(folder: Folder, mut command: Command) -> Http {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

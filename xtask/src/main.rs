@@ -7,8 +7,10 @@ mod dist;
 mod fuzz;
 mod guests;
 mod mcp;
+mod sdks;
 mod test;
 mod ui;
+mod wit;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ Commands:
   fuzz      Fuzz what reads untrusted input, guided by coverage
   aimock    Install the mock of models' APIs that the agent's tests talk to
   mcp       Install the clients and the conformance suite that the protocol's tests run
+  sdks      Test the SDKs, and plugins in every language from `toolhost new` to a call
+  wit       Compare docs/wit.md with the interface in wit/
   plugins   Build the plugins that ship into target/plugins/*.wasm
   guests    Build the plugins and every test guest into target/guests/*.wasm
 
@@ -48,6 +52,8 @@ fn main() -> ExitCode {
         "plugins" => guests::plugins_command(rest),
         "guests" => guests::command(rest),
         "mcp" => mcp::command(rest),
+        "sdks" => sdks::command(rest),
+        "wit" => wit::command(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())

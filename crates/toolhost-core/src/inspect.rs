@@ -1,6 +1,7 @@
 //! Inspects a component without a manifest: its imports, exports and tools.
 
 use std::path::Path;
+use std::time::Duration;
 
 use wasmtime::component::Component;
 
@@ -60,9 +61,22 @@ pub struct Inspection {
 ///
 /// [`LoadError::Invalid`] if the file is not a component.
 pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspection, LoadError> {
+    inspect_within(path, cache, Limits::default().max_compile).await
+}
+
+/// As [`inspect`], with a limit for compiling.
+///
+/// # Errors
+///
+/// As for [`inspect`].
+#[doc(hidden)]
+pub async fn inspect_within(
+    path: impl AsRef<Path>,
+    cache: CodeCache,
+    bound: Duration,
+) -> Result<Inspection, LoadError> {
     let path = path.as_ref().to_owned();
     let file = path.clone();
-    let bound = Limits::default().max_compile;
     let prepared = component::compiling(bound, move || prepare(&file, cache)).await;
     let Prepared {
         bytes,
