@@ -2,7 +2,9 @@
 //! WIT by `toolhost_testing::typed`; those in `elsewhere` were made by others.
 
 mod bounds;
+mod built;
 mod commands;
+mod elsewhere;
 mod manifest;
 mod modules;
 mod names;

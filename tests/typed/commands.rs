@@ -1,5 +1,7 @@
 //! WASI commands: arguments, environment, streams and the exit status.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use toolhost::limits::{ByteSize, Limits};
 use toolhost::permissions::{FileGrant, Permissions};
@@ -94,7 +96,7 @@ async fn stdin_is_streamed_and_stdout_is_bounded_by_max_output() {
 
 #[tokio::test]
 async fn the_environment_of_the_manifest_cannot_be_overridden() {
-    let env = [("TZ".to_owned(), "UTC".to_owned())].into();
+    let env = BTreeMap::from([("TZ".to_owned(), "UTC".to_owned())]);
     let typed = Typed::with(wat::parse_str(ECHO).unwrap(), |plugin| {
         plugin.with_permissions(Permissions::default().with_env(env))
     })

@@ -94,7 +94,7 @@ async fn wide_integers_are_numbers_or_strings() {
 #[tokio::test]
 async fn floats_keep_every_bit_that_numbers_have() {
     // The third is read wrongly by parsers that are not exact.
-    let floats = [
+    let floats: [f64; 6] = [
         0.1,
         -0.0,
         1.7976931348623157e308,
@@ -102,13 +102,12 @@ async fn floats_keep_every_bit_that_numbers_have() {
         2.2250738585072014e-308,
         1e23,
     ];
-    for ty in ["f64"] {
-        let typed = Typed::new(returning_one("", ty)).await;
-        for float in floats {
-            let returned = typed.returned("f", json!(float)).await.unwrap();
-            let returned: f64 = returned.to_string().parse().unwrap();
-            assert_eq!(returned.to_bits(), float.to_bits(), "{float}");
-        }
+    let typed = Typed::new(returning_one("", "f64")).await;
+    for float in floats {
+        // As text, since serde_json's own parser is not exact.
+        let result = typed.host.call(call("f", json!({ "x": float }))).await;
+        let returned: f64 = result.to_text().parse().unwrap();
+        assert_eq!(returned.to_bits(), float.to_bits(), "{float}");
     }
     come_back(
         "",

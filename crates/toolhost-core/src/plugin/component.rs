@@ -207,7 +207,8 @@ fn asks_for_secrets(component: &Component) -> bool {
 ///
 /// It exports another version, a part of it only, or nothing.
 fn is_plugin(exports: &[String]) -> Result<bool, String> {
-    let prefix = format!("{PLUGIN_PACKAGE}/tools@");
+    let package = format!("{PLUGIN_PACKAGE}/");
+    let prefix = format!("{package}tools@");
     let versions: Vec<&str> = exports
         .iter()
         .filter_map(|export| export.strip_prefix(&prefix))
@@ -217,7 +218,7 @@ fn is_plugin(exports: &[String]) -> Result<bool, String> {
             "is not a toolhost plugin: it exports nothing, neither {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} nor any \
              function; in Rust, `plugin!(TOOL, …)` exports tools"
         )),
-        [] if exports.iter().any(|it| it.starts_with(PLUGIN_PACKAGE)) => Err(format!(
+        [] if exports.iter().any(|it| it.starts_with(&package)) => Err(format!(
             "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} (it exports {})",
             exports.join(", ")
         )),

@@ -122,6 +122,9 @@ pub(super) fn find(
     documentation: Option<&Documentation>,
 ) -> Result<Found, String> {
     let exports = exports(pre);
+    if exports.is_empty() {
+        return Err("is not a toolhost plugin: it exports no function".to_owned());
+    }
     let mut count: HashMap<&str, usize> = HashMap::new();
     for export in exports.iter().filter(|it| !it.is_command()) {
         *count.entry(&*export.name).or_default() += 1;
