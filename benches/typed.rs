@@ -25,7 +25,10 @@ fn main() {
         .expect("a runtime");
     let plugin = host(&runtime, "echo");
     let typed = host(&runtime, "typed-echo");
-    for arguments in [ARGUMENTS.to_owned(), format!(r#"{{"text":"{}"}}"#, "x".repeat(10_000))] {
+    for arguments in [
+        ARGUMENTS.to_owned(),
+        format!(r#"{{"text":"{}"}}"#, "x".repeat(10_000)),
+    ] {
         let (mut plugins, mut functions) = (Vec::new(), Vec::new());
         sample(&runtime, &plugin, &arguments);
         sample(&runtime, &typed, &arguments);

@@ -651,6 +651,10 @@ async fn the_problems_of_all_plugins_are_told_at_once() {
     let files: Vec<&Path> = found.iter().map(|problem| &*problem.file).collect();
     assert_eq!(
         files,
-        [&*guest("other-version"), &*text_file, &*guest("listing-traps")]
+        [
+            &*guest("other-version"),
+            &*text_file,
+            &*guest("listing-traps")
+        ]
     );
 }

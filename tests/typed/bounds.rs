@@ -105,8 +105,11 @@ async fn a_call_can_be_cancelled() {
     let typed = Typed::new(of_module(wit, module)).await;
     let cancel = tokio_util::sync::CancellationToken::new();
     cancel.cancel();
-    let options = CallOptions::new().cancellation(&cancel);
-    let ended = typed.host.call_with(call("spin", json!({})), options).await;
+    let options = CallOptions::new().cancellation(cancel);
+    let ended = typed
+        .host
+        .call_with(call("spin", json!({})), &options)
+        .await;
     assert_eq!(*error(&ended), CallError::Cancelled);
 }
 

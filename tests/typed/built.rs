@@ -12,7 +12,10 @@ async fn stock() -> ToolHost {
     let mut plugin = plugin("typed");
     plugin.wit = Some(root().join("tests/guests/typed/wit/stock.wit"));
     let env = BTreeMap::from([("TZ".to_owned(), "UTC".to_owned())]);
-    load(manifest([plugin.with_permissions(Permissions::default().with_env(env))])).await
+    load(manifest([
+        plugin.with_permissions(Permissions::default().with_env(env))
+    ]))
+    .await
 }
 
 async fn answer(host: &ToolHost, tool: &str, arguments: Value) -> Result<Value, CallError> {
@@ -33,7 +36,9 @@ fn items() -> Value {
 #[tokio::test]
 async fn functions_take_and_return_what_their_types_say() {
     let host = stock().await;
-    let all = answer(&host, "find", json!({ "query": { "tag": "all" } })).await.unwrap();
+    let all = answer(&host, "find", json!({ "query": { "tag": "all" } }))
+        .await
+        .unwrap();
     assert_eq!(all, json!({ "result": items() }));
     let query = json!({ "query": { "tag": "by-id", "val": "18446744073709551615" } });
     let one = answer(&host, "find", query).await.unwrap();
@@ -41,10 +46,14 @@ async fn functions_take_and_return_what_their_types_say() {
     let query = json!({ "query": { "tag": "by-price", "val": [0, 1] } });
     let one = answer(&host, "find", query).await.unwrap();
     assert_eq!(one["result"][0], items()[0]);
-    let summary = answer(&host, "summarize", json!({ "items": items() })).await.unwrap();
+    let summary = answer(&host, "summarize", json!({ "items": items() }))
+        .await
+        .unwrap();
     let expected = json!({ "count": 2, "by-color": [["Color::DarkBlue", 2]], "cheapest": 0.1, "first": { "some": "b" } });
     assert_eq!(summary, expected);
-    let sum = answer(&host, "checksum", json!({ "bytes": "AQI=" })).await.unwrap();
+    let sum = answer(&host, "checksum", json!({ "bytes": "AQI=" }))
+        .await
+        .unwrap();
     assert_eq!(sum, json!({ "result": 33 }));
 }
 
@@ -54,7 +63,9 @@ async fn errors_panics_and_permissions_are_as_for_plugins() {
     let query = |name: &str| json!({ "query": { "tag": "by-name", "val": name } });
     let failed = answer(&host, "find", query("none")).await.unwrap_err();
     assert_eq!(failed, CallError::failed(r#"{"tag":"nothing-found"}"#));
-    let failed = host.call(call("fail", json!({ "message": "on purpose" }))).await;
+    let failed = host
+        .call(call("fail", json!({ "message": "on purpose" })))
+        .await;
     let CallError::Trap { message } = error(&failed) else {
         panic!("{:?}", error(&failed));
     };

@@ -1,28 +1,42 @@
 //! Components that other projects published: each loads, or is refused for what it is.
 //! `cargo xtask components` fetches them.
 
-use std::path::PathBuf;
+use toolhost::LoadError;
+use toolhost::manifest::PluginConfig;
 
-use toolhost::CodeCache;
-use toolhost::inspect::{Inspection, inspect};
+use crate::common::{manifest, root, try_load};
 
-use crate::common::{code_cache, root};
-
-async fn inspected(name: &str) -> Inspection {
-    let file: PathBuf = root().join(format!("target/components/{name}.wasm"));
-    let found = inspect(&file, CodeCache::Folder(code_cache())).await;
-    found.unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-fn refusal(inspection: &Inspection) -> String {
-    let problems = inspection.tools.as_ref().expect_err("it is refused");
-    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    problems.join("\n")
+/// Why one of them is refused.
+async fn refusal(name: &str) -> String {
+    let file = root().join(format!("target/components/{name}.wasm"));
+    match try_load(manifest([PluginConfig::new(name, file)])).await {
+        Err(LoadError::Invalid(problems)) => problems[0].message.clone(),
+        Err(other) => panic!("{name}: {other}"),
+        Ok(_) => panic!("{name} loads"),
+    }
 }
 
 #[tokio::test]
-async fn the_component_of_oci_wasm() {
+async fn a_server_of_http_requests_has_no_function_that_json_can_call() {
     crate::common::needs!(components);
-    let found = inspected("oci-wasm").await;
-    println!("{:?} {:?} {:?} {:?}", found.tools, found.exports, found.imports, found.notes);
+    assert_eq!(
+        refusal("oci-wasm").await,
+        "has no function that can be a tool: `wasi:http/incoming-handler@0.2.0#handle` has a resource in its \
+         parameter `request`"
+    );
+}
+
+/// Megabytes of interpreters, which take minutes to compile: what they lack is found before that.
+#[tokio::test]
+async fn sandboxes_that_need_another_host_are_refused_for_what_they_import_from_it() {
+    crate::common::needs!(components);
+    for (name, import) in [
+        ("capsule-js", "capsule:host/api"),
+        ("capsule-python", "capsule:host/api"),
+        ("hyperlight-javascript", "hyperlight:sandbox/tools"),
+        ("hyperlight-python", "hyperlight:sandbox/tools"),
+    ] {
+        let why = format!("imports interfaces that this host does not provide: {import}");
+        assert_eq!(refusal(name).await, why, "{name}");
+    }
 }

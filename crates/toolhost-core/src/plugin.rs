@@ -164,7 +164,8 @@ impl Compiled {
             .and_then(|bytes| {
                 let sha256 = sha256(&bytes);
                 check_pin(&config, &sha256, manifest)?;
-                let linked = component::compile(&bytes, &engine.engine)
+                let linked = component::check_before_compiling(&bytes)
+                    .and_then(|()| component::compile(&bytes, &engine.engine))
                     .and_then(|component| component::link(&component, engine))
                     .map_err(|message| Diagnostic::new(&config.path, None, message))?;
                 let documentation = documentation(&config, &linked, manifest, paths)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use tokio::sync::oneshot;
+use wasmparser::{Parser, Payload};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
@@ -79,6 +80,32 @@ pub(crate) async fn compiling<T: Send + 'static>(
             seconds(bound)
         )),
     }
+}
+
+/// Checks what a component imports before it is compiled, which can take minutes.
+///
+/// # Errors
+///
+/// The host does not provide all of it.
+pub(crate) fn check_before_compiling(bytes: &[u8]) -> Result<(), String> {
+    let mut depth = 0_usize;
+    let mut names = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            // The compiler reports it better.
+            Err(_) => return Ok(()),
+            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Payload::ComponentImportSection(imports)) if depth == 0 => {
+                let imports = imports.into_iter().flatten();
+                names.extend(imports.map(|import| import.name.name.to_owned()));
+            }
+            Ok(_) => {}
+        }
+    }
+    // Another version of the plugin interface is an error of its own.
+    names.retain(|name| !name.starts_with(PLUGIN_PACKAGE));
+    check_imports(&names)
 }
 
 /// Compiles a component, or takes its code from the cache.

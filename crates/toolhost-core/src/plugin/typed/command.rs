@@ -100,7 +100,11 @@ impl Command {
             return Ok(Ok(output(stdout)));
         }
         let journal = &store.data().journal;
-        let mut message = format!("exited with status {status}");
+        let mut message = match status {
+            // WASI 0.2 passes on no more than that there was one.
+            1 => "exited with an error status".to_owned(),
+            status => format!("exited with status {status}"),
+        };
         let stdout = String::from_utf8_lossy(&stdout);
         let log = journal.lines();
         let stderr = log.iter().filter(|line| line.source == LogSource::Stderr);
