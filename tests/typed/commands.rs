@@ -46,7 +46,10 @@ async fn another_status_is_a_failure_with_the_last_lines_of_stderr() {
     let CallError::Failed { message } = error(&failed) else {
         panic!("{:?}", error(&failed));
     };
-    assert!(message.starts_with("exited with an error status;"), "{message}");
+    assert!(
+        message.starts_with("exited with an error status;"),
+        "{message}"
+    );
     assert!(
         message.ends_with("its stderr ends with:\nreading\nno such file"),
         "{message}"

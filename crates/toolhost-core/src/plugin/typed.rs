@@ -14,6 +14,7 @@ mod shape;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
+use serde_json::value::RawValue;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
 use wasmtime::{Engine, Store};
@@ -23,7 +24,7 @@ use super::{MAX_TOOLS, naming};
 use crate::digest::sha256;
 use crate::limits::{Limit, Limits};
 use crate::manifest::PluginConfig;
-use crate::provider::{self, ToolNote};
+use crate::provider::ToolNote;
 use crate::sandbox::{Sandbox, StopReason};
 use crate::tool::{Content, Output, Tool, is_tool_name};
 use command::Command;
@@ -394,47 +395,49 @@ impl Function {
                 EncodeError::Mismatch => wasmtime::Error::msg("the result is not of its type"),
             })
         };
-        let output = match (&self.returns, results.pop()) {
+        let returned = match (&self.returns, results.pop()) {
             (Some(Shape::Result(cases)), Some(Val::Result(result))) => {
-                let (at, value) = match &result {
-                    Ok(value) => (0, value),
-                    Err(value) => (1, value),
-                };
-                let value = match (&cases.payloads[at], value) {
-                    (Some(shape), Some(value)) => Some((shape, json(shape, value)?)),
-                    _ => None,
-                };
-                if result.is_err() {
+                let is_err = result.is_err();
+                let (Ok(value) | Err(value)) = result;
+                let shape = cases.payloads[usize::from(is_err)].as_ref();
+                let value = shape.zip(value.map(|value| *value));
+                if is_err {
                     let message = match value {
-                        Some((_, json)) => text(&json),
+                        Some((shape, value)) => {
+                            let json = json(shape, &value)?;
+                            text(value, &json)
+                        }
                         None => "the function returned an error without a value".to_owned(),
                     };
                     return Ok(Err(Failure::Failed(message)));
                 }
                 value
             }
-            (Some(shape), Some(value)) => Some((shape, json(shape, &value)?)),
+            (Some(shape), Some(value)) => Some((shape, value)),
             _ => None,
         };
-        let output = match output {
-            None => Ok(Output::text("ok")),
-            Some((shape, json)) => {
-                let content = vec![Content::Text(text(&json))];
-                let structured = match shape.is_object() {
-                    true => json,
-                    false => format!("{{\"{}\":{json}}}", schema::RESULT),
-                };
-                provider::output(content, Some(structured))
-            }
+        let Some((shape, value)) = returned else {
+            return Ok(Ok(Output::text("ok")));
         };
-        output.map(Ok).map_err(wasmtime::Error::msg)
+        let json = json(shape, &value)?;
+        let content = vec![Content::Text(text(value, &json))];
+        let structured = match shape.is_object() {
+            true => json,
+            false => format!("{{\"{}\":{json}}}", schema::RESULT),
+        };
+        // It is nested no deeper than the type.
+        let structured = RawValue::from_string(structured)?;
+        Ok(Ok(Output::new(content).with_structured(structured)))
     }
 }
 
 /// A value as a model reads it: a string without its quotes, all else as JSON.
-fn text(json: &str) -> String {
-    match json.starts_with('"') {
-        true => serde_json::from_str(json).unwrap_or_else(|_| json.to_owned()),
-        false => json.to_owned(),
+fn text(value: Val, json: &str) -> String {
+    match value {
+        Val::String(text) | Val::Enum(text) => text,
+        _ if json.starts_with('"') => {
+            serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())
+        }
+        _ => json.to_owned(),
     }
 }
