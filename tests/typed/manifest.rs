@@ -146,7 +146,7 @@ fn check_and_list_know_them_as_they_know_plugins() {
     let folder = folder("[plugin.shapes]\npath = \"shapes.wasm\"\n");
     let ended = folder.run(&["check"], "").answered();
     assert!(
-        ended.stdout.contains("tools: plain, scale"),
+        ended.stdout.contains("tools: scale, plain"),
         "{}",
         ended.stdout
     );
