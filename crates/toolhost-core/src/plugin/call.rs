@@ -16,7 +16,6 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::FieldMapError;
 
 use super::questions;
-use super::typed::Failure;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
@@ -31,6 +30,12 @@ use crate::tool::{LogLine, LogSource, Output};
 /// How many lines and characters of a trapped guest's output are in the error.
 const MAX_LAST_LINES: usize = 12;
 const MAX_LAST_WORDS: usize = 1500;
+
+/// Why a function returned nothing.
+pub(super) enum Failure {
+    Arguments { pointer: String, message: String },
+    Failed(String),
+}
 
 /// What remains of an instance that has ended.
 pub(super) struct InstanceEnd<R> {

@@ -242,8 +242,8 @@ fn is_plugin(exports: &[String]) -> Result<bool, String> {
         .collect();
     match &versions[..] {
         [] if exports.is_empty() => Err(format!(
-            "is not a toolhost plugin: it exports nothing, neither {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} nor any \
-             function; in Rust, `plugin!(TOOL, …)` exports tools"
+            "is not a toolhost plugin: it exports neither {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} nor any function (it \
+             exports nothing; in Rust, `plugin!(TOOL, …)` exports tools)"
         )),
         [] if exports.iter().any(|it| it.starts_with(&package)) => Err(format!(
             "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} (it exports {})",

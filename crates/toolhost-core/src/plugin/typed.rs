@@ -19,6 +19,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{ComponentExportIndex, InstancePre, Val};
 use wasmtime::{Engine, Store};
 
+use super::call::Failure;
 use super::declared::Declared;
 use super::{MAX_TOOLS, naming};
 use crate::digest::sha256;
@@ -74,12 +75,6 @@ pub(super) struct Found {
     pub(super) declared: Vec<Declared>,
     /// Functions that are left out, and why.
     pub(super) left_out: Vec<ToolNote>,
-}
-
-/// Why a function returned nothing.
-pub(super) enum Failure {
-    Arguments { pointer: String, message: String },
-    Failed(String),
 }
 
 /// An exported function.

@@ -9,9 +9,8 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 use wasmtime_wasi::I32Exit;
 
-use super::Failure;
 use crate::limits::Limits;
-use crate::plugin::call::last_words;
+use crate::plugin::call::{Failure, last_words};
 use crate::plugin::declared::Declared;
 use crate::sandbox::{CapturedOutput, Program, Sandbox};
 use crate::tool::{Content, EmbeddedResource, LogSource, Output, ResourceBody, Tool};
