@@ -45,6 +45,7 @@ path = "web.wasm"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 prefix = "web_"
 tools = ["get"]
+rename.get = "fetch"
 order = "in-order"
 allowed-callers = ["direct"]
 max-concurrency = 1
@@ -206,6 +207,7 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
         if name == "web" {
             note("web digest".to_owned(), plugin.sha256.is_some());
             note("web prefix".to_owned(), plugin.prefix == "web_");
+            note("web rename".to_owned(), !plugin.rename.is_empty());
             note("web calls".to_owned(), plugin.max_concurrency.is_some());
             note("order of web".to_owned(), plugin.order == Order::InOrder);
             let callers = plugin.allowed_callers.of("get");

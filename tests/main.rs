@@ -33,6 +33,7 @@ mod scarce;
 mod schemas;
 mod terminal;
 mod trust;
+mod typed;
 mod wire;
 mod world;
 

@@ -2,6 +2,7 @@
 
 mod aimock;
 mod api;
+mod components;
 mod demo;
 mod dist;
 mod fuzz;
@@ -22,17 +23,18 @@ Development tasks besides `cargo build` and `cargo test`.
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
-  demo      Run a recorded model response with the plugins that ship
-  test      Run every test
-  dist      Pack what is released, for this system, into target/dist
-  api       Compare the public interface of the libraries with the one in docs/api
-  fuzz      Fuzz what reads untrusted input, guided by coverage
-  aimock    Install the mock of models' APIs that the agent's tests talk to
-  mcp       Install the clients and the conformance suite that the protocol's tests run
-  sdks      Test the SDKs, and plugins in every language from `toolhost new` to a call
-  wit       Compare docs/wit.md with the interface in wit/
-  plugins   Build the plugins that ship into target/plugins/*.wasm
-  guests    Build the plugins and every test guest into target/guests/*.wasm
+  demo        Run a recorded model response with the plugins that ship
+  test        Run every test
+  dist        Pack what is released, for this system, into target/dist
+  api         Compare the public interface of the libraries with the one in docs/api
+  fuzz        Fuzz what reads untrusted input, guided by coverage
+  aimock      Install the mock of models' APIs that the agent's tests talk to
+  mcp         Install the clients and the conformance suite that the protocol's tests run
+  components  Fetch components of other projects that tests load
+  sdks        Test the SDKs, and plugins in every language from `toolhost new` to a call
+  wit         Compare docs/wit.md with the interface in wit/
+  plugins     Build the plugins that ship into target/plugins/*.wasm
+  guests      Build the plugins and every test guest into target/guests/*.wasm
 
 See `cargo xtask COMMAND --help` for details.";
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "aimock" => aimock::command(rest),
         "api" => api::command(rest),
+        "components" => components::command(rest),
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),
         "fuzz" => fuzz::command(rest),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::guests::Scope;
-use crate::{CRATES, aimock, asks_for_help, cargo, guests, mcp, root, run, sdks, ui};
+use crate::{CRATES, aimock, asks_for_help, cargo, components, guests, mcp, root, run, sdks, ui};
 use anyhow::Result;
 use std::path::Path;
 
@@ -22,6 +22,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     })?;
     steps.run("install the peers that tests talk to", || {
         aimock::install()?;
+        components::fetch()?;
         mcp::install()
     })?;
     steps.run("test the guests' own logic", || {

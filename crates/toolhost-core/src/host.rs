@@ -194,6 +194,8 @@ pub struct PluginInfo<'a> {
     pub imports: &'a [String],
     /// The permissions that it can use, as written in the manifest.
     pub permissions: &'a [&'static str],
+    /// Functions that are left out, and tools without a description.
+    pub notes: &'a [ToolNote],
 }
 
 /// What a call would run; see [`ToolHost::plan`].
@@ -282,6 +284,7 @@ impl ToolHost {
                 config: &plugin.config,
                 imports: &plugin.imports,
                 permissions: &plugin.usable,
+                notes: &plugin.notes,
             }
         })
     }

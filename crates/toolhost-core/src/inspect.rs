@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use wasmtime::component::Component;
 
-use crate::bindings::PluginPre;
 use crate::digest::sha256;
 use crate::engine::{CodeCache, Engine, EngineConfig};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::Limits;
 use crate::manifest::PluginConfig;
 use crate::paths::Paths;
+use crate::plugin::component::Linked;
 use crate::plugin::{Compiled, component};
-use crate::sandbox::Sandbox;
+use crate::provider::ToolNote;
 use crate::tool::Tool;
 
 /// What [`inspect`] found.
@@ -32,6 +32,11 @@ pub struct Inspection {
     pub permissions: Vec<&'static str>,
     /// Its tools, or why it cannot be a plugin of this host.
     pub tools: Result<Vec<Tool>, Vec<Diagnostic>>,
+    /// Whether its tools are functions of its own interfaces, or a program, rather than tools of the
+    /// plugin interface.
+    pub is_typed: bool,
+    /// Functions that are left out, and tools without a description.
+    pub notes: Vec<ToolNote>,
 }
 
 /// Inspects a component and asks it for its tools, in a sandbox without any permission.
@@ -81,16 +86,23 @@ pub async fn inspect_within(
     let Prepared {
         bytes,
         component,
-        pre,
+        linked,
     } = prepared.map_err(|message| LoadError::invalid(&path, message))??;
     let imports = component::imports(&component);
-    let config = PluginConfig::new("", &path);
+    // The name of the tool that a program is.
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let config = PluginConfig::new(name, &path);
     let sha256 = sha256(&bytes);
-    let tools = match pre {
-        Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
-            .discover(&path)
-            .await
-            .map(|plugin| plugin.tools.iter().map(|tool| tool.tool.clone()).collect()),
+    let is_typed = matches!(linked, Ok(Linked::Functions(_)));
+    let mut notes = Vec::new();
+    let tools = match linked {
+        Ok(linked) => {
+            let compiled = Compiled::ungranted(config, sha256.clone(), linked);
+            compiled.discover(&path).await.map(|plugin| {
+                notes = plugin.notes;
+                plugin.tools.iter().map(|tool| tool.tool.clone()).collect()
+            })
+        }
         Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),
     };
     Ok(Inspection {
@@ -100,13 +112,15 @@ pub async fn inspect_within(
         permissions: component::usable_permissions(&component, &imports),
         imports,
         tools,
+        is_typed,
+        notes,
     })
 }
 
 struct Prepared {
     bytes: Vec<u8>,
     component: Component,
-    pre: Result<PluginPre<Sandbox>, String>,
+    linked: Result<Linked, String>,
 }
 
 /// Reads and compiles the component: seconds of CPU if it is not in the cache.
@@ -120,10 +134,10 @@ fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
     let invalid = |message| LoadError::invalid(path, message);
     let bytes = component::read(path, limits.max_component, &Paths::default()).map_err(invalid)?;
     let component = component::compile(&bytes, &engine.engine).map_err(invalid)?;
-    let pre = component::link(&component, &engine);
+    let linked = component::link(&component, &engine);
     Ok(Prepared {
         bytes,
         component,
-        pre,
+        linked,
     })
 }

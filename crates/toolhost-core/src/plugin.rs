@@ -7,8 +7,12 @@ mod client_grants;
 pub(crate) mod component;
 mod component_size;
 mod convert;
+mod core_module;
+mod declared;
+mod naming;
 mod questions;
 mod resources_and_prompts;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,20 +23,22 @@ use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use wasmtime::Store;
 
-use crate::bindings::PluginPre;
 use crate::bindings::prompts::exports::toolhost::plugin::prompts as wit_prompts;
 use crate::bindings::resources::exports::toolhost::plugin::resources as wit_resources;
 use crate::bindings::toolhost::plugin::types as wit;
+use crate::bounded_read;
 use crate::digest::sha256;
 use crate::engine::Engine;
 use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits, size};
-use crate::manifest::{Order, PluginConfig, unknown_tools};
+use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, HttpHeader, Secret};
 use crate::provider::narrowed_grants::folders_of;
-use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, validated};
+use crate::provider::{
+    CallContext, ProvidedTool, Provider, RunOutcome, ToolNote, ToolProvider, validated,
+};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::check_scheduling::{Allowed, computed};
@@ -41,14 +47,20 @@ use crate::watch::RunContext;
 use call::InstanceEnd;
 use call_tool::CallTool;
 use client_grants::Clients;
+use component::Linked;
+use declared::Declared;
 pub(crate) use resources_and_prompts::PluginPrompt;
 use resources_and_prompts::{OptionalExports, OptionalListings};
+use typed::{CallBounds, Documentation, Functions};
 
 /// The most tools of a plugin: a model could not choose among more.
 pub const MAX_TOOLS: usize = 1000;
 
 /// The most memory for the compiled schemas of a plugin.
 const MAX_SCHEMAS: ByteSize = ByteSize::mib(256);
+
+/// The longest `.wit` file.
+const MAX_WIT: ByteSize = ByteSize::mib(1);
 
 pub(crate) struct Plugin {
     pub(crate) config: PluginConfig,
@@ -60,11 +72,30 @@ pub(crate) struct Plugin {
     pub(crate) imports: Vec<String>,
     /// The permissions it can use, by their names in the manifest.
     pub(crate) usable: Vec<&'static str>,
-    call_tool: CallTool,
+    /// Functions that are no tools, and tools without a description.
+    pub(crate) notes: Vec<ToolNote>,
+    callee: Callee,
     exported: OptionalExports,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
     clients: Option<Clients>,
+}
+
+/// What a call of the plugin runs.
+enum Callee {
+    /// `call-tool` of the plugin interface.
+    CallTool(CallTool),
+    /// A function of any type.
+    Functions(Functions),
+}
+
+impl Callee {
+    fn engine(&self) -> &wasmtime::Engine {
+        match self {
+            Callee::CallTool(call_tool) => call_tool.engine(),
+            Callee::Functions(functions) => functions.engine(),
+        }
+    }
 }
 
 /// How a plugin's secrets are treated at load.
@@ -82,7 +113,8 @@ pub(crate) enum Secrets {
 pub(crate) struct Compiled {
     config: PluginConfig,
     sha256: String,
-    pre: PluginPre<Sandbox>,
+    linked: Linked,
+    documentation: Option<Documentation>,
     grants: Arc<Grants>,
     /// What its calls need and is missing: if there is anything, no call runs.
     lacking: Vec<Diagnostic>,
@@ -131,16 +163,19 @@ impl Compiled {
             .and_then(|bytes| {
                 let sha256 = sha256(&bytes);
                 check_pin(&config, &sha256, manifest)?;
-                let pre = component::compile(&bytes, &engine.engine)
+                let linked = component::check_before_compiling(&bytes)
+                    .and_then(|()| component::compile(&bytes, &engine.engine))
                     .and_then(|component| component::link(&component, engine))
                     .map_err(|message| Diagnostic::new(&config.path, None, message))?;
-                Ok((sha256, pre))
+                let documentation = documentation(&config, &linked, manifest, paths)?;
+                Ok((sha256, linked, documentation))
             });
         match compiled {
-            Ok((sha256, pre)) if problems.is_empty() => Ok(Compiled {
+            Ok((sha256, linked, documentation)) if problems.is_empty() => Ok(Compiled {
                 config,
                 sha256,
-                pre,
+                linked,
+                documentation,
                 grants: Arc::new(grants),
                 lacking,
             }),
@@ -153,39 +188,51 @@ impl Compiled {
     }
 
     /// A linked component with default limits and no permissions.
-    pub(crate) fn ungranted(
-        config: PluginConfig,
-        sha256: String,
-        pre: PluginPre<Sandbox>,
-    ) -> Compiled {
+    pub(crate) fn ungranted(config: PluginConfig, sha256: String, linked: Linked) -> Compiled {
         Compiled {
             grants: Grants::none(&config.limits, &config.permissions),
             lacking: Vec::new(),
             config,
             sha256,
-            pre,
+            linked,
+            documentation: None,
         }
     }
 
     /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
     /// the manifest offers.
     pub(crate) async fn discover(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
-        let component = self.pre.instance_pre().component();
+        let component = self.linked.instance_pre().component();
         let imports = component::imports(component);
         let usable = component::usable_permissions(component, &imports);
         let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
         let exports = component::exports(component);
-        let exported = OptionalExports::new(self.pre.instance_pre(), &exports).map_err(failed)?;
-        let call_tool = CallTool::new(&self.pre).map_err(failed)?;
-        let tools = self.list("list-tools", async |store| {
-            let plugin = self.pre.instantiate_async(&mut *store).await?;
-            plugin.toolhost_plugin_tools().call_list_tools(store).await
-        });
+        let exported =
+            OptionalExports::new(self.linked.instance_pre(), &exports).map_err(failed)?;
+        let (callee, declared, mut notes) = match &self.linked {
+            Linked::Plugin(pre) => {
+                let call_tool = CallTool::new(pre).map_err(failed)?;
+                let tools = self.list("list-tools", async |store| {
+                    let plugin = pre.instantiate_async(&mut *store).await?;
+                    plugin.toolhost_plugin_tools().call_list_tools(store).await
+                });
+                let declared = tools.await?.into_iter().map(convert::declared).collect();
+                (Callee::CallTool(call_tool), declared, Vec::new())
+            }
+            Linked::Functions(pre) => {
+                let found = typed::find(pre, &self.config, self.documentation.as_ref());
+                let found = found.map_err(failed)?;
+                let callee = Callee::Functions(found.functions);
+                (callee, found.declared, found.left_out)
+            }
+        };
         // Their schemas are compiled, which no deadline interrupts.
-        let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
+        let something_else = !exported.is_empty();
         let (config, file) = (self.config.clone(), manifest.to_owned());
-        let tools =
-            computed(move || select_tools(listed_tools, something_else, &config, &file)).await?;
+        let selected =
+            computed(move || select_tools(declared, something_else, &config, &file)).await?;
+        let (tools, undescribed) = selected;
+        notes.extend(undescribed);
         let mut listed = OptionalListings::default();
         if let Some(pre) = &exported.resources {
             let templates = self.list("list-templates", async |store| {
@@ -209,7 +256,8 @@ impl Compiled {
             sha256: self.sha256.into(),
             usable,
             imports,
-            call_tool,
+            notes,
+            callee,
             exported,
             grants: self.grants,
             lacking: self.lacking,
@@ -230,7 +278,7 @@ impl Compiled {
         let context = RunContext::alone();
         let grants = Grants::none(limits, &self.config.permissions);
         let ended = call::in_sandbox(
-            self.pre.engine(),
+            self.linked.instance_pre().engine(),
             &grants,
             Journal::new(limits.max_log, Arc::default(), None, &context),
             call::CallTime {
@@ -330,20 +378,38 @@ impl Plugin {
             timeout: context.limits.timeout,
             spent: context.spent,
         };
-        let (engine, cancel) = (self.call_tool.engine(), context.cancel);
+        let (engine, cancel) = (self.callee.engine(), context.cancel);
         let narrowed = context.narrowed.and_then(|it| it.sandboxed.as_ref());
         let grants = narrowed.map_or(&self.grants, |narrowed| &narrowed.grants);
         call::in_sandbox(engine, grants, context.journal, time, cancel, run).await
     }
 
+    async fn call_function(
+        &self,
+        functions: &Functions,
+        tool: &ProvidedTool,
+        call: &ToolCall,
+        context: CallContext<'_>,
+    ) -> RunOutcome {
+        let (limits, deadline) = (context.limits, context.deadline());
+        let run = async |store: &mut Store<Sandbox>| {
+            let bounds = CallBounds { limits, deadline };
+            let (name, arguments) = (&tool.own_name, call.arguments_text());
+            functions.call(store, name, arguments, bounds).await
+        };
+        // Its output is of its type, and so fits its schema.
+        self.run(context, run).await.into_called(limits)
+    }
+
     async fn serve(
         &self,
+        call_tool: &CallTool,
         tool: &ProvidedTool,
         request: wit::Call,
         context: CallContext<'_>,
     ) -> RunOutcome {
         let (limits, start, cancel) = (context.limits, context.start, context.cancel);
-        let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
+        let run = async |store: &mut Store<Sandbox>| call_tool.call(store, &request).await;
         let ended = self.run(context, run).await;
         let served = ended.into_served(limits, convert::output);
         if tool.output.is_none() {
@@ -431,13 +497,19 @@ impl ToolProvider for Plugin {
         call: &'c ToolCall,
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome> {
+        let call_tool = match &self.callee {
+            Callee::CallTool(call_tool) => call_tool,
+            Callee::Functions(functions) => {
+                return Box::pin(self.call_function(functions, tool, call, context));
+            }
+        };
         let request = wit::Call {
             name: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
             id: call.id.clone().unwrap_or_default(),
             resumed: call.resumed.as_deref().cloned().map(questions::resumption),
         };
-        Box::pin(self.serve(tool, request, context))
+        Box::pin(self.serve(call_tool, tool, request, context))
     }
 }
 
@@ -570,47 +642,103 @@ fn resolve_secrets(
     (secrets, headers)
 }
 
-/// The discovered tools as the manifest offers them, or everything that is wrong with them.
+/// The documentation of a component's functions, if the manifest names a file of it.
+fn documentation(
+    config: &PluginConfig,
+    linked: &Linked,
+    manifest: &Path,
+    paths: &Paths,
+) -> Result<Option<Documentation>, Diagnostic> {
+    let Some(file) = &config.wit else {
+        return Ok(None);
+    };
+    if matches!(linked, Linked::Plugin(_)) {
+        let message = format!(
+            "`plugin.{}.wit` describes functions, but this component has the plugin interface and \
+             describes its tools itself",
+            config.name
+        );
+        return Err(Diagnostic::new(manifest, config.at, message));
+    }
+    let text = paths
+        .open_regular(file)
+        .and_then(|opened| bounded_read::text(&opened, MAX_WIT.as_u64()))
+        .map_err(|error| format!("cannot be read: {error}"));
+    text.and_then(|text| Documentation::parse(file, &text))
+        .map(Some)
+        .map_err(|message| Diagnostic::new(file, None, message))
+}
+
+/// The discovered tools as the manifest offers them, with notes on those without a description, or
+/// everything that is wrong with them.
 ///
 /// A plugin that offers `something_else` need not have tools.
 fn select_tools(
-    listed: Vec<wit::Tool>,
+    mut declared: Vec<Declared>,
     something_else: bool,
     config: &PluginConfig,
     manifest: &Path,
-) -> Result<Vec<ProvidedTool>, Vec<Diagnostic>> {
+) -> Result<(Vec<ProvidedTool>, Vec<ToolNote>), Vec<Diagnostic>> {
     let problem = |message: String| Diagnostic::new(&config.path, None, message);
-    if listed.len() > MAX_TOOLS {
-        let count = listed.len();
+    let chosen = naming::chosen(config);
+    let is_chosen = |it: &Declared| chosen.as_ref().is_none_or(|chosen| it.is_among(chosen));
+    // Of functions, those that are not chosen are no tools.
+    let count = declared
+        .iter()
+        .filter(|it| it.path.is_none() || is_chosen(it));
+    let count = count.count();
+    if count > MAX_TOOLS {
         let message = format!("offers {count} tools, but a plugin may offer at most {MAX_TOOLS}");
         return Err(vec![problem(message)]);
     }
-    if listed.is_empty() && !something_else {
+    if declared.is_empty() && !something_else {
         return Err(vec![problem("offers no tools".to_owned())]);
     }
-    let mut problems = Vec::new();
+    let mut problems = naming::check(&declared, config, manifest);
+    naming::describe(&mut declared, config, manifest, &mut problems);
     let mut tools: Vec<ProvidedTool> = Vec::new();
+    let mut notes = Vec::new();
     let mut schemas = 0;
-    let names: Vec<String> = listed.iter().map(|tool| tool.name.clone()).collect();
-    for (index, tool) in listed.into_iter().enumerate() {
-        let name = format!("{}{}", config.prefix, tool.name);
-        if !is_tool_name(&tool.name) || !is_tool_name(&name) {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    for declared in declared {
+        let is_chosen = is_chosen(&declared);
+        if declared.refused.is_some() || declared.path.is_some() && !is_chosen {
+            continue;
+        }
+        let own = declared.tool.name.clone();
+        let renamed = config.rename.iter();
+        let mut renamed = renamed.filter(|(old, _)| declared.is_called(old));
+        let new = renamed.next().map_or(&own, |(_, (new, _))| new);
+        let name = format!("{}{new}", config.prefix);
+        if !is_tool_name(new) || !is_tool_name(&name) {
             let name = name.chars().take(100).collect::<String>();
             let message =
                 format!("offers a tool named {name:?}; names match [A-Za-z0-9_-]{{1,64}}");
             problems.push(problem(message));
             continue;
         }
-        if names[..index].contains(&tool.name) {
-            problems.push(problem(format!("offers two tools named `{name}`")));
+        let full = declared.path.clone().unwrap_or_else(|| own.clone());
+        if let Some(other) = taken.insert(name.clone(), full.clone()) {
+            let message = format!("offers two tools named `{name}`");
+            problems.push(match other == full {
+                true => problem(message),
+                false => problem(format!("{message}: `{other}` and `{full}`")).help(format!(
+                    "call one of them by another name: `rename.\"{full}\" = \"…\"` in `[plugin.{}]`",
+                    config.name
+                )),
+            });
             continue;
         }
-        if let Some(wanted) = &config.tools
-            && !wanted.iter().any(|(wanted, _)| *wanted == tool.name)
-        {
+        if !is_chosen {
             continue;
         }
-        match convert::tool(tool, name, &config.name) {
+        if !declared.is_described {
+            let why = format!(
+                "has no description but its signature: set `describe.{own}`, or `wit` to the file of its interface"
+            );
+            notes.push(ToolNote::new(&name, why));
+        }
+        match declared.provided(own, name, &config.name) {
             Ok(tool) => {
                 schemas += tool.schema_bytes();
                 tools.push(tool);
@@ -624,16 +752,8 @@ fn select_tools(
         }
     }
     name_callers(&mut tools, config);
-    problems.extend(unknown_tools(
-        &format!("plugin.{}", config.name),
-        config.tools.as_deref(),
-        &config.allowed_callers,
-        &names.iter().map(String::as_str).collect::<Vec<_>>(),
-        manifest,
-    ));
-    if problems.is_empty() {
-        Ok(tools)
-    } else {
-        Err(problems)
+    match problems.is_empty() {
+        true => Ok((tools, notes)),
+        false => Err(problems),
     }
 }

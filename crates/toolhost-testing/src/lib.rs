@@ -22,6 +22,8 @@ pub mod needs;
 pub mod resident;
 #[cfg(feature = "wire")]
 pub mod responses;
+#[cfg(feature = "host")]
+pub mod typed;
 
 use std::fmt::Debug;
 use std::path::Path;

@@ -87,6 +87,12 @@ pub fn examples() -> &'static Result<(), String> {
     })
 }
 
+/// Components that other projects published.
+pub fn components() -> &'static Result<(), String> {
+    static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    FOUND.get_or_init(|| is_file("target/components/oci-wasm.wasm", "components"))
+}
+
 /// Namespaces of Linux: a machine of one's own.
 #[cfg(target_os = "linux")]
 pub fn namespaces() -> &'static Result<(), String> {

@@ -105,6 +105,14 @@ impl Demands {
                 .collect(),
             ..permissions.clone()
         };
+        // Its text reaches models.
+        if let Some(wit) = &plugin.wit
+            && !self.own.holds(wit, Access::ReadOnly)
+        {
+            let wit = real(wit);
+            let what = format!("plugin.{name}: describes its tools by {wit:?}");
+            self.add(Use::Tools, what);
+        }
         if outside.is_nothing() {
             return;
         }

@@ -15,7 +15,7 @@ use crate::permissions::{Access, Ambient, FileGrant, Permissions};
 /// These count: clients that no longer need a token; a client or scope that may call tools it could
 /// not, or some client all tools where none could; removed TLS, audit log or arguments in it, rate
 /// limit or other bound of `[host]`, `[serve]`, a plugin or a server; a remaining plugin or server
-/// that offers tools that were not listed, loses its digest, pins or prefix, sees a secret that was
+/// that offers tools that were not listed, loses its digest, pins, prefix or a new name of a tool, sees a secret that was
 /// for headers only, gets a clock or randomness, may send other methods, loses a folder's quota,
 /// gets one folder for all clients, runs its calls out of order, loses its allowed callers, may ask
 /// more kinds of questions, or is started without an argument, variable, folder or header; a tool
@@ -151,6 +151,11 @@ impl Lowered<'_> {
         self.when(!before.prefix.is_empty() && now.prefix.is_empty(), || {
             gone("prefix")
         });
+        // A tool by its old name may be one that a token was not meant to call.
+        let mut renamed = before.rename.keys();
+        if let Some(old) = renamed.find(|old| !now.rename.contains_key(*old)) {
+            self.when(true, || gone(&format!("rename.{old}")));
+        }
         self.order(&table, before.order, now.order);
         self.callers(&table, &before.allowed_callers, &now.allowed_callers);
         self.permissions(&table, &before.permissions, &now.permissions);

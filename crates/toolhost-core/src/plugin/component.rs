@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use tokio::sync::oneshot;
-use wasmtime::component::Component;
+use wasmparser::{Parser, Payload};
 use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::bindings::PluginPre;
 use crate::bounded_read;
@@ -18,7 +19,7 @@ use crate::limits::{seconds, size};
 use crate::paths::Paths;
 use crate::sandbox::Sandbox;
 
-use super::component_size;
+use super::{component_size, core_module};
 
 /// The package of the plugin interface.
 pub(super) const PLUGIN_PACKAGE: &str = "toolhost:plugin";
@@ -81,34 +82,93 @@ pub(crate) async fn compiling<T: Send + 'static>(
     }
 }
 
+/// Checks what a component imports before it is compiled, which can take minutes.
+///
+/// # Errors
+///
+/// The host does not provide all of it.
+pub(crate) fn check_before_compiling(bytes: &[u8]) -> Result<(), String> {
+    let mut depth = 0_usize;
+    let mut names = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            // The compiler reports it better.
+            Err(_) => return Ok(()),
+            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Payload::ComponentImportSection(imports)) if depth == 0 => {
+                let imports = imports.into_iter().flatten();
+                names.extend(imports.map(|import| import.name.name.to_owned()));
+            }
+            Ok(_) => {}
+        }
+    }
+    // Another version of the plugin interface is an error of its own.
+    names.retain(|name| !name.starts_with(PLUGIN_PACKAGE));
+    check_imports(&names)
+}
+
 /// Compiles a component, or takes its code from the cache.
 pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
     // The last four bytes are the version of a core module, or the layer of a component.
-    match bytes.get(..8) {
+    let adapted;
+    let bytes = match bytes.get(..8) {
         None => return Err(format!("is not a component: it has {} bytes", bytes.len())),
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => {}
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => bytes,
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
+            adapted = core_module::adapt(bytes)?;
+            &adapted
+        }
         Some([0, b'a', b's', b'm', ..]) => {
-            return Err("is a core module, not a component: \
-                 build for wasm32-wasip2, or use `wasm-tools component new`"
-                .to_owned());
+            let why = "is not a valid component: it is WebAssembly of an unknown version";
+            return Err(why.to_owned());
         }
         Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
-    }
+    };
     component_size::check(bytes)?;
     // Not `Component::new`, which also accepts the text format if some crate enables it.
-    Component::from_binary(engine, bytes)
-        .map_err(|error| format!("is not a valid component: {error:#}"))
+    Component::from_binary(engine, bytes).map_err(|error| not_compiled(&error))
 }
 
-/// Links a component that is a plugin.
-pub(crate) fn link(component: &Component, engine: &Engine) -> Result<PluginPre<Sandbox>, String> {
-    check_exports(&exports(component))?;
+/// Why a component cannot be compiled.
+fn not_compiled(error: &wasmtime::Error) -> String {
+    let why = format!("{error:#}");
+    // wasmparser names the feature that is off, and has no error type for it.
+    match why.contains("component model async") {
+        true => format!(
+            "uses async functions of the component model (WASI 0.3), which this host does not run: {why}"
+        ),
+        false => format!("is not a valid component: {why}"),
+    }
+}
+
+/// A linked component, by what it exports.
+pub(crate) enum Linked {
+    /// The plugin interface.
+    Plugin(PluginPre<Sandbox>),
+    /// Functions of any type.
+    Functions(InstancePre<Sandbox>),
+}
+
+impl Linked {
+    pub(super) fn instance_pre(&self) -> &InstancePre<Sandbox> {
+        match self {
+            Linked::Plugin(pre) => pre.instance_pre(),
+            Linked::Functions(pre) => pre,
+        }
+    }
+}
+
+/// Links a component.
+pub(crate) fn link(component: &Component, engine: &Engine) -> Result<Linked, String> {
+    let is_plugin = is_plugin(&exports(component))?;
     check_imports(&imports(component))?;
-    engine
-        .linker
-        .instantiate_pre(component)
-        .and_then(PluginPre::new)
-        .map_err(|error| format!("does not fit this host: {error:#}"))
+    let pre = engine.linker.instantiate_pre(component);
+    let linked = pre.and_then(|pre| match is_plugin {
+        true => PluginPre::new(pre).map(Linked::Plugin),
+        false => Ok(Linked::Functions(pre)),
+    });
+    linked.map_err(|error| format!("does not fit this host: {error:#}"))
 }
 
 /// The names of its imports, such as `wasi:cli/environment@0.2.6`.
@@ -168,21 +228,29 @@ fn asks_for_secrets(component: &Component) -> bool {
     })
 }
 
-fn check_exports(exports: &[String]) -> Result<(), String> {
-    let prefix = format!("{PLUGIN_PACKAGE}/tools@");
+/// Whether it exports the plugin interface.
+///
+/// # Errors
+///
+/// It exports another version, a part of it only, or nothing.
+fn is_plugin(exports: &[String]) -> Result<bool, String> {
+    let package = format!("{PLUGIN_PACKAGE}/");
+    let prefix = format!("{package}tools@");
     let versions: Vec<&str> = exports
         .iter()
         .filter_map(|export| export.strip_prefix(&prefix))
         .collect();
     match &versions[..] {
-        [] => Err(format!(
-            "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} ({})",
-            match exports {
-                [] => "it exports nothing; in Rust, `plugin!(TOOL, …)` exports tools".to_owned(),
-                exports => format!("it exports {}", exports.join(", ")),
-            }
+        [] if exports.is_empty() => Err(format!(
+            "is not a toolhost plugin: it exports neither {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} nor any function (it \
+             exports nothing; in Rust, `plugin!(TOOL, …)` exports tools)"
         )),
-        versions if versions.contains(&PLUGIN_VERSION) => Ok(()),
+        [] if exports.iter().any(|it| it.starts_with(&package)) => Err(format!(
+            "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} (it exports {})",
+            exports.join(", ")
+        )),
+        [] => Ok(false),
+        versions if versions.contains(&PLUGIN_VERSION) => Ok(true),
         versions => Err(format!(
             "is a plugin for {PLUGIN_PACKAGE}@{}, but this host supports {PLUGIN_VERSION}",
             versions.join(", ")
