@@ -7,7 +7,7 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 
 /// The response headers that a page may read.
 const EXPOSED: HeaderValue =
@@ -33,7 +33,8 @@ impl Cors {
             let allowed = response.headers_mut();
             let methods = HeaderValue::from_static("GET, POST, DELETE");
             allowed.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-            if let Some(names) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            let names = headers.get(ACCESS_CONTROL_REQUEST_HEADERS);
+            if let Some(names) = names.filter(|names| are_names(names)) {
                 allowed.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
             }
             allowed.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -52,4 +53,12 @@ impl Cors {
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         headers.append(VARY, HeaderValue::from_static("origin"));
     }
+}
+
+/// Whether it is a list of header names: nothing else of a request is repeated in a response.
+fn are_names(list: &HeaderValue) -> bool {
+    let names = list.as_bytes().split(|byte| *byte == b',');
+    names
+        .map(<[u8]>::trim_ascii)
+        .all(|name| HeaderName::from_bytes(name).is_ok())
 }

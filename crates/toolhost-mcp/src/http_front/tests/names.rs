@@ -140,6 +140,13 @@ async fn a_page_may_ask_first_and_then_read_what_it_needs() {
     assert_eq!(allowed, Some("https://app.example.com"));
     let headers = reply.header("access-control-allow-headers");
     assert_eq!(headers, Some("authorization"));
+    for names in ["a b", "authorization, \u{e9}", "x: y", ""] {
+        let asks = asks.replace("authorization", names);
+        let reply = server
+            .ask(&format!("OPTIONS /mcp HTTP/1.1\r\n{head}{asks}\r\n"))
+            .await;
+        assert_eq!(reply.header("access-control-allow-headers"), None);
+    }
     // Refusals are readable by the page; preflights admit nobody.
     let reply = server
         .ask(&format!("OPTIONS /mcp HTTP/1.1\r\n{head}\r\n"))
