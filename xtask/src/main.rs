@@ -7,6 +7,7 @@ mod dist;
 mod fuzz;
 mod guests;
 mod mcp;
+mod python;
 mod test;
 mod ui;
 

@@ -71,6 +71,12 @@ pub fn mcp_peers() -> &'static Result<(), String> {
     })
 }
 
+/// GNU patch, and diff.
+pub fn patch() -> &'static Result<(), String> {
+    static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    FOUND.get_or_init(|| runs("patch").and_then(|()| runs("diff")))
+}
+
 /// Namespaces of Linux: a machine of one's own.
 #[cfg(target_os = "linux")]
 pub fn namespaces() -> &'static Result<(), String> {
