@@ -54,6 +54,8 @@ def soup_of(text):
 
 def selected(arguments):
     """The text without whitespace and the attributes of what a selector selects."""
+    from bs4.element import NavigableString, PreformattedString
+
     document, selectors = arguments
     soup = soup_of(document)
 
@@ -61,7 +63,17 @@ def selected(arguments):
         attributes = {
             name: " ".join(value) if isinstance(value, list) else value for name, value in tag.attrs.items()
         }
-        return [tag.name, "".join(tag.get_text().split()), attributes]
+        return [tag.name, "".join(shown(tag).split()), attributes]
+
+    def shown(tag):
+        # Not `get_text`: with html5lib it takes scripts and styles inside of the tag for text.
+        hidden = ["script", "style", "template", "noscript"]
+        return "".join(
+            "" if isinstance(child, PreformattedString) else str(child)
+            if isinstance(child, NavigableString)
+            else "" if child.name in hidden else shown(child)
+            for child in tag.children
+        )
 
     return [[described(tag) for tag in soup.select(selector)] for selector in selectors]
 

@@ -28,8 +28,9 @@ pub fn open(path: &str) -> Result<(String, File, u64), Error> {
 /// As for [`open`], and if the file is longer.
 pub fn read_bytes(path: &str, max: u64) -> Result<(String, Vec<u8>), Error> {
     let (path, file, length) = open(path)?;
-    let mut bytes = Vec::new();
-    // It may grow meanwhile.
+    // At once: a vector that grows takes up to twice as much memory. Here it also traps if there is no room, so that the
+    // host reports its limit. The byte more is for a file that grows meanwhile.
+    let mut bytes = Vec::with_capacity(length.min(max) as usize + 1);
     file.take(max + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| io_error("read", &path, &error))?;
