@@ -11,7 +11,16 @@ use crate::common::{guest, root};
 
 /// The plugins that ship, in a folder of that name.
 fn with_plugins(folder: &Folder, name: &str) {
-    for plugin in ["calculator", "fetch", "filesystem", "json", "time"] {
+    for plugin in [
+        "calculator",
+        "fetch",
+        "filesystem",
+        "html",
+        "json",
+        "memory",
+        "text",
+        "time",
+    ] {
         let bytes = std::fs::read(guest(plugin)).unwrap();
         folder.write(Path::new(name).join(format!("{plugin}.wasm")), bytes);
     }
@@ -29,7 +38,7 @@ fn init_writes_a_manifest_that_works_at_once_and_overwrites_nothing() {
     let said = in_folder(&folder, &["init"]).answered().stdout;
     for words in [
         "wrote toolhost.toml",
-        "calculator, json, time",
+        "calculator, html, json, text, time",
         "toolhost call time_now",
     ] {
         assert!(said.contains(words), "no {words:?} in {said}");

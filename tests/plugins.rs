@@ -3,9 +3,13 @@
 mod calculator;
 mod fetch;
 mod filesystem;
+mod html;
 mod json;
+mod memory;
+mod reference;
 mod sdk;
 mod server;
+mod text;
 mod time;
 
 use std::time::Duration;

@@ -47,11 +47,15 @@ const TAIL: &str = "
 ";
 
 /// The grants that shipped plugins need to be useful; the user has to give them.
-const GRANTS: [(&str, &str); 2] = [
+const GRANTS: [(&str, &str); 3] = [
     ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
     (
         "filesystem",
         "permissions.files = [{ host = \".\", guest = \"/work\", access = \"read-only\" }]",
+    ),
+    (
+        "memory",
+        "permissions.files = [{ host = \".\", guest = \"/memory\", access = \"read-write\" }]",
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the five plugins that ship, on a recorded model response; and the agent loop, with a recorded
+//! `cargo xtask demo`: the plugins that ship, on a recorded model response; and the agent loop, with a recorded
 //! model.
 
 mod model;
@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use std::process::Command;
 
 const HELP: &str = "\
-Build what is missing and run the recorded model response of examples/demo: calls to the five plugins that ship, one of
+Build what is missing and run the recorded model response of examples/demo: calls to plugins that ship, one of
 which is denied a request, and one of which never ends and is stopped. Then run an agent with a recorded model: a turn
 of six calls that take 300 ms each, one call of another tool, and the answer.
 

@@ -126,6 +126,11 @@ pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
             "json",
             "filesystem",
             "fetch",
+            "granted-files",
+            "html-tree",
+            "text",
+            "html",
+            "memory",
         ],
         _ => &["bfcl", "conformance", "echo"],
     }

@@ -8,6 +8,7 @@ mod dist;
 mod fuzz;
 mod guests;
 mod mcp;
+mod python;
 mod sdks;
 mod test;
 mod ui;

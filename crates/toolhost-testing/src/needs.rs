@@ -93,6 +93,12 @@ pub fn components() -> &'static Result<(), String> {
     FOUND.get_or_init(|| is_file("target/components/oci-wasm.wasm", "components"))
 }
 
+/// GNU patch, and diff.
+pub fn patch() -> &'static Result<(), String> {
+    static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    FOUND.get_or_init(|| runs("patch").and_then(|()| runs("diff")))
+}
+
 /// Namespaces of Linux: a machine of one's own.
 #[cfg(target_os = "linux")]
 pub fn namespaces() -> &'static Result<(), String> {

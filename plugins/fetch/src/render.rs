@@ -1,11 +1,7 @@
 //! From an answer's bytes to what a model reads.
 
 use crate::charset::decode;
-use htmd::HtmlToMarkdown;
-use htmd::element_handler::{HandlerResult, Handlers};
-use htmd::options::{BulletListMarker, Options};
-use markup5ever_rcdom::{Node, NodeData};
-use std::rc::Rc;
+use html_tree::Links;
 use toolhost_plugin::{Error, Output, arguments};
 use url::Url;
 
@@ -32,12 +28,6 @@ pub(crate) struct Page<'a> {
 }
 
 const MAX_IMAGE_BYTES: usize = 700_000;
-/// The converter recurses, and a sandbox's stack is small.
-const MAX_HTML_DEPTH: usize = 300;
-/// What a page has beside its contents.
-const SKIPPED_TAGS: [&str; 8] = [
-    "script", "style", "noscript", "template", "svg", "iframe", "head", "link",
-];
 
 impl Page<'_> {
     /// The page from byte `offset` of its text on.
@@ -132,9 +122,9 @@ impl Page<'_> {
         };
         match format {
             Format::Raw => Ok(text.into_owned()),
-            Format::Markdown => markdown(&text, self.url, true),
-            Format::Auto if is_html => markdown(&text, self.url, true),
-            Format::Text if is_html => markdown(&text, self.url, false),
+            Format::Markdown => markdown(&text, self.url, Links::Keep),
+            Format::Auto if is_html => markdown(&text, self.url, Links::Keep),
+            Format::Text if is_html => markdown(&text, self.url, Links::TextOnly),
             Format::Auto | Format::Text => Ok(text.into_owned()),
         }
     }
@@ -218,64 +208,11 @@ fn status(code: u16) -> String {
     format!("{code} {name}")
 }
 
-fn markdown(html: &str, base: &Url, with_links: bool) -> Result<String, Error> {
-    let options = Options {
-        bullet_list_marker: BulletListMarker::Dash,
-        ul_bullet_spacing: 1,
-        ol_number_spacing: 1,
-        ..Options::default()
-    };
-    let mut builder = HtmlToMarkdown::builder()
-        .options(options)
-        .skip_tags(SKIPPED_TAGS.to_vec());
-    if !with_links {
-        builder = builder
-            .add_handler(
-                vec!["a"],
-                |handlers: &dyn Handlers, element: htmd::Element| -> Option<HandlerResult> {
-                    Some(handlers.walk_children(element.node))
-                },
-            )
-            .add_handler(
-                vec!["img"],
-                |_: &dyn Handlers, _: htmd::Element| -> Option<HandlerResult> { None },
-            );
-    }
-    let converter = builder.build();
-    let tree = converter.html_to_tree(html)?;
-    prepare(&tree, base)?;
-    Ok(converter.tree_to_markdown(&tree).trim().to_owned())
-}
-
-/// Makes links absolute, for a model has no page that they could be relative to, and drops pictures that are their own address.
-fn prepare(tree: &Rc<Node>, base: &Url) -> Result<(), Error> {
-    let mut todo = vec![(Rc::clone(tree), 0_usize)];
-    while let Some((node, depth)) = todo.pop() {
-        if depth > MAX_HTML_DEPTH {
-            return Err(Error::failed(format!(
-                "{base} is HTML nested deeper than {MAX_HTML_DEPTH} levels; try format \"raw\""
-            )));
-        }
-        if let NodeData::Element { attrs, .. } = &node.data {
-            for attribute in attrs.borrow_mut().iter_mut() {
-                if !matches!(&*attribute.name.local, "href" | "src") {
-                    continue;
-                }
-                if attribute.value.starts_with("data:") {
-                    attribute.value.clear();
-                } else if let Ok(absolute) = base.join(&attribute.value) {
-                    attribute.value = absolute.as_str().into();
-                }
-            }
-        }
-        todo.extend(
-            node.children
-                .borrow()
-                .iter()
-                .map(|child| (Rc::clone(child), depth + 1)),
-        );
-    }
-    Ok(())
+fn markdown(html: &str, base: &Url, links: Links) -> Result<String, Error> {
+    let tree = html_tree::parse(html)
+        .map_err(|error| error.context(format_args!("{base} (try format \"raw\")")))?;
+    html_tree::resolve_links(&tree, Some(base));
+    Ok(html_tree::markdown(&tree, links))
 }
 
 fn floor_char_boundary(text: &str, index: usize) -> usize {

@@ -1,9 +1,6 @@
 //! `fs_edit`.
 
-use crate::roots::{Roots, io_error};
-use crate::whole::{self, Temporary};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use granted_files::{read_text, replace_content};
 use toolhost_plugin::{Error, arguments, tool};
 
 /// Edited files are held in memory twice.
@@ -27,33 +24,9 @@ pub(crate) struct Edit {
 /// Changes part of a text file: replaces an exact piece of text, which must occur once unless `replace_all` is set.
 #[tool(title = "Edit a file", destructive, closed_world)]
 pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
-    let path = Roots::granted()?.resolve(&args.path)?;
-    let read_error = |error| io_error("read", &path, &error);
-    let metadata = fs::metadata(&path).map_err(read_error)?;
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(Error::failed(format!(
-            "{path} has {} bytes, but this tool edits files of at most {MAX_FILE_BYTES}",
-            metadata.len()
-        )));
-    }
-    let bytes = fs::read(&path).map_err(read_error)?;
-    let write_error = |error| io_error("write", &path, &error);
-    let target = whole::target(&path).map_err(write_error)?;
-    let Ok(text) = String::from_utf8(bytes) else {
-        return Err(Error::failed(format!(
-            "{path} is not UTF-8 text, and editing would damage it"
-        )));
-    };
+    let (path, text) = read_text(&args.path, MAX_FILE_BYTES)?;
     let (edited, lines) = replace(&text, &args).map_err(|error| error.context(&path))?;
-    let mut temporary = Temporary::beside(&target).map_err(write_error)?;
-    let written = temporary.write(edited.as_bytes());
-    written.map_err(write_error)?;
-    if !has_content(&target, text.as_bytes()).map_err(read_error)? {
-        return Err(Error::failed(format!(
-            "{path} was changed by another program meanwhile; nothing was written: read it again"
-        )));
-    }
-    temporary.replace(&target).map_err(write_error)?;
+    replace_content(&path, text.as_bytes(), edited.as_bytes())?;
     let count = lines.len();
     Ok(match lines.as_slice() {
         [line] => format!("Replaced 1 occurrence in {path}, at line {line}."),
@@ -62,20 +35,6 @@ pub(crate) fn fs_edit(args: Edit) -> Result<String, Error> {
             join(&lines)
         ),
     })
-}
-
-/// Whether that, and nothing else, is in the file.
-fn has_content(path: &str, mut content: &[u8]) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let length = file.read(&mut buffer)?;
-        match content.strip_prefix(&buffer[..length]) {
-            Some(rest) if length > 0 => content = rest,
-            Some(rest) => return Ok(rest.is_empty()),
-            None => return Ok(false),
-        }
-    }
 }
 
 /// The text after the edit, and the lines of the text before that it begins at.

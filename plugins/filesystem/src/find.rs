@@ -1,8 +1,8 @@
 //! `fs_find`, and globs.
 
-use crate::roots::{Roots, io_error};
 use crate::walk::{End, Kind, Unreachable, walk};
 use globset::{GlobBuilder, GlobMatcher};
+use granted_files::{Roots, io_error};
 use toolhost_plugin::{Error, Output, arguments, tool};
 
 const DEFAULT_LIMIT: usize = 200;

@@ -4,10 +4,8 @@ mod edit;
 mod find;
 mod list;
 mod read;
-mod roots;
 mod search;
 mod walk;
-mod whole;
 mod write;
 
 toolhost_plugin::plugin!(

@@ -1,7 +1,7 @@
 //! `fs_list`.
 
-use crate::roots::{Roots, io_error};
 use crate::walk::{End, Kind, walk};
+use granted_files::{Roots, io_error};
 use std::fs;
 use toolhost_plugin::{Error, Output, arguments, tool};
 

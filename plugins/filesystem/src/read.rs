@@ -1,6 +1,6 @@
 //! `fs_read`: a window of lines, in memory that grows with the window and not with the file.
 
-use crate::roots::{Roots, io_error};
+use granted_files::{Roots, io_error, is_binary};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use toolhost_plugin::{Error, Output, arguments, tool};
@@ -163,11 +163,6 @@ impl Window {
             output.with_text(notes.join(" "))
         })
     }
-}
-
-/// Whether the first bytes of a file show that it is not text.
-pub(crate) fn is_binary(head: &[u8]) -> bool {
-    head.contains(&0)
 }
 
 fn image_type(head: &[u8]) -> Option<&'static str> {

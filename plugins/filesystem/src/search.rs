@@ -1,9 +1,8 @@
 //! `fs_search`: a regular expression over the contents of files.
 
 use crate::find::{folders, matcher};
-use crate::read::is_binary;
-use crate::roots::Roots;
 use crate::walk::{End, Kind, Unreachable, walk};
+use granted_files::{Roots, is_binary};
 use regex::{Regex, RegexBuilder};
 use std::fs;
 use toolhost_plugin::{Error, Output, arguments, tool};

@@ -1,7 +1,6 @@
 //! A folder and all below it, in order of names.
 
-use crate::roots::io_error;
-use crate::whole;
+use granted_files::io_error;
 use std::fs;
 use toolhost_plugin::Error;
 
@@ -96,7 +95,7 @@ fn push_entries(
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name == whole::FOLDER {
+        if name == granted_files::FOLDER {
             continue;
         }
         let kind = match entry.file_type() {

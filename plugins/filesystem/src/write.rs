@@ -1,7 +1,6 @@
 //! `fs_write`.
 
-use crate::roots::{Roots, io_error};
-use crate::whole::{self, Temporary};
+use granted_files::{Roots, Temporary, create_parents, io_error};
 use std::fs::{self, File};
 use std::io;
 use std::time::SystemTime;
@@ -38,19 +37,10 @@ pub(crate) fn fs_write(args: WriteFile) -> Result<String, Error> {
     if existed && args.if_exists == IfExists::Fail {
         return Err(exists());
     }
-    if !existed
-        && let Some((folder, _)) = path.rsplit_once('/')
-        && !folder.is_empty()
-        && let Err(error) = fs::metadata(folder)
-    {
-        // A folder that is there but out of reach, behind a link for instance, is not to be made.
-        if error.kind() != io::ErrorKind::NotFound {
-            return Err(io_error("write", &path, &error));
-        }
-        fs::create_dir_all(folder)
-            .map_err(|error| io_error("create the folder", folder, &error))?;
+    if !existed {
+        create_parents(&path)?;
     }
-    let target = whole::target(&path).map_err(|error| io_error("write", &path, &error))?;
+    let target = granted_files::target(&path).map_err(|error| io_error("write", &path, &error))?;
     let written = match args.if_exists {
         IfExists::Append if existed => append(&target, &args.content),
         IfExists::Overwrite => new(&target, &args.content).and_then(|new| new.replace(&target)),

@@ -5,11 +5,15 @@ use std::io;
 use toolhost_plugin::Error;
 
 /// The granted folders, as the guest sees them.
-pub(crate) struct Roots(Vec<String>);
+pub struct Roots(Vec<String>);
 
 impl Roots {
     /// The folders that the host has opened for this instance.
-    pub(crate) fn granted() -> Result<Self, Error> {
+    ///
+    /// # Errors
+    ///
+    /// None is granted.
+    pub fn granted() -> Result<Self, Error> {
         #[cfg(target_arch = "wasm32")]
         let names = wasip2::filesystem::preopens::get_directories()
             .into_iter()
@@ -29,12 +33,18 @@ impl Roots {
         Ok(Self(names))
     }
 
-    pub(crate) fn names(&self) -> &[String] {
+    /// Their paths.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
         &self.0
     }
 
     /// Where a path leads: `.` and `..` are followed, and a relative path begins at the sole root.
-    pub(crate) fn resolve(&self, path: &str) -> Result<String, Error> {
+    ///
+    /// # Errors
+    ///
+    /// The path is outside of the granted folders, or could be in several.
+    pub fn resolve(&self, path: &str) -> Result<String, Error> {
         if path.contains('\0') {
             return Err(Error::invalid_arguments("path contains a NUL character"));
         }
@@ -109,7 +119,8 @@ fn normalize(path: &str) -> Vec<&str> {
 }
 
 /// What a failure with a file means: some are the manifest's to change, the others the file's own.
-pub(crate) fn io_error(action: &str, path: &str, error: &io::Error) -> Error {
+#[must_use]
+pub fn io_error(action: &str, path: &str, error: &io::Error) -> Error {
     let why = match error.kind() {
         io::ErrorKind::PermissionDenied if error.raw_os_error() == Some(EACCES) => {
             "the operating system does not permit it"

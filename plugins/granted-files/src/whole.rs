@@ -4,14 +4,16 @@
 //! The host does what WASI cannot: a temporary file is locked while its call lives, so that it can be told from one that
 //! was left behind, and takes mode and owner of the file it replaces.
 
+use crate::roots::io_error;
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use toolhost_plugin::Error;
 
 /// The folder of temporary files, beside what is written. It is there only while a write is under way, or after one that
 /// was cut off.
-pub(crate) const FOLDER: &str = ".toolhost-tmp";
+pub const FOLDER: &str = ".toolhost-tmp";
 
 /// The host knows temporary files by this and 32 hexadecimal digits.
 const PREFIX: &str = ".toolhost-";
@@ -24,7 +26,7 @@ const MAX_ATTEMPTS: usize = 20;
 /// # Errors
 ///
 /// It cannot be written to: it is a folder, is out of reach, or its mode forbids it.
-pub(crate) fn target(path: &str) -> io::Result<String> {
+pub fn target(path: &str) -> io::Result<String> {
     if let Err(error) = OpenOptions::new().write(true).open(path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -47,9 +49,81 @@ pub(crate) fn target(path: &str) -> io::Result<String> {
     Err(io::Error::other("too many links"))
 }
 
+/// Replaces the content of a file, unless another program has changed it since it was read.
+///
+/// # Errors
+///
+/// The file has other content than `before`, or cannot be replaced.
+pub fn replace_content(path: &str, before: &[u8], after: &[u8]) -> Result<(), Error> {
+    let write_error = |error| io_error("write", path, &error);
+    let target = target(path).map_err(write_error)?;
+    let mut temporary = Temporary::beside(&target).map_err(write_error)?;
+    temporary.write(after).map_err(write_error)?;
+    if !has_content(&target, before).map_err(|error| io_error("read", path, &error))? {
+        return Err(Error::failed(format!(
+            "{path} was changed by another program meanwhile; nothing was written: read it again"
+        )));
+    }
+    temporary.replace(&target).map_err(write_error)
+}
+
+/// Creates a file that does not exist yet, and its parent folders.
+///
+/// # Errors
+///
+/// The file exists, or cannot be created.
+pub fn create_file(path: &str, content: &[u8]) -> Result<(), Error> {
+    create_parents(path)?;
+    let created = target(path).and_then(|target| {
+        let mut temporary = Temporary::beside(&target)?;
+        temporary.write(content)?;
+        temporary.create(&target)
+    });
+    created.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Error::failed(format!("{path} exists; nothing was written"))
+        }
+        _ => io_error("write", path, &error),
+    })
+}
+
+/// Creates the parent folders of a file.
+///
+/// # Errors
+///
+/// One is out of reach, or cannot be created.
+pub fn create_parents(path: &str) -> Result<(), Error> {
+    if let Some((folder, _)) = path.rsplit_once('/')
+        && !folder.is_empty()
+        && let Err(error) = fs::metadata(folder)
+    {
+        // A folder that is there but out of reach, behind a link for instance, is not to be created.
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(io_error("write", path, &error));
+        }
+        fs::create_dir_all(folder)
+            .map_err(|error| io_error("create the folder", folder, &error))?;
+    }
+    Ok(())
+}
+
+/// Whether that, and nothing else, is in the file.
+fn has_content(path: &str, mut content: &[u8]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let length = file.read(&mut buffer)?;
+        match content.strip_prefix(&buffer[..length]) {
+            Some(rest) if length > 0 => content = rest,
+            Some(rest) => return Ok(rest.is_empty()),
+            None => return Ok(false),
+        }
+    }
+}
+
 /// A file that is written, and has no place yet. Dropped without one, it is removed, and with it what calls left behind
 /// that were cut off.
-pub(crate) struct Temporary {
+pub struct Temporary {
     /// Removed after the file.
     _folder: Folder,
     path: String,
@@ -57,7 +131,12 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    pub(crate) fn beside(target: &str) -> io::Result<Self> {
+    /// A new one, for what will be written to `target`.
+    ///
+    /// # Errors
+    ///
+    /// No file can be created there.
+    pub fn beside(target: &str) -> io::Result<Self> {
         let folder = match target.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{FOLDER}"),
             None => FOLDER.to_owned(),
@@ -91,13 +170,21 @@ impl Temporary {
     }
 
     /// Writes what is to be in it, or what is to follow.
-    pub(crate) fn write(&mut self, content: &[u8]) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The file system refused.
+    pub fn write(&mut self, content: &[u8]) -> io::Result<()> {
         let written = self.file.write_all(content);
         written.map_err(|error| self.reason(error, content.len() as u64))
     }
 
     /// Copies all of a file to its end.
-    pub(crate) fn copy(&mut self, from: &mut File) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The file system refused.
+    pub fn copy(&mut self, from: &mut File) -> io::Result<()> {
         match io::copy(from, &mut self.file) {
             Ok(_) => Ok(()),
             Err(error) => Err(self.reason(error, from.metadata()?.len())),
@@ -112,14 +199,22 @@ impl Temporary {
     }
 
     /// Puts it in the place of what is at `target`.
-    pub(crate) fn replace(mut self, target: &str) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The file system refused.
+    pub fn replace(mut self, target: &str) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.path.clear();
         Ok(())
     }
 
     /// Puts it at `target`, where nothing may be. No rename of WASI's fails if something is.
-    pub(crate) fn create(self, target: &str) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The file system refused.
+    pub fn create(self, target: &str) -> io::Result<()> {
         fs::hard_link(&self.path, target).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => io::Error::other(
                 "the file system has no hard links, so files can only be created with `if_exists` \"overwrite\"",
