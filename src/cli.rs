@@ -36,7 +36,7 @@ mod untrusted;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::builder::{
     NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser,
 };
@@ -369,12 +369,32 @@ fn start_log(verbose: u8) {
         .init();
 }
 
+/// Checks that a file which its user has not named can be written in its place.
+fn check_no_link(file: &Path) -> anyhow::Result<()> {
+    if file.is_symlink() {
+        bail!(
+            "{} is a symlink, which could lead to any file, so it is not written",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
 impl CommandContext {
     /// The manifest's file: the one that was named, or the one found in the folder.
     fn manifest_file(&self) -> anyhow::Result<PathBuf> {
         match &self.manifest {
             Some(file) => Ok(file.clone()),
             None => find_manifest(&std::env::current_dir()?),
+        }
+    }
+
+    /// Checks that the manifest may be written: a link is followed only if its user named it.
+    fn check_written(&self, file: &Path) -> anyhow::Result<()> {
+        match self.manifest {
+            Some(_) => Ok(()),
+            None => check_no_link(file)
+                .map_err(|why| anyhow!("{why}: pass --manifest to write to its target")),
         }
     }
 

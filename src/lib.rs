@@ -79,12 +79,12 @@
 #[cfg(feature = "agent")]
 #[doc(inline)]
 pub use toolhost_agent as agent;
+#[doc(hidden)]
+pub use toolhost_core::{bounded_read, printable, replacement, trust_folder};
 #[doc(inline)]
 pub use toolhost_core::{
     error, inspect, limits, manifest, permissions, prompt, provider, resource,
 };
-#[doc(hidden)]
-pub use toolhost_core::{printable, replacement, trust_folder};
 #[cfg(feature = "mcp")]
 #[doc(inline)]
 pub use toolhost_mcp::server as mcp;

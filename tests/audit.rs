@@ -215,6 +215,37 @@ async fn a_log_that_cannot_be_opened_anew_fails_calls_until_it_can() {
     assert_eq!(ids(&path).last().unwrap(), "last");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_is_not_opened_anew_in_another_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log/audit.jsonl");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let host = host(AuditConfig::new(&path)).await;
+    host.call(echo("first", "x")).await;
+    let theirs = folder.path().join("theirs");
+    for is_there in [true, false] {
+        if is_there {
+            std::fs::write(&theirs, "").unwrap();
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&theirs, &path).unwrap();
+        let result = host.call(echo("second", "x")).await;
+        let CallError::Internal { message } = error(&result) else {
+            panic!("{result:?}");
+        };
+        assert!(
+            message.contains("since the load it leads to another folder") || !is_there,
+            "{message}"
+        );
+        assert_eq!(std::fs::read(&theirs).unwrap_or_default(), b"");
+        let _ = std::fs::remove_file(&theirs);
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(text(&host.call(echo("last", "hi")).await), "hi");
+    assert_eq!(ids(&path).last().unwrap(), "last");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_fails_calls_loudly_or_drops_lines() {

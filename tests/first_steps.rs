@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use toml_edit::DocumentMut;
 
-use crate::common::binary::{Ended, Folder, listed};
+use crate::common::binary::{self, Ended, Folder, listed};
 use crate::common::{guest, root};
 
 /// The plugins that ship, in a folder of that name.
@@ -161,6 +161,31 @@ fn import_makes_tables_of_a_clients_configuration() {
     folder
         .run(&["import", "/dev/zero"], "")
         .failed("longer than 64 MiB");
+}
+
+/// A clone can have a link in place of the manifest; a user's own link is named.
+#[cfg(unix)]
+#[test]
+fn import_appends_through_a_link_only_to_a_manifest_that_is_named() {
+    let folder = Folder::empty();
+    folder.write("client.json", CLIENT);
+    folder.write("dotfiles/mine", "# mine\n");
+    std::os::unix::fs::symlink("dotfiles/mine", folder.path().join("toolhost.toml")).unwrap();
+    let read = || std::fs::read_to_string(folder.path().join("dotfiles/mine")).unwrap();
+    let import = ["import", "--append", "client.json"];
+    let found = binary::run(folder.command_that_finds(&import), "");
+    found.failed("toolhost.toml is a symlink, which could lead to any file, so it is not written: pass --manifest");
+    assert_eq!(read(), "# mine\n");
+    let named = [
+        "--manifest",
+        "toolhost.toml",
+        "import",
+        "--append",
+        "client.json",
+    ];
+    let named = binary::run(folder.command_that_finds(&named), "");
+    assert_eq!(named.status, 0, "{named:?}");
+    assert!(read().contains("[mcp.files]"), "{}", read());
 }
 
 #[test]

@@ -1055,6 +1055,42 @@ async fn a_clients_folder_that_is_a_repository_keeps_its_hooks() {
     }
 }
 
+/// Beside a `HEAD`, such as one of a test's data, git takes what is missing from where `commondir` leads.
+#[tokio::test]
+async fn no_plugin_completes_a_repository_that_has_only_its_head() {
+    let folder = folders(&["users/carol", "users/dave"]);
+    let head = "ref: refs/heads/main\n";
+    fs::write(folder.path().join("users/carol/HEAD"), head).unwrap();
+    let grant = writable(folder.path().join("users/${client}"), "/w");
+    let host = load(manifest([filesystem(grant)])).await;
+    for path in [
+        "commondir",
+        "CommonDir",
+        "config",
+        "config.worktree",
+        "gitdir",
+        "hooks/post-checkout",
+        "objects/x",
+        "refs/x",
+    ] {
+        for (client, denied) in [("carol", true), ("dave", false)] {
+            let written = host.call_with(write(path, "mine"), &of(client)).await;
+            let is_denied = matches!(&written.outcome, Err(CallError::Denied { .. }));
+            assert_eq!(is_denied, denied, "{client} {path}: {written:?}");
+        }
+    }
+    let written = host
+        .call_with(write("notes.txt", "mine"), &of("carol"))
+        .await;
+    assert!(written.outcome.is_ok(), "{written:?}");
+    // And the other way round, whatever the file system thinks of case.
+    for head in ["HEAD", "head", "Head"] {
+        let written = host.call_with(write(head, "mine"), &of("dave")).await;
+        let is_denied = matches!(&written.outcome, Err(CallError::Denied { .. }));
+        assert!(is_denied, "{head}: {written:?}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_folder_in_anothers_is_found_through_a_mount_that_came_after_the_load() {

@@ -898,3 +898,19 @@ fn a_host_that_is_looked_at_runs_no_call() {
         assert!(error.contains("loaded for inspection"), "{error}");
     });
 }
+
+/// The configuration names the manifest, which needs no trust from then on.
+#[test]
+fn no_client_is_configured_with_a_manifest_that_is_not_trusted() {
+    let stage = Stage::new("[mcp.x]\ncommand = 'sh'\nargs = ['-c', 'touch started']\n");
+    let print = ["serve", "--print-config", "codex"];
+    let refused = stage.refused(&print);
+    assert!(refused.contains("touch started"), "{refused}");
+    let named = [&["--manifest", "toolhost.toml"], &print[..]].concat();
+    let named = stage.run(&named);
+    assert_eq!(named.status, 0, "{named:?}");
+    assert!(named.stdout.contains("toolhost.toml"), "{named:?}");
+    // One without demands is printed as before.
+    let stage = Stage::new("");
+    assert_eq!(stage.run(&print).status, 0);
+}

@@ -8,7 +8,8 @@ use super::out::{Out, line, say};
 use super::result::names;
 use super::untrusted::look_alikes;
 use super::{
-    ANSWERED, CommandContext, FoundManifest, NOT_ALL_KNOWN, StartServers, Status, at, pin,
+    ANSWERED, CommandContext, FoundManifest, NOT_ALL_KNOWN, StartServers, Status, at,
+    check_no_link, pin,
 };
 use toolhost::manifest::{
     AgentConfig, AuthConfig, Demand, McpConfig, Order, PluginConfig, lock_file,
@@ -54,6 +55,8 @@ pub(super) async fn run(
     let serve = manifest.serve.clone();
     let pins = options.pin.then(|| pin::take(&mut manifest));
     if options.pin {
+        session.check_written(&file)?;
+        check_no_link(&lock_file(&file))?;
         manifest.check_way(&HostFile::new(lock_file(&file), Purpose::LockFile))?;
     }
     let host = session.survey(manifest, &options.servers).await?;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
-use toolhost::manifest::FILE_NAME;
+use toolhost::bounded_read;
+use toolhost::manifest::{FILE_NAME, MAX_MANIFEST};
 use toolhost::{LoadError, Manifest};
 
 use super::out::{Out, say};
@@ -83,7 +84,11 @@ pub(super) fn run(options: &ImportOptions, session: &CommandContext) -> anyhow::
     let text = document.to_string();
     match options.append {
         false => Out::stdout().text(&text)?,
-        true => append(&session.manifest_file()?, &text, &names)?,
+        true => {
+            let file = session.manifest_file()?;
+            session.check_written(&file)?;
+            append(&file, &text, &names)?;
+        }
     }
     for note in notes {
         say!("note: {note}");
@@ -339,8 +344,9 @@ fn append(file: &Path, text: &str, names: &[String]) -> anyhow::Result<()> {
             twice.join(", ")
         );
     }
-    let old =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let opened = bounded_read::open(file);
+    let old = opened.and_then(|opened| bounded_read::text(&opened, MAX_MANIFEST));
+    let old = old.with_context(|| format!("cannot read {}", file.display()))?;
     let added = format!("\n{text}");
     Manifest::parse(&(old + &added), file)?;
     let opened = std::fs::OpenOptions::new().append(true).open(file);

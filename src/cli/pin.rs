@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, Value as TomlValue, value};
-use toolhost::manifest::{Manifest, lock_file};
+use toolhost::bounded_read;
+use toolhost::manifest::{MAX_MANIFEST, Manifest, lock_file};
 use toolhost::replacement::Replacement;
 use toolhost::{Pin, ToolHost, printable};
 
@@ -21,6 +23,9 @@ pub(super) fn take(manifest: &mut Manifest) -> PinnedDigests {
         .map(|server| (server.name.clone(), server.pins.take().unwrap_or_default()))
         .collect()
 }
+
+/// The largest lock file, in bytes.
+const MAX_LOCK: u64 = 64 << 20;
 
 /// Digests by tool, by server.
 pub(super) type PinnedDigests = BTreeMap<String, BTreeMap<String, String>>;
@@ -43,8 +48,10 @@ pub(super) fn write(
         );
     }
     let lock = lock_file(file);
-    let old_texts = read_lock(&lock);
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let old_texts = read_lock(&lock)?;
+    let opened = bounded_read::open(file);
+    let text = opened.and_then(|opened| bounded_read::text(&opened, MAX_MANIFEST));
+    let text = text.with_context(|| file.display().to_string())?;
     let mut document: DocumentMut = text.parse().with_context(|| file.display().to_string())?;
     let mut texts = Map::new();
     let mut said = Vec::new();
@@ -85,10 +92,10 @@ pub(super) fn write(
     }
     // The texts first: a digest without its text could not be explained.
     let texts = serde_json::to_string_pretty(&texts)? + "\n";
-    let written =
-        |file: &Path, text: &str| Replacement::write(file, text).with_context(|| not_written(file));
-    let texts = written(&lock, &printable::json(&texts))?;
-    let document = written(file, &document.to_string())?;
+    let texts = Replacement::write_unless_link(&lock, &printable::json(&texts));
+    let texts = texts.with_context(|| not_written(&lock))?;
+    let document = Replacement::write(file, &document.to_string());
+    let document = document.with_context(|| not_written(file))?;
     texts.put().with_context(|| not_written(&lock))?;
     document.put().with_context(|| not_written(file))?;
     for line in said {
@@ -153,13 +160,13 @@ fn key(tool: &str) -> Key {
     quoted.parse().unwrap_or_else(|_| Key::new(tool))
 }
 
-fn read_lock(lock: &Path) -> Map<String, Value> {
-    // Opening anything else could block forever.
-    let text = match lock.is_file() {
-        true => std::fs::read_to_string(lock).unwrap_or_default(),
-        false => String::new(),
+fn read_lock(lock: &Path) -> anyhow::Result<Map<String, Value>> {
+    let opened = bounded_read::open(lock);
+    let text = match opened.and_then(|opened| bounded_read::text(&opened, MAX_LOCK)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        read => read.with_context(|| format!("cannot read {}", lock.display()))?,
     };
-    serde_json::from_str(&text).unwrap_or_default()
+    Ok(serde_json::from_str(&text).unwrap_or_default())
 }
 
 fn not_written(file: &Path) -> String {

@@ -61,8 +61,8 @@ pub(super) async fn run(options: ServeOptions, session: CommandContext) -> anyho
 async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
     let interrupts = session.interrupts.clone();
     if let Some(client) = options.print_config {
-        // The client will name the manifest.
-        let found = session.find_manifest()?;
+        // The client will name the manifest, which allows everything that it asks for.
+        let found = session.find_manifest()?.require(Use::Serve)?;
         return print_config(client, &found.manifest, &options);
     }
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;

@@ -602,6 +602,55 @@ async fn manifest_is_not_read_through_a_planted_link() {
     assert!(source.contains(LINK), "{refused} {source}");
 }
 
+/// Whoever has allowed a manifest has not seen the links that are pulled while it is served.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_resource_is_read_from_the_folder_where_it_was_loaded() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::with("[resource.r]\nuri = 'docs://r'\npath = 'docs/r.md'\n");
+    let file = folder.write("docs/r.md", "mine");
+    folder.write("docs/new/r.md", "newer");
+    let outside = folder.write("outside/r.md", "a private key");
+    let host = load(&folder).await.unwrap();
+    let options = CallOptions::default();
+    let read = async || match host.read_resource("docs://r", &options).await {
+        Ok(contents) => format!("{contents:?}"),
+        Err(error) => error.to_string(),
+    };
+    assert!(read().await.contains("mine"));
+    for target in [
+        &*outside,
+        Path::new("../outside/r.md"),
+        Path::new("/proc/self/environ"),
+    ] {
+        std::fs::remove_file(&file).unwrap();
+        symlink(target, &file).unwrap();
+        let refused = read().await;
+        assert!(
+            refused.contains("since the load it leads to another folder"),
+            "{refused}"
+        );
+        let version = host.resource_version("docs://r", &options).await.unwrap();
+        assert_eq!(version, "");
+    }
+    // A link within the folder is how it may be replaced.
+    std::fs::remove_file(&file).unwrap();
+    symlink("new/r.md", &file).unwrap();
+    assert!(read().await.contains("newer"));
+    // The folder itself may become a link.
+    std::fs::rename(folder.path().join("docs"), folder.path().join("before")).unwrap();
+    symlink("outside", folder.path().join("docs")).unwrap();
+    let refused = read().await;
+    assert!(
+        refused.contains("since the load it leads to another folder"),
+        "{refused}"
+    );
+    // A new load takes what is there.
+    let host = load(&folder).await.unwrap();
+    let read = host.read_resource("docs://r", &options).await;
+    assert!(format!("{read:?}").contains("private"));
+}
+
 #[tokio::test]
 async fn a_resource_is_not_read_through_a_link_of_a_plugin() {
     let folder = Folder::with(with_work(
@@ -796,7 +845,7 @@ fn no_plugin_writes_what_manifests_are_trusted_with() {
 }
 
 /// What belongs to version control, in a folder with some of it.
-const VCS: [&str; 12] = [
+const VCS: [&str; 23] = [
     ".git",
     ".git/config",
     ".git/hooks/post-checkout",
@@ -809,6 +858,17 @@ const VCS: [&str; 12] = [
     "bare/config",
     "notes/HEAD",
     "half/refs",
+    "half/commondir",
+    "half/hooks",
+    "fixture/commondir",
+    "fixture/config.worktree",
+    ".sl",
+    ".bzr",
+    "_darcs",
+    ".pijul",
+    "CVS",
+    "_FOSSIL_",
+    ".fslckout-wal",
 ];
 
 /// A folder with repositories, which a plugin may write.
@@ -825,6 +885,7 @@ fn repositories(more: &str) -> Folder {
         "bare/config",
         "half/HEAD",
         "half/objects/a",
+        "fixture/HEAD",
         "notes/a.txt",
     ] {
         folder.write(format!("work/{file}"), format!("what {file} has"));
@@ -861,7 +922,7 @@ async fn version_control_is_not_changed_or_made_where_a_plugin_may_write() {
         }
         let made = contents(&folder.path().join("work"));
         let kept = made.iter().filter(|(_, is)| is.starts_with(b"what "));
-        assert_eq!(kept.count(), 10, "{path}: {report}");
+        assert_eq!(kept.count(), 11, "{path}: {report}");
         let hostile = made
             .iter()
             .filter(|(_, is)| !is.starts_with(b"what ") && !is.is_empty());

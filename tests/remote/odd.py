@@ -50,6 +50,10 @@ def tool(name, **more):
     return {"name": name, "description": f"Does {name}.", "inputSchema": {"type": "object", "properties": {}}, **more}
 
 
+def deep(levels):
+    return {"a": {"type": "object", "properties": deep(levels - 1)}} if levels else {}
+
+
 def tools():
     if mode == "schemas":
         return [
@@ -68,6 +72,7 @@ def tools():
             tool("required_inside", inputSchema={"type": "object", "properties": {"a": {"type": "string"}, "required": ["a"]}}),
             tool("required_of_one", inputSchema={"type": "object", "required": ["b"], "properties": {"a": {"type": "string"}, "b": {}, "required": ["a", "b"]}}),
             tool("bare_types", inputSchema={"properties": {"city": "string", "n": {"type": "int"}, "count": "int", "size": ["small"], "required": ["no", "yes"]}}),
+            tool("too_deep", inputSchema={"type": "object", "properties": deep(200)}),
             tool(""),
             None,
             "a text",

@@ -371,6 +371,11 @@ async fn one_bad_tool_never_costs_another() {
         ("bad_type", "is skipped, as it cannot be checked"),
         ("takes_list", "is skipped, as it can never be called"),
         ("text_schema", "is skipped, as it cannot be checked"),
+        (
+            "too_deep",
+            "is skipped, as it cannot be read: recursion limit",
+        ),
+        ("", "is skipped, as it has no name"),
     ];
     for (tool, why) in expected {
         assert!(said[tool].starts_with(why), "{tool}: {said:?}");

@@ -235,3 +235,35 @@ fn a_pin_that_is_none_is_a_mistake_in_the_manifest() {
         .run(&["check", "--pin"], "")
         .failed("no `[mcp.NAME]`");
 }
+
+/// A clone can have anything in place of the lock file.
+#[cfg(unix)]
+#[test]
+fn pins_are_not_written_through_a_link_that_the_user_has_not_named() {
+    needs!(python);
+    let folder = folder("mcp_stub.py", &["rugpull"]);
+    let lock = folder.path().join("toolhost.lock");
+    for target in ["elsewhere", "missing"] {
+        folder.write("elsewhere", "mine");
+        std::os::unix::fs::symlink(target, &lock).unwrap();
+        let before = read(&folder, "toolhost.toml");
+        folder.run(&["check", "--pin"], "").failed(
+            "toolhost.lock is a symlink, which could lead to any file, so it is not written",
+        );
+        assert_eq!(read(&folder, "elsewhere"), "mine");
+        assert!(!folder.path().join("missing").exists());
+        assert_eq!(read(&folder, "toolhost.toml"), before);
+        std::fs::remove_file(&lock).unwrap();
+    }
+}
+
+#[test]
+fn a_lock_file_without_end_is_not_read() {
+    needs!(python);
+    let folder = folder("mcp_stub.py", &["rugpull"]);
+    let lock = std::fs::File::create(folder.path().join("toolhost.lock")).unwrap();
+    lock.set_len(65 << 20).unwrap();
+    folder
+        .run(&["check", "--pin"], "")
+        .failed("it is larger than 64 MiB");
+}

@@ -104,6 +104,7 @@ impl AuditLog {
     pub(crate) fn open(config: &AuditConfig, paths: &Arc<Paths>) -> io::Result<AuditLog> {
         let path = std::path::absolute(&config.path)?;
         let (out, unwritten) = open(&path, paths)?;
+        paths.accept(&path);
         Ok(AuditLog {
             config: config.clone(),
             path,
@@ -188,6 +189,7 @@ impl AuditLog {
         if !is_elsewhere(&lines.out, &self.path)? {
             return Ok(());
         }
+        self.paths.expect_accepted(&self.path)?;
         let (out, mut unwritten) = open(&self.path, &self.paths)?;
         // A line begun in the old file is finished there, unless it has been removed.
         if !is_removed(&lines.out)? {

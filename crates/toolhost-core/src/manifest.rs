@@ -69,7 +69,8 @@ pub const FILE_NAME: &str = "toolhost.toml";
 const MOST_MEMORY: ByteSize = ByteSize::pib(1);
 
 /// The longest manifest, in bytes.
-const MAX_MANIFEST: u64 = 1 << 20;
+#[doc(hidden)]
+pub const MAX_MANIFEST: u64 = 1 << 20;
 
 /// The upper bound of `max-concurrency`.
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 //!
 //! [`Paths`] opens things for the host; a `Guard` answers the sandbox.
 
+mod accepted;
 mod folder_id;
 mod guard;
 mod held_files;
@@ -20,6 +21,7 @@ mod walk;
 use walk::seen;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -27,6 +29,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
+use accepted::Accepted;
 pub(crate) use folder_id::FolderId;
 pub(crate) use guard::{Guard, GuestFolder};
 use held_files::HeldFiles;
@@ -155,6 +158,8 @@ pub struct Paths {
     /// The host that replaces this one adds its own.
     protected: RwLock<Vec<Arc<Protected>>>,
     held: Arc<HeldFiles>,
+    /// By path.
+    accepted: RwLock<HashMap<PathBuf, Accepted>>,
 }
 
 /// Shared by all parts of a manifest; ignored in comparisons of manifests.
@@ -334,6 +339,24 @@ impl Paths {
         let file = self.walk(path, Want::Read)?.into_file()?;
         bounded_read::expect_file(&file.metadata()?)?;
         Ok(file)
+    }
+
+    /// Keeps in mind where a file is, for [`expect_accepted`](Paths::expect_accepted).
+    pub(crate) fn accept(&self, path: &Path) {
+        locks::write(&self.accepted).insert(path.to_owned(), Accepted::of(path));
+    }
+
+    /// Checks that a path still leads into the folder where its file was when it was accepted:
+    /// whoever has allowed the manifest has not seen where it leads since.
+    ///
+    /// # Errors
+    ///
+    /// It leads elsewhere.
+    pub(crate) fn expect_accepted(&self, path: &Path) -> io::Result<()> {
+        match locks::read(&self.accepted).get(path) {
+            Some(accepted) => accepted.check(path),
+            None => Ok(()),
+        }
     }
 
     /// Reads a regular file of at most `most` bytes.

@@ -18,13 +18,33 @@ pub struct Replacement {
 
 impl Replacement {
     /// Writes the new file under the name that [`beside`] has for it, which plugins must not touch,
-    /// with the mode of the old one.
+    /// with the mode of the old one. For a link, that is the file it leads to.
     ///
     /// # Errors
     ///
     /// It cannot be written.
     pub fn write(file: &Path, text: &str) -> io::Result<Replacement> {
         let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        Replacement::write_here(file, text)
+    }
+
+    /// As [`write`](Replacement::write), for a file whose path its user has not named: a link in
+    /// its place may be anyone's, and is an error.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Replacement::write), or it is a symlink.
+    pub fn write_unless_link(file: &Path, text: &str) -> io::Result<Replacement> {
+        if file.is_symlink() {
+            return Err(io::Error::other(
+                "it is a symlink, which could lead to any file: replace it by a file, or remove it",
+            ));
+        }
+        // `put` renames over a link that comes later, and does not follow it.
+        Replacement::write_here(file.to_owned(), text)
+    }
+
+    fn write_here(file: PathBuf, text: &str) -> io::Result<Replacement> {
         let beside = beside(&file);
         // There may be a link, which must not be written through.
         match std::fs::remove_file(&beside) {

@@ -22,6 +22,7 @@ use crate::engine::{CodeCache, Engine, EngineConfig, SIDE_FOLDER};
 use crate::error::{Diagnostic, LoadError, said_by};
 use crate::hook::Hook;
 use crate::limits::{ByteSize, size};
+use crate::manifest::StaticBody;
 use crate::manifest::{HostConfig, MAX_CONCURRENCY, Manifest, McpConfig, Order, PluginConfig};
 use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
@@ -331,6 +332,11 @@ impl Loader {
             return Err(LoadError::Invalid(problems));
         }
         let own = StaticContent { resources, prompts };
+        for resource in &own.resources {
+            if let StaticBody::File(path) = &resource.body {
+                paths.accept(path);
+            }
+        }
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
         let plugins = in_order(plugins, host.max_concurrency);
         let owners = Arc::new(ResourceOwners {

@@ -60,7 +60,11 @@ impl StaticResource {
             StaticBody::Text(text) => ResourceBody::Text(text.clone()),
             StaticBody::File(path) => {
                 let (path, paths) = (path.clone(), paths.clone());
-                let read = tokio::task::spawn_blocking(move || paths.read(&path, MAX_FILE)).await;
+                let read = tokio::task::spawn_blocking(move || {
+                    paths.expect_accepted(&path)?;
+                    paths.read(&path, MAX_FILE)
+                })
+                .await;
                 let bytes = read.map_err(CallError::internal)?;
                 let bytes = bytes.map_err(|error| CallError::Failed {
                     message: format!("cannot be read: {error}"),
@@ -84,6 +88,7 @@ impl StaticResource {
         };
         let paths = paths.clone();
         let changed = move || {
+            paths.expect_accepted(&path).ok()?;
             let metadata = paths.open_regular(&path).ok()?.metadata().ok()?;
             let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
             Some(format!("{} {}", modified.as_nanos(), metadata.len()))

@@ -95,8 +95,8 @@ pub(super) fn above(folder: &File) -> Option<Vec<InodeId>> {
 ///
 /// The folder no longer exists, or is too deep to examine.
 pub(super) fn is_vcs(folder: &File, name: &Path, roots: &[GrantedRoot]) -> io::Result<bool> {
-    let completes = vcs::is_beside_head(name) && id_at(folder, Path::new(vcs::HEAD)).is_some();
-    let is_vcs = vcs::is_name(name) || vcs::is_head(name) || completes;
+    let has = |name: &str| id_at(folder, Path::new(name)).is_some();
+    let is_vcs = vcs::is_name(name) || vcs::is_head(name) || vcs::completes(name, has);
     is_kept(folder, is_vcs, roots)
 }
 
@@ -162,8 +162,7 @@ fn may_have_repository(folder: &OwnedFd, names: &mut usize, nested: usize) -> bo
 }
 
 fn is_repository(folder: impl AsFd) -> bool {
-    let has = |name: &str| id_at(&folder, Path::new(name)).is_some();
-    has(vcs::HEAD) && vcs::BESIDE_HEAD.iter().all(|name| has(name))
+    vcs::is_repository(|name| id_at(&folder, Path::new(name)).is_some())
 }
 
 /// As [`is_vcs`], given whether the name itself belongs to version control.

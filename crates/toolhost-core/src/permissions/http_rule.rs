@@ -112,25 +112,49 @@ pub(crate) fn is_never_granted(method: &str) -> bool {
 }
 
 /// Whether some server could find a `..` in the path: after decoding once or repeatedly, after
-/// cutting at `;`, or without control characters.
+/// replacing characters by similar ones of ASCII, after cutting at `;`, or without control
+/// characters.
 fn leads_up(path: &str) -> bool {
     let mut path = path.to_owned();
     for _ in 0..4 {
         let Ok(decoded) = percent_decode_str(&path).decode_utf8() else {
             return true;
         };
+        let decoded: String = decoded.chars().map(in_ascii).collect();
         let mut parts = decoded.split(['/', '\\']);
-        if decoded.contains(char::is_control)
-            || parts.any(|part| part.split(';').next() == Some(".."))
-        {
+        let is_up = |part: &str| matches!(part.split(';').next(), Some(".." | "\u{2025}"));
+        if decoded.contains(char::is_control) || has_u_escape(&decoded) || parts.any(is_up) {
             return true;
         }
-        if decoded == *path {
+        if decoded == path {
             return false;
         }
-        path = decoded.into_owned();
+        path = decoded;
     }
     true
+}
+
+/// The character of ASCII that compatibility normalization (NFKC), or a conversion to an old code
+/// page, makes of another one that matters in a path.
+fn in_ascii(c: char) -> char {
+    match c {
+        '\u{2024}' | '\u{3002}' | '\u{fe52}' | '\u{ff0e}' | '\u{ff61}' => '.',
+        '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff0f}' => '/',
+        '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{fe68}' | '\u{ff3c}' => '\\',
+        '\u{fe54}' | '\u{ff1b}' => ';',
+        '\u{fe6a}' | '\u{ff05}' => '%',
+        c => c,
+    }
+}
+
+/// Whether there is an escape such as `%u002e`, which some servers decode.
+fn has_u_escape(path: &str) -> bool {
+    let mut escapes = path.split('%').skip(1);
+    escapes.any(|escape| {
+        let digits = escape.strip_prefix(['u', 'U']).map(|it| it.bytes().take(4));
+        digits
+            .is_some_and(|mut digits| digits.len() == 4 && digits.all(|it| it.is_ascii_hexdigit()))
+    })
 }
 
 impl fmt::Display for HttpRule {
@@ -266,11 +290,33 @@ mod tests {
             "%252e%252e/admin",
             ".%00./admin",
             "%c0%ae%c0%ae/admin",
+            "%u002e%u002e/admin",
+            "..%u002fadmin",
+            "%25u002e%25u002e/admin",
+            "%U002E./admin",
+            "%uff0e%uff0e/admin",
+            "%ef%bc%8e%ef%bc%8e/admin",
+            "\u{ff0e}\u{ff0e}/admin",
+            "..\u{ff0f}admin",
+            "..\u{2215}admin",
+            "..%ef%bc%bcadmin",
+            "\u{2024}\u{2024}/admin",
+            "\u{2025}/admin",
+            "\u{ff05}2e./admin",
+            "..\u{ff1b}/admin",
         ] {
-            assert!(!allows(
-                "https://e.com/v1",
-                &format!("https://e.com/v1/{path}")
-            ));
+            let url = format!("https://e.com/v1/{path}");
+            assert!(!allows("https://e.com/v1", &url), "{path}");
+        }
+        for path in [
+            "\u{65e5}\u{672c}\u{3002}",
+            "%user",
+            "50%25up",
+            "a\u{2026}",
+            "\u{2025}a",
+        ] {
+            let url = format!("https://e.com/v1/{path}");
+            assert!(allows("https://e.com/v1", &url), "{path}");
         }
         assert!(allows(
             "https://e.com/v1",

@@ -371,8 +371,13 @@ pub(super) fn raw_tool(tool: &Tool) -> &str {
 
 /// A tool as rmcp accepts it, with the server's own text beside it.
 pub(super) fn listed_tool(text: &RawValue) -> Value {
+    // One that is too deep to be read is reported by its name.
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text.get()).unwrap_or_default();
+    let name = members
+        .get("name")
+        .map(|name| serde_json::from_str(name.get()));
+    let name: String = name.and_then(Result::ok).unwrap_or_default();
     let tool: Value = serde_json::from_str(text.get()).unwrap_or_default();
-    let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
     // The only member of the schema that rmcp needs; the schema may be long.
     let has_headers = text.get().contains("x-mcp-header");
     let schema = tool

@@ -148,7 +148,10 @@ fn read(
         return Err("has no name".to_owned());
     }
     let raw = raw_tool(listed);
-    let no_object = |_| "is not an object".to_owned();
+    let no_object = |error: serde_json::Error| match error.is_data() {
+        true => "is not an object".to_owned(),
+        false => format!("cannot be read: {error}"),
+    };
     let rest: Map<String, Value> = serde_json::from_str(raw).map_err(no_object)?;
     let rest = &rest;
     let mut written: BTreeMap<String, &RawValue> = serde_json::from_str(raw).map_err(no_object)?;
