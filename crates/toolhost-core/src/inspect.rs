@@ -4,15 +4,13 @@ use std::path::Path;
 
 use wasmtime::component::Component;
 
-use crate::bindings::PluginPre;
 use crate::digest::sha256;
-use crate::engine::{CodeCache, Engine, EngineConfig};
+use crate::engine::{CodeCache, EngineConfig, Engines};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::Limits;
 use crate::manifest::PluginConfig;
 use crate::paths::Paths;
-use crate::plugin::{Compiled, component};
-use crate::sandbox::Sandbox;
+use crate::plugin::{Compiled, Tools, component};
 use crate::tool::Tool;
 
 /// What [`inspect`] found.
@@ -67,13 +65,13 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
     let Prepared {
         bytes,
         component,
-        pre,
+        functions,
     } = prepared.map_err(|message| LoadError::invalid(&path, message))??;
     let imports = component::imports(&component);
     let config = PluginConfig::new("", &path);
     let sha256 = sha256(&bytes);
-    let tools = match pre {
-        Ok(pre) => Compiled::ungranted(config, sha256.clone(), pre)
+    let tools = match functions {
+        Ok(functions) => Compiled::ungranted(config, sha256.clone(), functions)
             .discover(&path)
             .await
             .map(|plugin| plugin.tools.iter().map(|tool| tool.tool.clone()).collect()),
@@ -92,24 +90,24 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
 struct Prepared {
     bytes: Vec<u8>,
     component: Component,
-    pre: Result<PluginPre<Sandbox>, String>,
+    functions: Result<Tools, String>,
 }
 
 /// Reads and compiles the component: seconds of CPU if it is not in the cache.
 fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
     let limits = Limits::default();
-    let engine = Engine::new(&EngineConfig {
+    let engines = Engines::new(EngineConfig {
         instances: 1,
         stack: limits.stack(),
         cache,
     })?;
     let invalid = |message| LoadError::invalid(path, message);
     let bytes = component::read(path, limits.max_component, &Paths::default()).map_err(invalid)?;
-    let component = component::compile(&bytes, &engine.engine).map_err(invalid)?;
-    let pre = component::link(&component, &engine);
+    let (component, engine) = component::compile(&bytes, &engines).map_err(invalid)?;
+    let functions = component::link(&component, &engine);
     Ok(Prepared {
         bytes,
         component,
-        pre,
+        functions,
     })
 }

@@ -1,14 +1,15 @@
 //! `Plugin`: a component that is loaded once and called many times, each time in a fresh
 //! instance.
 
+mod async_features;
 mod call;
-mod call_tool;
 mod client_grants;
 pub(crate) mod component;
 mod component_size;
 mod convert;
 mod questions;
 mod resources_and_prompts;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,12 +21,11 @@ use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
-use crate::bindings::PluginPre;
 use crate::bindings::prompts::exports::toolhost::plugin::prompts as wit_prompts;
 use crate::bindings::resources::exports::toolhost::plugin::resources as wit_resources;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::digest::sha256;
-use crate::engine::Engine;
+use crate::engine::Engines;
 use crate::error::{CallError, Diagnostic, similar};
 use crate::limits::{ByteSize, Limits, size};
 use crate::manifest::{Order, PluginConfig};
@@ -40,10 +40,10 @@ use crate::schema::check_scheduling::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
 use call::InstanceEnd;
-use call_tool::CallTool;
 use client_grants::Clients;
 pub(crate) use resources_and_prompts::PluginPrompt;
 use resources_and_prompts::{OptionalExports, OptionalListings};
+pub(crate) use tools::Tools;
 
 /// The most tools of a plugin: a model could not choose among more.
 pub const MAX_TOOLS: usize = 1000;
@@ -61,7 +61,7 @@ pub(crate) struct Plugin {
     pub(crate) imports: Vec<String>,
     /// The permissions it can use, by their names in the manifest.
     pub(crate) usable: Vec<&'static str>,
-    call_tool: CallTool,
+    functions: Tools,
     exported: OptionalExports,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
@@ -83,7 +83,7 @@ pub(crate) enum Secrets {
 pub(crate) struct Compiled {
     config: PluginConfig,
     sha256: String,
-    pre: PluginPre<Sandbox>,
+    functions: Tools,
     grants: Arc<Grants>,
     /// What its calls need and is missing: if there is anything, no call runs.
     lacking: Vec<Diagnostic>,
@@ -105,7 +105,7 @@ impl Compiled {
         config: PluginConfig,
         manifest: &Path,
         paths: &Arc<Paths>,
-        engine: &Engine,
+        engines: &Engines,
         secrets: Secrets,
     ) -> Result<Compiled, Vec<Diagnostic>> {
         let (mut problems, mut lacking) = (Vec::new(), Vec::new());
@@ -132,16 +132,16 @@ impl Compiled {
             .and_then(|bytes| {
                 let sha256 = sha256(&bytes);
                 check_pin(&config, &sha256, manifest)?;
-                let pre = component::compile(&bytes, &engine.engine)
-                    .and_then(|component| component::link(&component, engine))
+                let functions = component::compile(&bytes, engines)
+                    .and_then(|(component, engine)| component::link(&component, &engine))
                     .map_err(|message| Diagnostic::new(&config.path, None, message))?;
-                Ok((sha256, pre))
+                Ok((sha256, functions))
             });
         match compiled {
-            Ok((sha256, pre)) if problems.is_empty() => Ok(Compiled {
+            Ok((sha256, functions)) if problems.is_empty() => Ok(Compiled {
                 config,
                 sha256,
-                pre,
+                functions,
                 grants: Arc::new(grants),
                 lacking,
             }),
@@ -154,34 +154,26 @@ impl Compiled {
     }
 
     /// A linked component with default limits and no permissions.
-    pub(crate) fn ungranted(
-        config: PluginConfig,
-        sha256: String,
-        pre: PluginPre<Sandbox>,
-    ) -> Compiled {
+    pub(crate) fn ungranted(config: PluginConfig, sha256: String, functions: Tools) -> Compiled {
         Compiled {
             grants: Grants::none(&config.limits, &config.permissions),
             lacking: Vec::new(),
             config,
             sha256,
-            pre,
+            functions,
         }
     }
 
     /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
     /// the manifest offers.
     pub(crate) async fn discover(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
-        let component = self.pre.instance_pre().component();
+        let component = self.functions.component();
         let imports = component::imports(component);
         let usable = component::usable_permissions(component, &imports);
         let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
         let exports = component::exports(component);
-        let exported = OptionalExports::new(self.pre.instance_pre(), &exports).map_err(failed)?;
-        let call_tool = CallTool::new(&self.pre).map_err(failed)?;
-        let tools = self.list("list-tools", async |store| {
-            let plugin = self.pre.instantiate_async(&mut *store).await?;
-            plugin.toolhost_plugin_tools().call_list_tools(store).await
-        });
+        let exported = OptionalExports::new(self.functions.pre(), &exports).map_err(failed)?;
+        let tools = self.list("list-tools", async |store| self.functions.list(store).await);
         // Their schemas are compiled, which no deadline interrupts.
         let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
         let (config, file) = (self.config.clone(), manifest.to_owned());
@@ -210,7 +202,7 @@ impl Compiled {
             sha256: self.sha256.into(),
             usable,
             imports,
-            call_tool,
+            functions: self.functions,
             exported,
             grants: self.grants,
             lacking: self.lacking,
@@ -232,7 +224,7 @@ impl Compiled {
         let context = RunContext::alone(&never);
         let grants = Grants::none(limits, &self.config.permissions);
         let ended = call::in_sandbox(
-            self.pre.engine(),
+            self.functions.pre().engine(),
             &grants,
             Journal::new(limits.max_log, Arc::default(), None, &context),
             call::CallTime {
@@ -332,7 +324,7 @@ impl Plugin {
             timeout: context.limits.timeout,
             spent: context.spent,
         };
-        let (engine, cancel) = (self.call_tool.engine(), context.cancel);
+        let (engine, cancel) = (self.functions.pre().engine(), context.cancel);
         let narrowed = context.narrowed.and_then(|it| it.sandboxed.as_ref());
         let grants = narrowed.map_or(&self.grants, |narrowed| &narrowed.grants);
         call::in_sandbox(engine, grants, context.journal, time, cancel, run).await
@@ -345,7 +337,7 @@ impl Plugin {
         context: CallContext<'_>,
     ) -> RunOutcome {
         let (limits, start, cancel) = (context.limits, context.start, context.cancel);
-        let run = async |store: &mut Store<Sandbox>| self.call_tool.call(store, &request).await;
+        let run = async |store: &mut Store<Sandbox>| self.functions.call(store, &request).await;
         let ended = self.run(context, run).await;
         let served = ended.into_served(limits, convert::output);
         if tool.output.is_none() {

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -10,30 +11,25 @@ use tokio::sync::oneshot;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::bindings::PluginPre;
 use crate::bounded_read;
-use crate::engine::Engine;
+use crate::engine::{Engine, Engines};
 use crate::error::said_by;
 use crate::limits::{seconds, size};
 use crate::paths::Paths;
-use crate::sandbox::Sandbox;
 
-use super::component_size;
-
-/// The package of the plugin interface.
-pub(super) const PLUGIN_PACKAGE: &str = "toolhost:plugin";
-pub(super) const PLUGIN_VERSION: &str = "0.1.0";
+use super::tools::{CONCURRENT_PACKAGE, PLUGIN_PACKAGE, PLUGIN_VERSION, Tools};
+use super::{async_features, component_size};
 
 /// The packages that a host offers completely, in versions compatible with these.
-const OFFERED: [(&str, &str); 8] = [
-    (PLUGIN_PACKAGE, "0.1"),
-    ("wasi:cli", "0.2"),
-    ("wasi:clocks", "0.2"),
-    ("wasi:filesystem", "0.2"),
-    ("wasi:http", "0.2"),
-    ("wasi:io", "0.2"),
-    ("wasi:random", "0.2"),
-    ("wasi:sockets", "0.2"),
+const OFFERED: [(&str, &[&str]); 8] = [
+    (PLUGIN_PACKAGE, &["0.1"]),
+    ("wasi:cli", &["0.2", "0.3"]),
+    ("wasi:clocks", &["0.2", "0.3"]),
+    ("wasi:filesystem", &["0.2", "0.3"]),
+    ("wasi:http", &["0.2", "0.3"]),
+    ("wasi:io", &["0.2"]),
+    ("wasi:random", &["0.2", "0.3"]),
+    ("wasi:sockets", &["0.2", "0.3"]),
 ];
 
 /// Reads a component's file.
@@ -81,8 +77,8 @@ pub(crate) async fn compiling<T: Send + 'static>(
     }
 }
 
-/// Compiles a component, or takes its code from the cache.
-pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
+/// Compiles a component for the engine that it needs, or takes its code from the cache.
+pub(crate) fn compile(bytes: &[u8], engines: &Engines) -> Result<(Component, Arc<Engine>), String> {
     // The last four bytes are the version of a core module, or the layer of a component.
     match bytes.get(..8) {
         None => return Err(format!("is not a component: it has {} bytes", bytes.len())),
@@ -95,20 +91,23 @@ pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Compone
         Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
     }
     component_size::check(bytes)?;
+    let engine = engines.get(async_features::concurrency(bytes)?);
+    let engine = engine.map_err(|error| format!("cannot be compiled: {error}"))?;
     // Not `Component::new`, which also accepts the text format if some crate enables it.
-    Component::from_binary(engine, bytes)
-        .map_err(|error| format!("is not a valid component: {error:#}"))
+    let component = Component::from_binary(&engine.engine, bytes)
+        .map_err(|error| format!("is not a valid component: {error:#}"))?;
+    Ok((component, engine))
 }
 
 /// Links a component that is a plugin.
-pub(crate) fn link(component: &Component, engine: &Engine) -> Result<PluginPre<Sandbox>, String> {
+pub(crate) fn link(component: &Component, engine: &Engine) -> Result<Tools, String> {
     check_exports(&exports(component))?;
     check_imports(&imports(component))?;
     engine
         .linker
         .instantiate_pre(component)
-        .and_then(PluginPre::new)
         .map_err(|error| format!("does not fit this host: {error:#}"))
+        .and_then(Tools::new)
 }
 
 /// The names of its imports, such as `wasi:cli/environment@0.2.6`.
@@ -130,12 +129,15 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
 }
 
 /// The permission that an interface uses.
-const PERMISSIONS: [(&str, &str); 7] = [
+const PERMISSIONS: [(&str, &str); 10] = [
     ("wasi:filesystem/", "files"),
     ("wasi:http/outgoing-handler@", "http"),
+    ("wasi:http/client@", "http"),
     ("wasi:sockets/tcp-create-socket@", "sockets"),
+    ("wasi:sockets/types@", "sockets"),
     ("wasi:cli/environment@", "env"),
     ("wasi:clocks/wall-clock@", "clock"),
+    ("wasi:clocks/system-clock@", "clock"),
     ("wasi:clocks/monotonic-clock@", "clock"),
     ("wasi:random/", "random"),
 ];
@@ -169,25 +171,30 @@ fn asks_for_secrets(component: &Component) -> bool {
 }
 
 fn check_exports(exports: &[String]) -> Result<(), String> {
-    let prefix = format!("{PLUGIN_PACKAGE}/tools@");
-    let versions: Vec<&str> = exports
-        .iter()
-        .filter_map(|export| export.strip_prefix(&prefix))
-        .collect();
-    match &versions[..] {
-        [] => Err(format!(
-            "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} ({})",
-            match exports {
-                [] => "it exports nothing; in Rust, `plugin!(TOOL, …)` exports tools".to_owned(),
-                exports => format!("it exports {}", exports.join(", ")),
-            }
-        )),
-        versions if versions.contains(&PLUGIN_VERSION) => Ok(()),
-        versions => Err(format!(
-            "is a plugin for {PLUGIN_PACKAGE}@{}, but this host supports {PLUGIN_VERSION}",
-            versions.join(", ")
-        )),
+    let of_package = |package: &str| -> Vec<&str> {
+        let prefix = format!("{package}/tools@");
+        let versions = exports.iter().filter_map(|it| it.strip_prefix(&prefix));
+        versions.collect()
+    };
+    for package in [PLUGIN_PACKAGE, CONCURRENT_PACKAGE] {
+        let versions = of_package(package);
+        if versions.contains(&PLUGIN_VERSION) {
+            return Ok(());
+        }
+        if !versions.is_empty() {
+            return Err(format!(
+                "is a plugin for {package}@{}, but this host supports {PLUGIN_VERSION}",
+                versions.join(", ")
+            ));
+        }
     }
+    Err(format!(
+        "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} ({})",
+        match exports {
+            [] => "it exports nothing; in Rust, `plugin!(TOOL, …)` exports tools".to_owned(),
+            exports => format!("it exports {}", exports.join(", ")),
+        }
+    ))
 }
 
 fn check_imports(imports: &[String]) -> Result<(), String> {
@@ -212,9 +219,7 @@ pub(crate) fn is_offered(import: &str) -> bool {
     };
     let version = rest.split_once('@').map_or("", |(_, version)| version);
     OFFERED.iter().any(|(offered, compatible)| {
-        *offered == package
-            && version
-                .strip_prefix(compatible)
-                .is_some_and(|patch| patch.starts_with('.'))
+        let mut patches = compatible.iter().filter_map(|it| version.strip_prefix(it));
+        *offered == package && patches.any(|patch| patch.starts_with('.'))
     })
 }

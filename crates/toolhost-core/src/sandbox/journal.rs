@@ -324,8 +324,17 @@ impl AsyncWrite for GuestStream {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.journal.write(self.source, bytes);
-        Poll::Ready(written.map(|()| bytes.len()).map_err(io::Error::other))
+        Poll::Ready(match self.journal.write(self.source, bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(stop) => {
+                // No error here ends the call.
+                if let StopReason::Limit(limit, bound) = stop {
+                    self.journal.over(limit, bound);
+                }
+                // wasmtime-wasi logs a warning about any other.
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
