@@ -68,6 +68,8 @@
 //! contents, or a `Result` of one of these. `?` on any [`std::error::Error`] makes [`Error::failed`] with the
 //! whole chain of causes.
 //!
+//! A tool may be an `async fn`, to wait for several things at a time: see [`task`].
+//!
 //! # `#[prompt]`
 //!
 //! A function with a struct of arguments too, which are texts to whoever gives them; fields may be numbers, booleans and enums
@@ -107,6 +109,7 @@ mod output;
 mod prompts;
 mod resources;
 mod schema;
+pub mod task;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

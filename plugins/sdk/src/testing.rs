@@ -108,7 +108,7 @@ pub(crate) fn secret(name: &str) -> Option<String> {
     HOST.with_borrow(|host| host.secrets.get(name).cloned())
 }
 
-pub(crate) fn send(request: &Request) -> Result<Response, Error> {
+pub(crate) async fn send(request: &Request) -> Result<Response, Error> {
     // Not borrowed while it answers: what it does may ask the host for something.
     match HOST.with_borrow(|host| host.http.clone()) {
         Some(server) => server(request),
