@@ -1,12 +1,12 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
-mod aimock;
 mod api;
 mod demo;
 mod dist;
 mod fuzz;
 mod guests;
 mod mcp;
+mod npm;
 mod test;
 mod ui;
 
@@ -26,6 +26,7 @@ Commands:
   api       Compare the public interface of the libraries with the one in docs/api
   fuzz      Fuzz what reads untrusted input, guided by coverage
   aimock    Install the mock of models' APIs that the agent's tests talk to
+  componentize-qjs  Install what a test makes a component of JavaScript with
   mcp       Install the clients and the conformance suite that the protocol's tests run
   plugins   Build the plugins that ship into target/plugins/*.wasm
   guests    Build the plugins and every test guest into target/guests/*.wasm
@@ -39,8 +40,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let done = match command.as_str() {
-        "aimock" => aimock::command(rest),
+        "aimock" => npm::command(&npm::AIMOCK, rest),
         "api" => api::command(rest),
+        "componentize-qjs" => npm::command(&npm::COMPONENTIZE_QJS, rest),
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),
         "fuzz" => fuzz::command(rest),
