@@ -2,9 +2,12 @@
 
 mod agent;
 mod ask;
+mod build;
 mod call;
 mod check;
+mod child;
 mod clients;
+mod dev;
 mod dry_run;
 mod generate;
 mod grants;
@@ -15,12 +18,15 @@ mod init;
 mod inspect;
 mod interrupt;
 mod list;
+mod new;
 pub(crate) mod out;
 mod pin;
 mod progress;
+mod reload;
 mod result;
 mod run;
 mod serve;
+mod sources;
 mod terminal;
 mod timeline;
 mod token;
@@ -65,6 +71,8 @@ pub(crate) const MAX_ITERATIONS: Status = 4;
 pub(crate) const CALL_FAILED: Status = 5;
 /// Not everything could be examined.
 pub(crate) const NOT_ALL_KNOWN: Status = 5;
+/// Something that a build needs is not installed.
+const MISSING: Status = 6;
 pub(crate) const INTERRUPTED: Status = 130;
 
 /// Run a language model's tool calls in parallel, each in a fresh WebAssembly sandbox.
@@ -113,6 +121,7 @@ Exit status:
   3    a result is an error (run --fail-on-error)
   4    out of iterations (agent)
   5    the call failed (call), or tools of MCP servers are unknown (list, check, run --dry-run)
+  6    something that a build needs is not installed (build)
   130  interrupted
 
 Examples:
@@ -128,6 +137,12 @@ Examples:
 enum Command {
     /// Write a first manifest with the plugins that are found
     Init(init::InitOptions),
+    /// Write a first plugin, in Rust, JavaScript, TypeScript, Python, C or WIT
+    New(new::NewOptions),
+    /// Build the component of a plugin, whatever its language
+    Build(build::BuildOptions),
+    /// Build plugins at every change, reload them, and call a tool again
+    Dev(dev::DevOptions),
     /// Run the tool calls of a model response and print one result for each
     Run(run::RunOptions),
     /// Call one tool and print its result
@@ -155,7 +170,7 @@ enum Command {
 }
 
 /// Options of the commands that call tools.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct HostOptions {
     /// Maximum number of calls to run at once [default: the manifest's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -304,6 +319,9 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
         match options.command {
             Command::Init(options) => init::run(&options, &context).await,
             Command::Import(options) => import::run(&options, &context),
+            Command::New(options) => new::run(&options, &context),
+            Command::Build(options) => build::run(options, context).await,
+            Command::Dev(options) => dev::run(options, context).await,
             Command::Run(options) => run::run(options, context).await,
             Command::Call(options) => call::run(options, context).await,
             Command::Agent(options) => agent::run(options, context).await,
@@ -417,15 +435,6 @@ impl CommandContext {
             false => Servers::Recall,
         };
         self.load_by(Loader::new(manifest).survey(servers)).await
-    }
-
-    /// Loads a host that replaces another.
-    async fn reload_manifest(
-        &self,
-        manifest: Manifest,
-        before: &ToolHost,
-    ) -> anyhow::Result<ToolHost> {
-        self.load_by(Loader::new(manifest).replacing(before)).await
     }
 
     async fn load_by(&self, loader: Loader) -> anyhow::Result<ToolHost> {

@@ -1,13 +1,18 @@
 //! The command line: every command and flag, through the binary.
 
+#[cfg(unix)]
+mod build;
 mod call;
 mod check;
 mod closed_stdout;
+#[cfg(unix)]
+mod dev;
 mod find_manifest;
 mod host_options;
 mod inspect;
 mod interrupts;
 mod list;
+mod new;
 mod run_input;
 mod run_output;
 mod summarize;

@@ -1,10 +1,11 @@
 //! The programs in `examples/` do what they say.
 
 use crate::common::binary::run;
-use crate::common::example;
+use crate::common::{example, needs};
 
 #[test]
 fn native_tools_answer_and_the_cache_answers_after_them() {
+    needs!(examples);
     let ended = run(example("native"), "").answered();
     let lines: Vec<&str> = ended.stdout.lines().collect();
     for (line, id) in lines.iter().zip(["call_1", "call_2"]) {
@@ -16,6 +17,7 @@ fn native_tools_answer_and_the_cache_answers_after_them() {
 
 #[test]
 fn calls_of_a_stream_are_answered_while_it_comes_in() {
+    needs!(examples);
     let ended = run(example("stream"), "").answered();
     let at = |start: &str| {
         ended
@@ -36,6 +38,7 @@ fn calls_of_a_stream_are_answered_while_it_comes_in() {
 
 #[test]
 fn hooks_ask_count_and_trace() {
+    needs!(examples);
     for (said, becomes) in [
         ("y\n", "send: sent to ada@example.com"),
         (

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toolhost::Manifest;
 use toolhost::input::QuestionKind;
-use toolhost::manifest::{McpTransport, Order, lowers_guard};
+use toolhost::manifest::{McpCommand, McpTransport, Order, lowers_guard};
 use toolhost::permissions::{Access, Ambient};
 
 use crate::common::binary::Folder;
@@ -45,6 +45,7 @@ path = "web.wasm"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 prefix = "web_"
 tools = ["get"]
+rename.get = "fetch"
 order = "in-order"
 allowed-callers = ["direct"]
 max-concurrency = 1
@@ -206,6 +207,7 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
         if name == "web" {
             note("web digest".to_owned(), plugin.sha256.is_some());
             note("web prefix".to_owned(), plugin.prefix == "web_");
+            note("web rename".to_owned(), !plugin.rename.is_empty());
             note("web calls".to_owned(), plugin.max_concurrency.is_some());
             note("order of web".to_owned(), plugin.order == Order::InOrder);
             let callers = plugin.allowed_callers.of("get");
@@ -243,7 +245,7 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
     }
     for server in &manifest.mcp {
         match &server.transport {
-            McpTransport::Command { args, env, cwd, .. } => {
+            McpTransport::Command(McpCommand { args, env, cwd, .. }) => {
                 note("arguments".to_owned(), args.len() == 2);
                 note("variable".to_owned(), env.contains_key("READ_ONLY"));
                 note("working folder".to_owned(), cwd.ends_with("inner"));
@@ -261,8 +263,7 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
                 );
                 note("silence of files".to_owned(), server.idle_timeout.is_some());
             }
-            McpTransport::Url { headers, .. } => note("header".to_owned(), !headers.is_empty()),
-            _ => unreachable!(),
+            McpTransport::Url(endpoint) => note("header".to_owned(), !endpoint.headers.is_empty()),
         }
     }
     let serve = &manifest.serve;

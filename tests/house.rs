@@ -318,10 +318,11 @@ fn the_core_is_built_without_mcp_and_without_what_serves_or_asks_others() {
 
 /// Public types that a later version adds nothing to, each with the reason. All others with public fields or variants are
 /// `#[non_exhaustive]`, so that it can.
-const COMPLETE: [(&str, &str); 5] = [
+const COMPLETE: [(&str, &str); 6] = [
     ("Access", "a folder can be written or it cannot"),
     ("Ambient", "a clock is the machine's or none"),
     ("Location", "a place in a text is a line and a column"),
+    ("McpTransport", "the protocol has two: a program, and HTTP"),
     ("ResourceBody", "what is no text is bytes"),
     ("Role", "a conversation has two sides"),
 ];

@@ -34,6 +34,7 @@ mod scarce;
 mod schemas;
 mod terminal;
 mod trust;
+mod typed;
 mod wire;
 mod world;
 

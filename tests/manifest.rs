@@ -642,7 +642,7 @@ async fn the_problems_of_all_plugins_are_told_at_once() {
     let folder = Folder::empty();
     let text_file = folder.write("text.wasm", "text");
     let plugins = [
-        common::plugin("no-world"),
+        common::plugin("other-version"),
         PluginConfig::new("text", &text_file),
         common::plugin("echo"),
         common::plugin("listing-traps"),
@@ -651,6 +651,10 @@ async fn the_problems_of_all_plugins_are_told_at_once() {
     let files: Vec<&Path> = found.iter().map(|problem| &*problem.file).collect();
     assert_eq!(
         files,
-        [&*guest("no-world"), &*text_file, &*guest("listing-traps")]
+        [
+            &*guest("other-version"),
+            &*text_file,
+            &*guest("listing-traps")
+        ]
     );
 }

@@ -173,11 +173,12 @@ async fn reading_calls_run_side_by_side() {
     assert_eq!(next(&mut batch).await, "long");
     // What changes waits for both, and what reads after it for that.
     let calls = vec![
-        sleep("long", 200),
+        gate.hold("long"),
         write("w", "a.txt", "x"),
         sleep("after", 1),
     ];
-    assert_eq!(completed(&host, calls).await, ["long", "w", "after"]);
+    let completed = gate.pass(1, completed(&host, calls)).await;
+    assert_eq!(completed, ["long", "w", "after"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,11 +298,16 @@ async fn a_reader_of_results_may_call_what_waits_for_the_rest() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_is_cancelled_as_it_waits_lets_nobody_pass() {
     let folder = tempfile::tempdir().unwrap();
-    let host = load(manifest([slow(folder.path()), filesystem(folder.path())])).await;
+    let gate = Gate::new();
+    let host = load(manifest([
+        held(&gate, folder.path()),
+        filesystem(folder.path()),
+    ]))
+    .await;
     let token = CancellationToken::new();
     let cancelled = CallOptions::new().cancellation(token.clone());
     let (slow, one, two) = (
-        host.call(sleep("slow", 300)),
+        host.call(gate.hold("slow")),
         host.call_with(write("one", "a.txt", "one"), &cancelled),
         host.call(read("two", "a.txt")),
     );
@@ -310,6 +316,11 @@ async fn a_call_that_is_cancelled_as_it_waits_lets_nobody_pass() {
     fs::write(folder.path().join("a.txt"), "zero ").unwrap();
     token.cancel();
     // Polled in another order than they were made in.
+    let one = async {
+        let one = one.await;
+        gate.open();
+        one
+    };
     let (last, write_three, two, one, _) = tokio::join!(last, write_three, two, one, slow);
     assert_eq!(error(&one).code(), "cancelled");
     assert_eq!(text(&two), "zero ");
@@ -375,13 +386,22 @@ async fn clients_take_turns() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hosts_of_one_folder_share_its_order() {
     let folder = tempfile::tempdir().unwrap();
-    let old = load(manifest([slow(folder.path())])).await;
+    let gate = Gate::new();
+    let old = load(manifest([held(&gate, folder.path())])).await;
     let new = load(manifest([filesystem(folder.path())])).await;
-    let begun = old.call(sleep("old", 300));
+    let begun = old.call(gate.hold("old"));
     let written = new.call(write("new", "a.txt", "x"));
-    let (written, begun) = tokio::join!(written, begun);
+    let since = Instant::now();
+    let opens = async {
+        gate.held(1).await;
+        let held = since.elapsed();
+        gate.open();
+        held
+    };
+    let (written, begun, held) = tokio::join!(written, begun, opens);
+    text(&begun);
     text(&written);
-    assert!(written.usage.queue >= begun.usage.run / 2);
+    assert!(written.usage.queue >= held, "{written:?}, {held:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -439,8 +459,9 @@ async fn order_is_set_by_hand() {
         plugin.order = order;
         let host = load(manifest([plugin])).await;
         if is_in_order {
-            let calls = vec![sleep("long", 100), sleep("short", 1)];
-            assert_eq!(completed(&host, calls).await, ["long", "short"]);
+            let calls = vec![gate.hold("long"), sleep("short", 1)];
+            let completed = gate.pass(1, completed(&host, calls)).await;
+            assert_eq!(completed, ["long", "short"]);
             continue;
         }
         gate.close();

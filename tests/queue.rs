@@ -8,10 +8,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use toolhost::error::Limit;
 use toolhost::limits::{Bound, ByteSize};
+use toolhost::manifest::AuditConfig;
 use toolhost::{
     CallError, CallOptions, Loader, Manifest, NativeTools, Tool, ToolCall, ToolHost, ToolResult,
 };
-use toolhost_testing::Gate;
+use toolhost_testing::{Gate, eventually};
 
 use crate::common::{call, echo, error, load, manifest, plugin, text};
 
@@ -67,12 +68,30 @@ async fn a_call_that_finds_the_queue_full_is_refused_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_calls_in_one_the_last_find_the_queue_full() {
     let gate = Gate::new();
-    let host = host(&gate, |manifest| manifest.host.max_queue = Some(2)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.jsonl");
+    let host = host(&gate, |manifest| {
+        manifest.host.max_queue = Some(2);
+        manifest.audit = Some(AuditConfig::new(&log));
+    })
+    .await;
     let inside = json!({ "recipient_name": "functions.hold", "parameters": gate.arguments() });
-    for _ in 0..2 {
+    for round in 1..=2 {
+        gate.close();
         let arguments = json!({ "tool_uses": vec![inside.clone(); 12] });
         let call = ToolCall::new("p", "multi_tool_use.parallel", arguments.to_string());
-        let output = gate.pass(2, host.call(call)).await.outcome.unwrap();
+        // Those that fit end only once the others are refused.
+        let opens = async {
+            let refused = async || {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let count = text.matches(r#""outcome":"limit""#).count();
+                (count == 8 * round).then_some(()).ok_or(text)
+            };
+            eventually("eight are refused", refused).await;
+            gate.open();
+        };
+        let (result, ()) = tokio::join!(host.call(call), opens);
+        let output = result.outcome.unwrap();
         let document: Value = serde_json::from_str(output.structured.unwrap().get()).unwrap();
         let results = document["results"].as_array().unwrap();
         let refused: Vec<bool> = results

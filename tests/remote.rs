@@ -15,10 +15,9 @@ mod served;
 mod stub;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use toolhost::{LoadError, Manifest, ToolHost};
-use toolhost_testing::{PATIENCE, wait_until};
+use toolhost_testing::{eventually, wait_until};
 
 use crate::common::binary::Folder;
 use crate::common::{root, try_load};
@@ -95,19 +94,16 @@ impl Stage {
 
 /// Waits until there are so many lines that begin with a word, and gives what stands behind it in the last.
 async fn wait_for_line(word: &str, count: usize, lines: impl Fn() -> Vec<String>) -> String {
-    let since = Instant::now();
-    loop {
+    let look = async || {
         let lines = lines();
         let found = lines.iter().filter_map(|line| line.strip_prefix(word));
         let found: Vec<&str> = found.collect();
-        if let Some(last) = found.last()
-            && found.len() >= count
-        {
-            return last.trim().to_owned();
+        match found.last() {
+            Some(last) if found.len() >= count => Ok(last.trim().to_owned()),
+            _ => Err(lines),
         }
-        assert!(since.elapsed() < PATIENCE, "{word}: {lines:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    };
+    eventually(&format!("{count} lines with {word}"), look).await
 }
 
 fn server() -> PathBuf {

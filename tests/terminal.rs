@@ -1,11 +1,11 @@
 //! What a person at a terminal meets: tables, a hint instead of a silent wait, and Ctrl-C.
 
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::common::binary::{Folder, json_lines, listed};
+use crate::common::{wait_for, wait_until};
 
 /// Runs the binary on a terminal of its own, with `script` (util-linux, on every Debian).
 fn on_a_terminal(folder: &Folder, arguments: &str) -> (i32, String) {
@@ -260,25 +260,16 @@ fn a_second_interrupt_ends_a_process_that_blocks_on_its_output() {
 
 /// Sends interrupts, from when they are listened for, until the process has ended.
 fn interrupted_until_it_ends(child: &mut std::process::Child) -> ExitStatus {
-    let start = Instant::now();
-    while !catches_interrupts(child.id()) {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "it never listens"
-        );
-        std::thread::yield_now();
-    }
-    loop {
+    let process = child.id();
+    wait_until("it listens", || catches_interrupts(process));
+    let interrupt = format!("kill -INT {process}");
+    wait_for("it ends", || {
         if let Some(status) = child.try_wait().unwrap() {
-            return status;
+            return Ok(status);
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
-        let process = child.id().to_string();
-        let _ = Command::new("sh")
-            .args(["-c", &format!("kill -INT {process}")])
-            .status();
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        let _ = Command::new("sh").args(["-c", &interrupt]).status();
+        Err("running")
+    })
 }
 
 /// Whether a process handles SIGINT, as Linux tells.

@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
-use toolhost::agent::{Agent, AgentError, Event, FinalAnswer, Observer};
+use toolhost::agent::{Agent, AgentError, Event, FinalAnswer, HostReplacer, Observer};
 use toolhost::manifest::{AgentConfig, Use};
 use toolhost::wire::{Format, Stop, ToolChoice};
-use toolhost::{Loader, ToolResult};
+use toolhost::{AskFirst, Loader, Manifest, ToolHost, ToolResult};
 
 use super::ask::Asker;
 use super::interrupt::Interrupts;
 use super::out::{self, Out, say};
+use super::reload::{FileSnapshot, ReloadTarget, Reloader};
 use super::run::read_stdin;
 use super::terminal::Terminal;
 use super::{
@@ -191,14 +192,27 @@ pub(super) async fn run(options: AgentOptions, session: CommandContext) -> anyho
         true => Arc::new(Mutex::new(events::EventLines)),
         false => Arc::new(Mutex::new(Screen::new(lines, stdout_is_terminal && stream))),
     };
-    let mut loader = Loader::new(manifest);
-    if options.approve && !options.yes {
-        loader = loader.hook(approve::hook(terminal.clone(), view.clone()));
-    }
+    let approvals = (options.approve && !options.yes)
+        .then(|| Arc::new(approve::hook(terminal.clone(), view.clone())));
+    let loaded = FileSnapshot::of(&manifest, session.trust_file());
+    let loader = with_approvals(Loader::new(manifest.clone()), &approvals);
     let host = session.load_by(loader).await?;
-    let mut agent = Agent::new(host, config)?
+    let mut agent = Agent::new(host.clone(), config)?
         .options(options.host.call_options())
         .stream(stream);
+    let reloader = Reloader {
+        session,
+        options: options.host,
+        target: AgentHost {
+            host,
+            replacer: agent.host_replacer(),
+            approvals,
+            view: view.clone(),
+        },
+        manifest,
+        loaded,
+    };
+    let _reload = reloader.begin();
     out::add_mask(agent.mask());
     if let Some(file) = &options.transcript {
         agent.keep_transcript(file)?;
@@ -228,6 +242,54 @@ pub(super) async fn run(options: AgentOptions, session: CommandContext) -> anyho
         None => agent.go_on(&mut onlooker).await,
     };
     finish(&agent, ended, &mut *lock(&view), options.json)
+}
+
+/// The hook that asks, the same for every host: it remembers what is always allowed.
+type Approvals = Option<Arc<AskFirst>>;
+
+fn with_approvals(loader: Loader, approvals: &Approvals) -> Loader {
+    match approvals {
+        Some(hook) => loader.hook(hook.clone()),
+        None => loader,
+    }
+}
+
+/// The agent's host, as a reload knows it.
+struct AgentHost {
+    host: ToolHost,
+    replacer: HostReplacer,
+    approvals: Approvals,
+    view: SharedView,
+}
+
+impl ReloadTarget for AgentHost {
+    const RELOADS_ON_HANGUP: bool = false;
+
+    fn needed_for(&self) -> Use {
+        Use::Agent
+    }
+
+    fn host(&self) -> ToolHost {
+        self.host.clone()
+    }
+
+    fn check(&self, _: &Manifest, _: &Manifest) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn equip(&self, loader: Loader) -> Loader {
+        with_approvals(loader, &self.approvals)
+    }
+
+    fn take(&mut self, host: ToolHost, _: &Manifest) -> anyhow::Result<()> {
+        self.host = host.clone();
+        self.replacer.replace(host);
+        Ok(())
+    }
+
+    fn show(&self, write: &mut dyn FnMut(&mut Out)) {
+        lock(&self.view).suspended(&mut || write(&mut Out::stderr()));
+    }
 }
 
 fn piped_question() -> anyhow::Result<String> {

@@ -64,23 +64,16 @@ pub(super) async fn run(options: CallCommand, session: CommandContext) -> anyhow
     })
 }
 
-/// Runs a call until it has its result or the user interrupts; its questions are asked on the
-/// terminal.
+/// Runs a call until it has its result or the user interrupts.
 async fn run_one(
     host: &ToolHost,
     call: ToolCall,
     options: Options,
     interrupts: &Interrupts,
 ) -> ToolResult {
-    let drawn = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let bar = Arc::new(CallBar(drawn.add(progress::calls(1))));
     let stop = CancellationToken::new();
-    let mut options = options.watcher(bar.clone()).cancellation(stop.clone());
-    if let Some(terminal) = Terminal::open(drawn) {
-        options = options.responder(Arc::new(Asker(terminal)));
-    }
     interrupts.batch_begins();
-    let mut run = std::pin::pin!(host.call_with(call, &options));
+    let mut run = std::pin::pin!(run_shown(host, call, options, &stop));
     let result = tokio::select! {
         result = &mut run => result,
         () = interrupts.asked() => {
@@ -89,6 +82,23 @@ async fn run_one(
         }
     };
     interrupts.batch_ends();
+    result
+}
+
+/// Runs a call until it has its result, or is stopped; its questions are asked on the terminal.
+pub(super) async fn run_shown(
+    host: &ToolHost,
+    call: ToolCall,
+    options: Options,
+    stop: &CancellationToken,
+) -> ToolResult {
+    let drawn = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let bar = Arc::new(CallBar(drawn.add(progress::calls(1))));
+    let mut options = options.watcher(bar.clone()).cancellation(stop.clone());
+    if let Some(terminal) = Terminal::open(drawn) {
+        options = options.responder(Arc::new(Asker(terminal)));
+    }
+    let result = host.call_with(call, &options).await;
     bar.0.finish_and_clear();
     result
 }

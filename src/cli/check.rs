@@ -73,6 +73,9 @@ pub(super) async fn run(
             line!(out, "  denied: {what}")?;
         }
         unenforced_lines(&mut out, &host, &plugin.name)?;
+        for note in loaded.notes {
+            line!(out, "  note: `{}` {}", note.tool, note.why)?;
+        }
         if let Some(names) = unmarked_in_order(&host, plugin) {
             line!(
                 out,

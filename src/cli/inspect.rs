@@ -132,7 +132,17 @@ fn print(inspection: &Inspection, listed: &ManifestPlugin) -> std::io::Result<()
         line!(out, "tools:")?;
         for tool in tools {
             line!(out, "  {}: {}", tool.name, first_line(tool))?;
+            // The schemas of a plugin are its author's; these are ours.
+            if inspection.is_typed {
+                line!(out, "    arguments: {}", tool.input_schema)?;
+                if let Some(schema) = &tool.output_schema {
+                    line!(out, "    output: {schema}")?;
+                }
+            }
         }
+    }
+    for note in &inspection.notes {
+        line!(out, "note: `{}` {}", note.tool, note.why)?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
 use toolhost::{LoadEvent, printable};
 
+use super::out::say;
+
 /// The bars that may be drawn.
 static DRAWN: Mutex<Vec<WeakProgressBar>> = Mutex::new(Vec::new());
 
@@ -47,6 +49,20 @@ pub(super) fn calls(count: usize) -> ProgressBar {
     bar
 }
 
+/// Shows what is being done, without a number.
+pub(super) fn spinner(title: &str) -> Spinner {
+    Spinner(drawn(title, "{spinner} {prefix} {elapsed} {wide_msg}"))
+}
+
+/// It is cleared when dropped.
+pub(super) struct Spinner(pub(super) ProgressBar);
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// The style of a bar whose numbers mean nothing to people.
 pub(super) fn share() -> ProgressStyle {
     let style = ProgressStyle::with_template("{prefix} {bar:24} {percent}% {wide_msg}");
@@ -59,14 +75,18 @@ pub(super) fn show_message(bar: &ProgressBar, message: &str) {
     bar.set_message(printable::line(message).into_owned());
 }
 
-#[expect(clippy::disallowed_methods, reason = "a title of ours")]
-fn bar(title: &'static str) -> ProgressBar {
+fn bar(title: &str) -> ProgressBar {
+    drawn(title, "{prefix} {bar:24} {pos}/{len} {wide_msg}")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+fn drawn(title: &str, template: &str) -> ProgressBar {
     // indicatif hides the bar itself if stderr is not a terminal.
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {wide_msg}");
+    let style = ProgressStyle::with_template(template);
     register(&bar);
     bar.set_style(style.expect("the template is valid"));
-    bar.set_prefix(title);
+    bar.set_prefix(printable::line(title).into_owned());
     if !bar.is_hidden() {
         bar.enable_steady_tick(Duration::from_millis(200));
     }
@@ -80,6 +100,19 @@ pub(super) struct Loading {
 
 impl Loading {
     pub(super) fn event(&self, event: LoadEvent) {
+        if let LoadEvent::Failed {
+            plugin,
+            why,
+            is_kept,
+        } = &event
+        {
+            let becomes = match is_kept {
+                true => "the previous one keeps serving",
+                false => "it is left out",
+            };
+            self.bar
+                .suspend(|| say!("error: plugin {plugin} cannot be loaded, {becomes}: {why}"));
+        }
         let Ok(mut names) = self.names.lock() else {
             return;
         };

@@ -1,8 +1,6 @@
 //! `toolhost serve`: serves the tools over MCP, on stdio or HTTP, until the client leaves or a
 //! signal arrives.
 
-mod reload;
-
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,14 +8,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use toolhost::Manifest;
 use toolhost::manifest::Use;
-use toolhost::mcp::{Server, ServerInfo};
+use toolhost::mcp::{HttpServer, Server, ServerInfo};
+use toolhost::{Loader, Manifest, ToolHost};
 
 use super::clients::{self, ClientApp};
-use super::out::say;
+use super::out::{Out, say};
+use super::reload::{FileSnapshot, ReloadTarget, Reloader};
 use super::{ANSWERED, CommandContext, HostOptions, INTERRUPTED, Status, parse_timeout};
-use reload::{FileSnapshot, ReloadWatch};
 
 /// How long messages on their way to a client over stdio get at shutdown.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,7 +41,7 @@ pub(super) struct ServeOptions {
 
 /// Parses an address and a port, or a port of this machine: `127.0.0.1:8080`, `[::1]:8080`,
 /// `localhost:8080`, `8080`.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix("localhost:").or(text.strip_prefix(':'));
     let port = port.unwrap_or(text).parse::<u16>();
     match (text.parse(), port) {
@@ -80,14 +78,17 @@ async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result
     warn_of_nameless(&manifest, &options.host);
     let loaded = FileSnapshot::of(&manifest, session.trust_file());
     let host = session.load_manifest(manifest.clone()).await?;
-    let server = Server::new(host, info(&manifest, &options.host));
+    let server = Server::new(host, info(&manifest, options.host.client.as_deref()));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
-    let shutdown = shutdown_signal(interrupts)?;
-    let mut watch = ReloadWatch {
+    let shutdown = interrupts.stop_signal()?;
+    let mut watch = Reloader {
         session,
+        target: Served {
+            server: server.clone(),
+            http: None,
+            client: options.host.client.clone(),
+        },
         options: options.host,
-        server: server.clone(),
-        http: None,
         manifest: manifest.clone(),
         loaded,
     };
@@ -106,7 +107,7 @@ async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result
             let http = server.http(&manifest.serve)?;
             let address = listener.local_addr()?;
             say!("listening on {}://{address}/mcp", scheme(&manifest));
-            watch.http = Some((http.clone(), address));
+            watch.target.http = Some((http.clone(), address));
             let _reload = watch.begin();
             let cancelled = http.serve(listener, shutdown, grace).await?;
             Ok(ended(cancelled))
@@ -131,13 +132,62 @@ fn warn_of_nameless(manifest: &Manifest, options: &HostOptions) {
     }
 }
 
-fn info(manifest: &Manifest, options: &HostOptions) -> ServerInfo {
+pub(super) fn info(manifest: &Manifest, client: Option<&str>) -> ServerInfo {
     let mut info = ServerInfo::of(&manifest.serve);
-    info.client = options.client.as_deref().map(Into::into);
+    info.client = client.map(Into::into);
     info
 }
 
-fn scheme(manifest: &Manifest) -> &'static str {
+/// The server, as a reload knows it.
+pub(super) struct Served {
+    pub(super) server: Server,
+    /// The HTTP server, and its address.
+    pub(super) http: Option<(HttpServer, SocketAddr)>,
+    /// The client that all calls are of.
+    pub(super) client: Option<String>,
+}
+
+impl ReloadTarget for Served {
+    const RELOADS_ON_HANGUP: bool = true;
+
+    fn needed_for(&self) -> Use {
+        Use::Serve
+    }
+
+    fn host(&self) -> ToolHost {
+        self.server.host()
+    }
+
+    fn check(&self, before: &Manifest, now: &Manifest) -> anyhow::Result<()> {
+        let Some((_, address)) = &self.http else {
+            return Ok(());
+        };
+        check_exposure(now, *address)?;
+        if now.serve.tls.is_some() != before.serve.tls.is_some() {
+            bail!("adding [serve.tls] requires a restart");
+        }
+        Ok(())
+    }
+
+    fn equip(&self, loader: Loader) -> Loader {
+        loader
+    }
+
+    fn take(&mut self, host: ToolHost, manifest: &Manifest) -> anyhow::Result<()> {
+        if let Some((http, _)) = &self.http {
+            http.reload(&manifest.serve)?;
+        }
+        self.server
+            .replace(host, info(manifest, self.client.as_deref()));
+        Ok(())
+    }
+
+    fn show(&self, write: &mut dyn FnMut(&mut Out)) {
+        write(&mut Out::stderr());
+    }
+}
+
+pub(super) fn scheme(manifest: &Manifest) -> &'static str {
     match manifest.serve.tls {
         Some(_) => "https",
         None => "http",
@@ -176,7 +226,7 @@ fn print_config(
     Ok(ANSWERED)
 }
 
-fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()> {
+pub(super) fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()> {
     if let Err(exposed) = manifest.serve.check_exposure(address) {
         bail!("not listening on {address}: {exposed}");
     }
@@ -186,7 +236,7 @@ fn check_exposure(manifest: &Manifest, address: SocketAddr) -> anyhow::Result<()
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(super) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))
@@ -230,33 +280,4 @@ fn ended(cancelled: usize) -> Status {
             INTERRUPTED
         }
     }
-}
-
-/// Cancelled by SIGTERM or Ctrl-C; a second one ends the process at once.
-fn shutdown_signal(interrupts: super::Interrupts) -> anyhow::Result<CancellationToken> {
-    let token = CancellationToken::new();
-    let cancel = token.clone();
-    interrupts.batch_begins();
-    #[cfg(unix)]
-    let mut terminated = {
-        use tokio::signal::unix::{SignalKind, signal};
-        signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?
-    };
-    tokio::spawn(async move {
-        #[cfg(unix)]
-        tokio::select! {
-            () = interrupts.asked() => {}
-            _ = terminated.recv() => {}
-        }
-        #[cfg(not(unix))]
-        interrupts.asked().await;
-        interrupts.batch_ends();
-        cancel.cancel();
-        #[cfg(unix)]
-        if terminated.recv().await.is_some() {
-            toolhost::kill_mcp_servers();
-            std::process::exit(INTERRUPTED.into());
-        }
-    });
-    Ok(token)
 }

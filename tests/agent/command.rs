@@ -676,3 +676,45 @@ fn without_escapes(shown: &str) -> String {
     }
     plain
 }
+
+/// The plugins are reloaded while the model thinks: its next turn has the new ones.
+#[test]
+fn plugins_dropped_in_meanwhile_are_offered_in_the_next_turn() {
+    let format = Format::OpenaiChat;
+    let (go, until) = Until::new();
+    let call = chat_call(0, "a", "echo", &json!({ "text": "hi" }));
+    let first = Say::Late([call, chat_end("tool_calls")].concat(), until);
+    let next = calls(
+        format,
+        &[("b", "calculate", json!({ "expression": "6 * 7" }))],
+    );
+    let peer = Peer::start(vec![first, next, text(format, "done")]);
+    let folder = Folder::with(format!(
+        "plugin-dir = 'plugins'\n{}",
+        crate::common::binary::listed("echo")
+    ));
+    std::fs::create_dir(folder.path().join("plugins")).unwrap();
+    let arguments = with(asks(format, &peer), &["--stream", "What is 6 * 7?"]);
+    let mut child = without_keys(&folder, &arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    crate::common::wait_until("the first request", || peer.asked().len() == 1);
+    let bytes = std::fs::read(crate::common::guest("calculator")).unwrap();
+    let whole = folder.write("new", bytes);
+    std::fs::rename(whole, folder.path().join("plugins/calculator.wasm")).unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    stderr.read_line(&mut said).unwrap();
+    assert!(said.starts_with("reloaded "), "{said}");
+    go.send(()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
+    let asked = peer.asked();
+    let offers = |at: usize| asked[at].body["tools"].to_string().contains("calculate");
+    assert_eq!([offers(0), offers(1)], [false, true]);
+    let answer = asked[2].body["messages"].to_string();
+    assert!(answer.contains("42"), "{answer}");
+}

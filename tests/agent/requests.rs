@@ -620,6 +620,7 @@ async fn an_answer_that_is_cut_off_runs_no_call_that_it_cut() {
 /// `examples/openai.rs`: the loop by hand.
 #[test]
 fn openai_example_answers_each_call_behind_its_message() {
+    toolhost_testing::needs!(examples);
     let format = Format::OpenaiChat;
     let arguments = [
         json!({ "a": 17, "b": 23 }),

@@ -124,9 +124,14 @@ async fn what_is_no_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_component_without_the_world_says_what_it_should_export() {
-    let message = refused(common::plugin("no-world")).await.message;
-    for words in ["toolhost:plugin/tools@0.1.0", "example:thing/api"] {
+async fn a_component_with_a_part_of_the_world_says_what_it_should_export() {
+    let component = r#"(component
+        (instance $prompts) (export "toolhost:plugin/prompts@0.1.0" (instance $prompts)))"#;
+    let message = refused_file(wat::parse_str(component).unwrap()).await;
+    for words in [
+        "toolhost:plugin/tools@0.1.0",
+        "toolhost:plugin/prompts@0.1.0",
+    ] {
         assert!(message.contains(words), "{message}");
     }
 }

@@ -50,8 +50,8 @@ fn check_tells_everything_that_is_wrong_with_manifest_and_plugins() {
         "{}",
         ended.stderr
     );
-    let folder = Folder::of(&["no-world", "echo", "listing-traps"]);
-    let ended = folder.run(&["check"], "").failed("no-world.wasm");
+    let folder = Folder::of(&["other-version", "echo", "listing-traps"]);
+    let ended = folder.run(&["check"], "").failed("other-version.wasm");
     assert!(
         ended.stderr.contains("listing-traps.wasm"),
         "{}",

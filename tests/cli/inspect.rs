@@ -50,7 +50,6 @@ fn inspect_names_the_permissions_that_a_plugin_can_use() {
 fn inspect_explains_a_component_that_is_no_plugin() {
     let folder = Folder::empty();
     for (name, why) in [
-        ("no-world", "toolhost:plugin/tools@0.1.0"),
         ("other-version", "toolhost:plugin@0.9.0"),
         ("strange-import", "acme:cloud/storage@1.2.3"),
         ("listing-traps", "list-tools"),

@@ -32,14 +32,18 @@ fn wrong_usage_exits_2_and_prints_nothing_to_stdout() {
 #[test]
 fn help_and_version_work_for_every_command_without_a_manifest() {
     let folder = Folder::empty();
-    for command in ["run", "call", "list", "inspect", "check"] {
+    for command in [
+        "new", "build", "dev", "run", "call", "list", "inspect", "check",
+    ] {
         let ended = folder.run(&[command, "--help"], "").answered();
         let usage = format!("Usage: toolhost {command}");
         assert!(ended.stdout.contains(&usage), "{}", ended.stdout);
         assert!(ended.stdout.contains("--manifest"), "{}", ended.stdout);
     }
     let all = folder.run(&["--help"], "").answered().stdout;
-    for command in ["run", "call", "list", "inspect", "check"] {
+    for command in [
+        "new", "build", "dev", "run", "call", "list", "inspect", "check",
+    ] {
         let described = all.lines().any(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             words.first() == Some(&command) && words.len() > 2

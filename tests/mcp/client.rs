@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::common::binary::Folder;
 use crate::http::{self, Incoming, PATIENCE};
-use crate::server::{Http, add, folder, said, signal};
+use crate::server::{Http, add, folder, said, signal, until_said};
 
 /// The revisions that stand for the two kinds: with a session, and without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -471,6 +471,11 @@ impl Process {
 
     pub fn said(&self) -> String {
         said(&self.said)
+    }
+
+    #[track_caller]
+    pub fn until_said(&self, text: &str) {
+        until_said(|| self.said(), text);
     }
 
     /// Its number, and what it says from now on too.

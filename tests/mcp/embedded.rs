@@ -16,6 +16,7 @@ use toolhost::{
     CancellationToken, Decision, Hook, Loader, Manifest, NativeTools, Tool, ToolCall, ToolHost,
 };
 
+use crate::common::needs;
 use crate::http::{self, Reply};
 
 async fn host() -> ToolHost {
@@ -217,6 +218,7 @@ impl Drop for Running {
 
 #[test]
 fn mounted_example_answers_beside_the_applications_page() {
+    needs!(examples);
     let mut command = crate::common::example("mounted");
     command.arg("0").stdout(std::process::Stdio::piped());
     let mut server = Running(command.spawn().unwrap());

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::client::{Client, New, Old, text};
 use crate::common::binary::{Folder, listed};
+use crate::common::{Gate, wait_for, wait_until};
 use crate::http::{self, Incoming, PATIENCE};
-use crate::server::Http;
+use crate::server::{Http, until_said};
 
 fn served(more: &str) -> Folder {
     Folder::with(manifest(&["conformance", "echo"], more))
@@ -21,40 +22,43 @@ fn manifest(guests: &[&str], more: &str) -> String {
     plugins.concat() + more
 }
 
-/// A call that runs for a while, and does when this returns.
+/// The same, with calls that can be held.
+fn held(gate: &Gate, more: &str) -> Folder {
+    served(&format!("{}tools = ['hold']\n{more}", gate.listed()))
+}
+
+/// A call that is held, and runs when this returns.
 #[track_caller]
-fn running(client: &mut Client) -> u64 {
-    client.meta = json!({ "progressToken": "p" });
-    let id = client.start("many_progress", json!({ "n": 500_000 }));
-    client.meta = json!({});
-    client.told("notifications/progress");
+fn running(client: &mut Client, gate: &Gate) -> u64 {
+    let id = client.start("hold", gate.arguments());
+    gate.wait_for(1);
     id
 }
 
 #[track_caller]
-fn is_answered(client: &mut Client, id: u64) {
+fn is_answered(client: &mut Client, id: u64, gate: &Gate) {
+    gate.open();
     let answer = client.answer(id);
-    assert_eq!(text(&answer["result"]), "reported 1000002 times");
+    assert_eq!(text(&answer["result"]), "held");
 }
 
 /// Waits until nobody can connect any more.
 #[track_caller]
 fn until_it_drains(server: &Http) {
-    let start = Instant::now();
-    while TcpStream::connect(server.address()).is_ok() {
-        assert!(start.elapsed() < PATIENCE, "it takes connections for ever");
-        std::thread::yield_now();
-    }
+    wait_until("it takes no connections", || {
+        TcpStream::connect(server.address()).is_err()
+    });
 }
 
 #[test]
 fn draining_http_server_answers_running_calls_only() {
     for revision in [Old, New] {
-        let mut server = Http::start_in(served("[serve]\ngrace = '60s'\n"));
+        let gate = Gate::new();
+        let mut server = Http::start_in(held(&gate, "[serve]\ngrace = '60s'\n"));
         let ready = http::ask(server.address(), "GET /readyz", &[], "");
         assert_eq!((ready.status, &*ready.body), (200, "ok\n"));
         let mut client = Client::http(&server, revision, json!({}));
-        let id = running(&mut client);
+        let id = running(&mut client, &gate);
         // Requests that have begun to come, and are not whole.
         let mut late = ["POST /mcp", "GET /readyz"].map(|request| {
             let mut stream = TcpStream::connect(server.address()).unwrap();
@@ -75,7 +79,7 @@ fn draining_http_server_answers_running_calls_only() {
             let reply = Incoming::read(stream.try_clone().unwrap()).unwrap();
             assert_eq!(reply.status, 503);
         }
-        is_answered(&mut client, id);
+        is_answered(&mut client, id, &gate);
         let (status, _) = server.end();
         assert_eq!(status, Some(0), "{}", server.said());
     }
@@ -84,11 +88,12 @@ fn draining_http_server_answers_running_calls_only() {
 #[test]
 fn call_over_the_grace_is_cancelled_and_the_status_says_so() {
     for revision in [Old, New] {
-        let mut server = Http::start_in(served("[serve]\ngrace = '300ms'\n"));
+        let gate = Gate::new();
+        let mut server = Http::start_in(held(&gate, "[serve]\ngrace = '300ms'\n"));
         let mut client = Client::http(&server, revision, json!({}));
-        // They are taken in order: both run once that is answered.
+        // They are taken in order: both run once the last one does.
         let ids = [0, 1].map(|_| client.start("spin", json!({})));
-        running(&mut client);
+        running(&mut client, &gate);
         server.signal("TERM");
         let (status, took) = server.end();
         assert_eq!(status, Some(130), "{}", server.said());
@@ -111,8 +116,10 @@ fn call_over_the_grace_is_cancelled_and_the_status_says_so() {
 #[test]
 fn draining_stdio_server_answers_running_calls_only() {
     for revision in [Old, New] {
-        let mut client = Client::inside(served("[serve]\ngrace = '60s'\n"), revision, json!({}));
-        let id = running(&mut client);
+        let gate = Gate::new();
+        let folder = held(&gate, "[serve]\ngrace = '60s'\n");
+        let mut client = Client::inside(folder, revision, json!({}));
+        let id = running(&mut client, &gate);
         client.process().signal("TERM");
         // From when it has the signal on, calls are refused.
         let start = Instant::now();
@@ -131,7 +138,7 @@ fn draining_stdio_server_answers_running_calls_only() {
                 .contains("shutting down"),
             "{refused}"
         );
-        is_answered(&mut client, id);
+        is_answered(&mut client, id, &gate);
         let (status, _) = client.process().end();
         assert_eq!(status, Some(0), "{}", client.process().said());
     }
@@ -171,28 +178,32 @@ pub fn names(client: &mut Client) -> Vec<String> {
         .collect()
 }
 
-const CHANGED: &str = "notifications/tools/list_changed";
+pub const CHANGED: &str = "notifications/tools/list_changed";
 
 /// Both transports by both kinds of protocol: the client, where its manifest is, and how the server is
 /// told to look.
-fn everywhere(check: impl Fn(&mut Client, &Folder, &dyn Fn(), &dyn Fn() -> String)) {
+fn everywhere(check: impl Fn(&mut Client, &Folder, &Gate, &dyn Fn(), &dyn Fn() -> String)) {
     for revision in [Old, New] {
-        let folder = served("");
+        let gate = Gate::new();
+        let folder = held(&gate, "");
         let mut client = Client::stdio(&folder, revision, json!({}));
         listen(&mut client);
         let (process, said) = client.process().handle();
         check(
             &mut client,
             &folder,
+            &gate,
             &|| crate::server::signal(process, "HUP"),
             &|| crate::server::said(&said),
         );
-        let server = Http::start_in(served(""));
+        let gate = Gate::new();
+        let server = Http::start_in(held(&gate, ""));
         let mut client = Client::http(&server, revision, json!({}));
         listen(&mut client);
         check(
             &mut client,
             &server.folder,
+            &gate,
             &|| server.signal("HUP"),
             &|| server.said(),
         );
@@ -201,20 +212,20 @@ fn everywhere(check: impl Fn(&mut Client, &Folder, &dyn Fn(), &dyn Fn() -> Strin
 
 #[test]
 fn reload_announces_tools_and_finishes_calls_of_removed_ones() {
-    everywhere(|client, folder, reload, _| {
+    everywhere(|client, folder, gate, reload, _| {
         let before = names(client);
         assert!(!before.contains(&"calculate".to_owned()));
-        let id = running(client);
+        let id = running(client, gate);
         folder.write("toolhost.toml", manifest(&["calculator", "echo"], ""));
         reload();
         client.told(CHANGED);
         let after = names(client);
         assert!(after.contains(&"calculate".to_owned()), "{after:?}");
-        assert!(!after.contains(&"many_progress".to_owned()), "{after:?}");
-        let params = json!({ "name": "many_progress", "arguments": { "n": 1 } });
+        assert!(!after.contains(&"hold".to_owned()), "{after:?}");
+        let params = json!({ "name": "hold", "arguments": gate.arguments() });
         assert_eq!(client.error("tools/call", params)["code"], -32602);
         // Of the host that it was begun with.
-        is_answered(client, id);
+        is_answered(client, id, gate);
         let result = client.text("calculate", json!({ "expression": "6 * 7" }));
         assert!(result.contains("42"), "{result}");
     });
@@ -222,7 +233,7 @@ fn reload_announces_tools_and_finishes_calls_of_removed_ones() {
 
 #[test]
 fn failed_reload_changes_nothing_and_is_logged() {
-    everywhere(|client, folder, reload, said| {
+    everywhere(|client, folder, _, reload, said| {
         let before = names(client);
         for (broken, why) in [
             ("[plugin.echo\n", "toolhost.toml"),
@@ -233,11 +244,7 @@ fn failed_reload_changes_nothing_and_is_logged() {
             let whole = folder.write("whole.toml", broken);
             std::fs::rename(whole, folder.path().join("toolhost.toml")).unwrap();
             reload();
-            let start = Instant::now();
-            while !said().contains(why) {
-                assert!(start.elapsed() < PATIENCE, "{why}: {}", said());
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            until_said(said, why);
             assert_eq!(names(client), before);
             assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
         }
@@ -301,11 +308,9 @@ fn tokens_are_those_of_the_manifest_that_was_loaded_last() {
         .folder
         .write("toolhost.toml", tokens(&["stays", "comes"]));
     server.signal("HUP");
-    let start = Instant::now();
-    while status("th_goes", Some(goes.session())) != 401 {
-        assert!(start.elapsed() < PATIENCE, "its token is taken for ever");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("its token is refused", || {
+        status("th_goes", Some(goes.session())) == 401
+    });
     assert_eq!(stays.text("echo", json!({ "text": "hi" })), "hi");
     let mut comes = Client::http_as(&server, Old, json!({}), Some("th_comes"));
     assert_eq!(comes.text("echo", json!({ "text": "hi" })), "hi");
@@ -318,11 +323,7 @@ fn a_reload_takes_no_protection_away() {
     server
         .folder
         .write("toolhost.toml", manifest(&["echo"], tls));
-    let start = Instant::now();
-    while !server.said().contains("requires a restart") {
-        assert!(start.elapsed() < PATIENCE, "{}", server.said());
-        std::thread::yield_now();
-    }
+    server.until_said("requires a restart");
     let mut client = Client::http(&server, New, json!({}));
     // The old one still: it had this tool.
     client.call("test_simple_text", json!({}));
@@ -361,12 +362,11 @@ fn no_half_of_a_manifest_lets_anybody_in() {
         let part = &whole[..end];
         server.folder.write("toolhost.toml", part);
         server.signal("HUP");
-        let start = Instant::now();
         let complaints = || server.said().matches("error: reload failed").count();
-        while complaints() == refused {
-            assert!(start.elapsed() < PATIENCE, "{part}: {}", server.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for(part, || match complaints() > refused {
+            true => Ok(()),
+            false => Err(server.said()),
+        });
         refused = complaints();
         assert_eq!(status(), 401, "{part}");
         assert_eq!(names(&mut client), ["test_simple_text"], "{part}");
@@ -379,11 +379,7 @@ fn no_half_of_a_manifest_lets_anybody_in() {
     );
     server.folder.write("toolhost.toml", more);
     server.signal("HUP");
-    let start = Instant::now();
-    while !server.said().contains("reloaded") {
-        assert!(start.elapsed() < PATIENCE, "{}", server.said());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    server.until_said("reloaded");
     let mut two = Client::http_as(&server, Old, json!({}), Some("th_two"));
     assert_eq!(names(&mut two), ["echo"]);
 }
@@ -417,7 +413,7 @@ fn a_manifest_that_is_being_written_is_read_when_it_is_whole() {
 
 #[test]
 fn a_reload_follows_no_link_that_a_plugin_may_have_planted() {
-    everywhere(|client, folder, reload, said| {
+    everywhere(|client, folder, _, reload, said| {
         let grants = "permissions.files = [\n\
              { host = 'work', guest = '/w', access = 'read-write' },\n\
              { host = 'work/sub', guest = '/s' },\n]\n";
@@ -437,12 +433,11 @@ fn a_reload_follows_no_link_that_a_plugin_may_have_planted() {
         std::fs::remove_dir_all(&place).unwrap();
         std::os::unix::fs::symlink("../outside", &place).unwrap();
         let complained = |count: usize| {
-            let start = Instant::now();
             let why = "is a symlink in a folder that plugins can write to";
-            while said().matches(why).count() < count {
-                assert!(start.elapsed() < PATIENCE, "{}", said());
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            wait_for(why, || match said() {
+                said if said.matches(why).count() >= count => Ok(()),
+                said => Err(said),
+            });
         };
         reload();
         complained(1);

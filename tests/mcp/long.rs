@@ -1,13 +1,10 @@
 //! Long results, where `[serve] max-result-chars` bounds them.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::client::{Client, New, Old, Revision, text};
 use crate::common::binary::{Folder, listed};
 use crate::common::root;
-use crate::http::PATIENCE;
 use crate::server::Http;
 use toolhost_testing::needs;
 
@@ -154,11 +151,7 @@ fn server_cannot_take_the_name_read_result() {
         // It is still the one that the result names.
         assert_eq!(read(&mut client, &id), long());
         let warning = "skipped the tool `read_result` of the MCP server `x`: the server has one with that name";
-        let begun = Instant::now();
-        while !client.process().said().contains(warning) {
-            assert!(begun.elapsed() < PATIENCE, "{}", client.process().said());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        client.process().until_said(warning);
     }
 }
 

@@ -13,6 +13,7 @@ mod clients;
 mod conformance;
 mod contents;
 mod dear;
+mod dropped_in;
 mod embedded;
 mod inspector;
 mod lifecycle;

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::common::binary::Folder;
+use crate::common::wait_for;
 
 /// A folder with the manifest that is served.
 pub fn folder() -> Folder {
@@ -50,8 +51,13 @@ impl Http {
     }
 
     pub fn start_in(folder: Folder) -> Http {
-        let mut child = folder
-            .command(&["serve", "--http", "127.0.0.1:0"])
+        let command = folder.command(&["serve", "--http", "127.0.0.1:0"]);
+        Http::run(folder, command)
+    }
+
+    /// A command that serves in a folder.
+    pub fn run(folder: Folder, mut command: Command) -> Http {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -104,6 +110,11 @@ impl Http {
         said(&self.said)
     }
 
+    #[track_caller]
+    pub fn until_said(&self, text: &str) {
+        until_said(|| self.said(), text);
+    }
+
     /// Waits for its end; fails where that takes for ever.
     #[track_caller]
     pub fn end(&mut self) -> (Option<i32>, Duration) {
@@ -121,25 +132,25 @@ pub fn signal(process: u32, name: &str) {
 #[track_caller]
 pub fn end(child: &mut Child, reader: &mut Option<JoinHandle<()>>) -> (Option<i32>, Duration) {
     let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            let took = start.elapsed();
-            reader
-                .take()
-                .map(JoinHandle::join)
-                .unwrap_or(Ok(()))
-                .unwrap();
-            return (status.code(), took);
-        }
-        assert!(start.elapsed() < Duration::from_secs(60), "it goes on");
-        std::thread::sleep(Duration::from_millis(5));
+    let status = wait_for("it ends", || child.try_wait().unwrap().ok_or("running"));
+    let took = start.elapsed();
+    if let Some(reader) = reader.take() {
+        reader.join().unwrap();
     }
+    (status.code(), took)
 }
 
 pub fn add(shared: &Mutex<String>, line: &str) {
     let mut said = shared.lock().unwrap_or_else(PoisonError::into_inner);
     said.push_str(line);
     said.push('\n');
+}
+
+/// Waits until a process says a text.
+#[track_caller]
+pub fn until_said(said: impl Fn() -> String, text: &str) {
+    let look = || Some(said()).filter(|said| said.contains(text));
+    wait_for(text, || look().ok_or_else(&said));
 }
 
 pub fn said(shared: &Mutex<String>) -> String {

@@ -1,13 +1,12 @@
 //! Tasks (`io.modelcontextprotocol/tasks`): calls that outlast their request.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::access::with_tokens;
 use crate::client::{Client, New, Old, Revision};
 use crate::common::binary::{Folder, listed};
-use crate::http::{self, PATIENCE};
+use crate::common::wait_for;
+use crate::http;
 use crate::resident::{is_idle, wait_until_busy, wait_until_idle};
 use crate::server::Http;
 
@@ -46,17 +45,16 @@ fn get(client: &mut Client, id: &str) -> Value {
 /// The task, once it has such a status.
 #[track_caller]
 fn until(client: &mut Client, id: &str, status: &str) -> Value {
-    let start = Instant::now();
-    loop {
+    wait_for(status, || {
         let task = get(client, id);
         if task["status"] == status {
-            return task;
+            return Ok(task);
         }
         let is_over =
             ["completed", "failed", "cancelled"].contains(&task["status"].as_str().unwrap());
-        assert!(!is_over && start.elapsed() < PATIENCE, "{task}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        assert!(!is_over, "{task}");
+        Err(task)
+    })
 }
 
 #[test]
@@ -82,12 +80,20 @@ fn what_tasks_ask_counts_for_their_client_in_all_its_sessions() {
     assert!(why.contains("too many unanswered questions"), "{why}");
 }
 
-fn each_way(check: impl Fn(&mut Client)) {
-    for revision in [Old, New] {
-        check(&mut Client::inside(folder(""), revision, capabilities()));
-        let server = Http::start_in(folder(""));
-        check(&mut Client::http(&server, revision, capabilities()));
-    }
+fn each_way(check: impl Fn(&mut Client) + Sync) {
+    let check = &check;
+    // At once: what they do most is wait.
+    std::thread::scope(|threads| {
+        for revision in [Old, New] {
+            threads.spawn(move || {
+                check(&mut Client::inside(folder(""), revision, capabilities()));
+            });
+            threads.spawn(move || {
+                let server = Http::start_in(folder(""));
+                check(&mut Client::http(&server, revision, capabilities()));
+            });
+        }
+    });
 }
 
 #[test]

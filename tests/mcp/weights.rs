@@ -1,6 +1,6 @@
 //! What a client can have the server hold, and for how long: memory, sessions, questions, subscriptions, notifications.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, New, Old};
 use crate::common::binary::{Folder, listed};
-use crate::common::guest;
-use crate::http::{self, Incoming, PATIENCE};
+use crate::common::{guest, wait_until};
+use crate::http::{self, Incoming};
 use crate::resident::{resident_of, used, wait_until_busy, wait_until_idle};
 use crate::server::Http;
 
@@ -55,12 +55,10 @@ impl Growth {
     /// Looks on until something is so, and a little longer.
     #[track_caller]
     fn until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) -> usize {
-        let begun = Instant::now();
-        while !is_so() {
-            assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        wait_until(what, || {
             self.look();
-            std::thread::sleep(Duration::from_millis(10));
-        }
+            is_so()
+        });
         for _ in 0..50 {
             self.look();
             std::thread::sleep(Duration::from_millis(10));
@@ -340,16 +338,10 @@ fn stdio_client_that_reads_nothing_is_backpressured() {
         is_over
     });
     assert!(grown < 300 * MIB, "{} MiB", grown / MIB);
-    let mut stdout = child.stdout.take().unwrap();
-    let reader = std::thread::spawn(move || {
-        let (mut piece, mut answers) = (vec![0; MIB], 0);
-        while answers < CALLS + 1 {
-            let read = stdout.read(&mut piece).unwrap();
-            assert_ne!(read, 0, "{answers} answers");
-            answers += piece[..read].iter().filter(|byte| **byte == b'\n').count();
-        }
-    });
-    reader.join().unwrap();
+    let mut stdout = BufReader::with_capacity(MIB, child.stdout.take().unwrap());
+    for answers in 0..=CALLS {
+        assert_ne!(stdout.skip_until(b'\n').unwrap(), 0, "{answers} answers");
+    }
     drop(writer.join().unwrap());
     child.wait().unwrap();
 }

@@ -1,10 +1,8 @@
 //! Servers that do not start, do not answer, say too much, or die.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use toolhost::{CallError, Manifest};
-use toolhost_testing::PATIENCE;
+use toolhost_testing::eventually;
 
 use super::Stage;
 use crate::common::{call, error, in_time, text, try_load};
@@ -138,13 +136,6 @@ async fn a_server_that_keeps_dying_is_left_alone_for_a_while() {
         refused.contains("its MCP server `test` exited soon after it started"),
         "{refused}"
     );
-    let since = Instant::now();
-    loop {
-        let result = host.call(call("echo", json!({ "text": "a" }))).await;
-        if result.outcome.is_ok() {
-            break;
-        }
-        assert!(since.elapsed() < PATIENCE, "{result:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let echo = || call("echo", json!({ "text": "a" }));
+    eventually("it is restarted", async || host.call(echo()).await.outcome).await;
 }

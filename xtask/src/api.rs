@@ -1,5 +1,7 @@
 //! `cargo xtask api`: the public interface of each library, as text that a review can read.
 
+mod examples;
+
 use crate::{CRATES, Usage, cargo, root, run, ui};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -10,10 +12,11 @@ use std::path::{Path, PathBuf};
 const HELP: &str = "\
 Compare the public interface of each library with the one in docs/api.
 
-Usage: cargo xtask api [--update]
+Usage: cargo xtask api [--update | --examples]
 
 Options:
-  --update  Rewrite docs/api
+  --update    Rewrite docs/api
+  --examples  Also list the traits, functions, and types with methods that have no example that runs
 
 A change of the interface is then part of the change's diff. The text comes from rustdoc's JSON, whose format differs
 between versions of Rust: with a version that writes another, nothing is compared, and a line says so.";
@@ -34,9 +37,11 @@ const RUST: &str = "1.95";
 
 /// Runs the command with its arguments.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
-    let updates = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--update"] => true,
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (updates, lists_examples) = match arguments[..] {
+        [] => (false, false),
+        ["--update"] => (true, false),
+        ["--examples"] => (false, true),
         ["--help" | "-h"] => {
             println!("{HELP}");
             return Ok(());
@@ -70,6 +75,15 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             write(&path, &interface)?;
         } else if differs(&path, &interface)? {
             changed.push(*library);
+        }
+        if lists_examples {
+            let examples = examples::count(&json)?;
+            let all = examples.with + examples.without.len();
+            println!(
+                "{library}: {} of {all} items have an example",
+                examples.with
+            );
+            examples.without.iter().for_each(|it| println!("  {it}"));
         }
     }
     if !changed.is_empty() {

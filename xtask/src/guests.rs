@@ -6,7 +6,7 @@
 
 mod cargo;
 mod component;
-mod toolchain;
+pub(crate) mod toolchain;
 
 use crate::{Usage, root, ui};
 use anyhow::{Context, Result, bail};

@@ -1,14 +1,17 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
 mod api;
+mod components;
 mod demo;
 mod dist;
 mod fuzz;
 mod guests;
 mod mcp;
 mod npm;
+mod sdks;
 mod test;
 mod ui;
+mod wit;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -20,16 +23,19 @@ Development tasks besides `cargo build` and `cargo test`.
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
-  demo      Run a recorded model response with the plugins that ship
-  test      Run every test
-  dist      Pack what is released, for this system, into target/dist
-  api       Compare the public interface of the libraries with the one in docs/api
-  fuzz      Fuzz what reads untrusted input, guided by coverage
-  aimock    Install the mock of models' APIs that the agent's tests talk to
+  demo        Run a recorded model response with the plugins that ship
+  test        Run every test
+  dist        Pack what is released, for this system, into target/dist
+  api         Compare the public interface of the libraries with the one in docs/api
+  fuzz        Fuzz what reads untrusted input, guided by coverage
+  aimock      Install the mock of models' APIs that the agent's tests talk to
   componentize-qjs  Install what a test makes a component of JavaScript with
-  mcp       Install the clients and the conformance suite that the protocol's tests run
-  plugins   Build the plugins that ship into target/plugins/*.wasm
-  guests    Build the plugins and every test guest into target/guests/*.wasm
+  mcp         Install the clients and the conformance suite that the protocol's tests run
+  components  Fetch components of other projects that tests load
+  sdks        Test the SDKs, and plugins in every language from `toolhost new` to a call
+  wit         Compare docs/wit.md with the interface in wit/
+  plugins     Build the plugins that ship into target/plugins/*.wasm
+  guests      Build the plugins and every test guest into target/guests/*.wasm
 
 See `cargo xtask COMMAND --help` for details.";
 
@@ -43,6 +49,7 @@ fn main() -> ExitCode {
         "aimock" => npm::command(&npm::AIMOCK, rest),
         "api" => api::command(rest),
         "componentize-qjs" => npm::command(&npm::COMPONENTIZE_QJS, rest),
+        "components" => components::command(rest),
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),
         "fuzz" => fuzz::command(rest),
@@ -50,6 +57,8 @@ fn main() -> ExitCode {
         "plugins" => guests::plugins_command(rest),
         "guests" => guests::command(rest),
         "mcp" => mcp::command(rest),
+        "sdks" => sdks::command(rest),
+        "wit" => wit::command(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())

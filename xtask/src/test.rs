@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::guests::Scope;
-use crate::{CRATES, asks_for_help, cargo, guests, mcp, npm, root, run, ui};
+use crate::{CRATES, asks_for_help, cargo, components, guests, mcp, npm, root, run, sdks, ui};
 use anyhow::Result;
 use std::path::Path;
 
@@ -16,13 +16,14 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let root = root()?;
-    let mut steps = ui::Steps::new(6);
+    let mut steps = ui::Steps::new(7);
     steps.run("build the plugins and the test guests", || {
         guests::build(guests::way()?, Scope::All)
     })?;
     steps.run("install the peers that tests talk to", || {
         npm::install(&npm::AIMOCK)?;
         npm::install(&npm::COMPONENTIZE_QJS)?;
+        components::fetch()?;
         mcp::install()
     })?;
     steps.run("test the guests' own logic", || {
@@ -65,6 +66,9 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         tests.args(["test", "--doc"]);
         tests.args(CRATES.map(|name| format!("--package={name}")));
         run(tests.current_dir(&root))
+    })?;
+    steps.run("test the SDKs, and plugins in every language", || {
+        sdks::test(None)
     })?;
     steps.run("test what takes a quiet machine, one at a time", || {
         let mut timing = cargo();

@@ -91,6 +91,7 @@ pub struct Agent {
     options: CallOptions,
     stream: bool,
     interrupter: Interrupter,
+    replacer: HostReplacer,
     summary: Summary,
     /// The number of calls so far.
     calls: usize,
@@ -143,6 +144,17 @@ impl Interrupter {
 
     fn set(&self, token: Option<CancellationToken>) {
         *locks::lock(&self.0) = token;
+    }
+}
+
+/// Replaces the host of an agent, from anywhere: its next turn has the new one.
+#[derive(Clone, Default)]
+pub struct HostReplacer(Arc<Mutex<Option<ToolHost>>>);
+
+impl HostReplacer {
+    /// Calls that run go on with the old host.
+    pub fn replace(&self, host: ToolHost) {
+        *locks::lock(&self.0) = Some(host);
     }
 }
 
@@ -206,6 +218,7 @@ impl Agent {
             options: CallOptions::new(),
             stream: true,
             interrupter: Interrupter::default(),
+            replacer: HostReplacer::default(),
             summary: Summary::default(),
             calls: 0,
             host,
@@ -303,6 +316,12 @@ impl Agent {
         self.interrupter.clone()
     }
 
+    /// A handle that replaces the host from elsewhere, after a reload for instance. A host with a
+    /// tool named `read_result` is not taken.
+    pub fn host_replacer(&self) -> HostReplacer {
+        self.replacer.clone()
+    }
+
     /// The mask for the API key, for text that a program prints itself.
     pub fn mask(&self) -> Arc<Mask> {
         self.client.mask.clone()
@@ -381,7 +400,18 @@ impl Agent {
 
     /// Declares the tools that providers offer now, if they have changed.
     fn renew_tools(&mut self) {
-        if self.host.tools_changed().now_or_never().is_some() {
+        let replacement = locks::lock(&self.replacer.0).take();
+        if let Some(host) = replacement {
+            if host.tool(results::READ_RESULT).is_some() {
+                tracing::warn!(
+                    "the reloaded plugins are not used: one offers a tool named `{}`, which the agent has built in",
+                    results::READ_RESULT
+                );
+            } else {
+                self.host = host.with_provider(self.results.provider());
+                (self.names, self.tools) = declared(&self.host, self.format);
+            }
+        } else if self.host.tools_changed().now_or_never().is_some() {
             self.host = self.host.renewed();
             (self.names, self.tools) = declared(&self.host, self.format);
         }

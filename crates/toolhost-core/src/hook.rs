@@ -1,6 +1,7 @@
 //! Hooks: code of the embedding program that runs before and after every call ([`Hook`]).
 
 use std::future::ready;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
@@ -88,5 +89,20 @@ pub trait Hook: Send + Sync {
     /// which has no result.
     fn after(&self, call: &ToolCall, tool: Option<&Tool>, result: &ToolResult) {
         let _ = (call, tool, result);
+    }
+}
+
+/// A hook that several hosts share.
+impl<H: Hook + ?Sized> Hook for Arc<H> {
+    fn asks_somebody(&self, tool: &Tool) -> bool {
+        (**self).asks_somebody(tool)
+    }
+
+    fn before<'a>(&'a self, call: &'a ToolCall, tool: &'a Tool) -> BoxFuture<'a, Decision> {
+        (**self).before(call, tool)
+    }
+
+    fn after(&self, call: &ToolCall, tool: Option<&Tool>, result: &ToolResult) {
+        (**self).after(call, tool, result);
     }
 }

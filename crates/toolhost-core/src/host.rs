@@ -194,6 +194,8 @@ pub struct PluginInfo<'a> {
     pub imports: &'a [String],
     /// The permissions that it can use, as written in the manifest.
     pub permissions: &'a [&'static str],
+    /// Functions that are left out, and tools without a description.
+    pub notes: &'a [ToolNote],
 }
 
 /// What a call would run; see [`ToolHost::plan`].
@@ -236,12 +238,12 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # # let math = NativeTools::new("math").tool_with_schema(
-    /// # # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # # );
-    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let tool = host.tools().next().unwrap();
     /// assert_eq!((&*tool.name, tool.sandboxed), ("double", false));
     /// # Ok(())
@@ -282,6 +284,7 @@ impl ToolHost {
                 config: &plugin.config,
                 imports: &plugin.imports,
                 permissions: &plugin.usable,
+                notes: &plugin.notes,
             }
         })
     }
@@ -367,15 +370,15 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # # let math = NativeTools::new("math").tool_with_schema(
-    /// # # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # # );
-    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let call = ToolCall::new("call_1", "double", r#"{"n": "21"}"#);
     /// let plan = host.plan(&call).unwrap();
-    /// assert_eq!(plan.arguments, r#"{"n":21}"#);
+    /// assert_eq!(plan.arguments, r#"{"n": 21}"#);
     /// assert_eq!(plan.repairs[0].path, "/n");
     /// # Ok(())
     /// # }
@@ -505,12 +508,12 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # # let math = NativeTools::new("math").tool_with_schema(
-    /// # # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # # );
-    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let result = host.call(ToolCall::new("call_1", "double", r#"{"n": 21}"#)).await;
     /// assert_eq!(result.to_text(), "42");
     /// let result = host.call(ToolCall::new("call_2", "double", "{}")).await;
@@ -647,7 +650,7 @@ impl ToolHost {
     async fn run_call(
         &self,
         call: &ToolCall,
-        context: &RunContext<'_>,
+        context: &RunContext,
         whose: &Whose,
         arrival: Arrival,
     ) -> ToolResult {
@@ -664,7 +667,7 @@ impl ToolHost {
         &'h self,
         call: &ToolCall,
         fit: &mut FittedCall<'h, '_>,
-        context: &RunContext<'_>,
+        context: &RunContext,
         whose: &Whose,
         arrival: Arrival,
     ) -> ToolResult {
@@ -691,7 +694,7 @@ impl ToolHost {
                 return ended.refused::<Output>(error).into();
             }
         };
-        let cancel = context.cancel;
+        let cancel = &context.cancel;
         let ready = self.ready(narrowed, cancel).await;
         if let Some(error) = ready.err().or_else(|| registered.lacks()) {
             return ended.refused::<Output>(error).into();
@@ -761,46 +764,27 @@ impl ToolHost {
             }
         }
         let call = &*fit.call;
-        let journal = Journal::new(
-            limits.max_log,
-            ended.mask.clone(),
-            ended.audit.clone(),
-            context,
-        );
-        if let Some(place) = &place {
-            place.begin();
-        }
-        let _in_order = InOrder {
+        let admitted = Admitted {
+            ended,
             place,
-            operations: journal.operations().clone(),
-        };
-        let span = debug_span!(
-            "call",
-            id = call.id,
-            tool = call.name,
-            plugin = provider.name()
-        );
-        let turn = CallContext {
             start,
-            limits,
             spent,
-            cancel,
-            owner: &context.owner,
+            limits,
+            context,
             client: whose.client().map(|it| &**it),
             narrowed,
-            key: context.key.as_deref(),
-            journal: journal.clone(),
+            span: debug_span!(
+                "call",
+                id = call.id,
+                tool = call.name,
+                plugin = provider.name()
+            ),
         };
-        if let Some(begun) = &context.begun {
-            begun.store(true, std::sync::atomic::Ordering::Relaxed);
-        }
-        let served = match provider.ends_calls() {
-            true => catch_panics(span, provider.call(tool, call, turn)).await,
-            false => catch_panics(span, provider::run(&**provider, tool, call, turn)).await,
+        let run = async |context: CallContext<'_>| match provider.ends_calls() {
+            true => provider.call(tool, call, context).await,
+            false => provider::run(&**provider, tool, call, context).await,
         };
-        ended
-            .at(start, Instant::now(), served, journal.denials())
-            .into()
+        admitted.run(run).await.into()
     }
 
     /// Answers a call that does not run.
@@ -918,12 +902,12 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # # let math = NativeTools::new("math").tool_with_schema(
-    /// # # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # # );
-    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let calls = (0..3).map(|n| ToolCall::new(format!("call_{n}"), "double", json!({ "n": n }).to_string()));
     /// let mut batch = host.run(calls);
     /// // In the order in which they end.
@@ -958,12 +942,12 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # # let math = NativeTools::new("math").tool_with_schema(
-    /// # # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # # );
-    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let calls = ["1", "2"].map(|n| ToolCall::new(n, "double", format!(r#"{{"n": {n}}}"#)));
     /// let results = host.run_all(calls).await;
     /// assert_eq!(results[1].to_text(), "4");
@@ -1011,14 +995,65 @@ fn label(call: &ToolCall, mask: &Mask) -> String {
     }
 }
 
-async fn catch_panics<T: Payload>(
+/// A call, or another request of a plugin, that has its permits.
+struct Admitted<'a> {
+    ended: PendingEnd,
+    place: Option<PlaceInOrder>,
+    start: Instant,
+    /// The CPU time that it has used before it runs.
+    spent: Duration,
+    limits: &'a Limits,
+    context: &'a RunContext,
+    client: Option<&'a str>,
+    narrowed: Option<&'a NarrowedGrants>,
     span: tracing::Span,
-    served: impl Future<Output = RunOutcome<T>>,
-) -> RunOutcome<T> {
-    let served = AssertUnwindSafe(served.instrument(span))
-        .catch_unwind()
-        .await;
-    served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)))
+}
+
+impl Admitted<'_> {
+    /// Runs it. A panic of the host ends this call and no other.
+    async fn run<T: Payload>(
+        self,
+        run: impl AsyncFnOnce(CallContext<'_>) -> RunOutcome<T>,
+    ) -> CallEnded<T> {
+        let Admitted {
+            ended,
+            place,
+            start,
+            context,
+            ..
+        } = self;
+        let journal = Journal::new(
+            self.limits.max_log,
+            ended.mask.clone(),
+            ended.audit.clone(),
+            context,
+        );
+        if let Some(place) = &place {
+            place.begin();
+        }
+        let _in_order = InOrder {
+            place,
+            operations: journal.operations().clone(),
+        };
+        let turn = CallContext {
+            start,
+            limits: self.limits,
+            spent: self.spent,
+            cancel: &context.cancel,
+            owner: &context.owner,
+            client: self.client,
+            narrowed: self.narrowed,
+            key: context.key.as_deref(),
+            journal: journal.clone(),
+        };
+        if let Some(begun) = &context.begun {
+            begun.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        let served = AssertUnwindSafe(run(turn).instrument(self.span));
+        let served = served.catch_unwind().await;
+        let served = served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)));
+        ended.at(start, Instant::now(), served, journal.denials())
+    }
 }
 
 /// What a result needs beside the outcome, known before the call ends.

@@ -1,6 +1,7 @@
 //! Inspects a component without a manifest: its imports, exports and tools.
 
 use std::path::Path;
+use std::time::Duration;
 
 use wasmtime::component::Component;
 
@@ -10,7 +11,9 @@ use crate::error::{Diagnostic, LoadError};
 use crate::limits::Limits;
 use crate::manifest::PluginConfig;
 use crate::paths::Paths;
-use crate::plugin::{Compiled, Tools, component};
+use crate::plugin::component::Linked;
+use crate::plugin::{Compiled, component};
+use crate::provider::ToolNote;
 use crate::tool::Tool;
 
 /// What [`inspect`] found.
@@ -29,6 +32,11 @@ pub struct Inspection {
     pub permissions: Vec<&'static str>,
     /// Its tools, or why it cannot be a plugin of this host.
     pub tools: Result<Vec<Tool>, Vec<Diagnostic>>,
+    /// Whether its tools are functions of its own interfaces, or a program, rather than tools of the
+    /// plugin interface.
+    pub is_typed: bool,
+    /// Functions that are left out, and tools without a description.
+    pub notes: Vec<ToolNote>,
 }
 
 /// Inspects a component and asks it for its tools, in a sandbox without any permission.
@@ -41,10 +49,10 @@ pub struct Inspection {
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // A component that is no plugin: it offers nothing.
-/// let component = wat::parse_str("(component)")?;
+/// let component = b"\0asm\x0d\0\x01\0";
 /// let folder = tempfile::tempdir()?;
 /// let file = folder.path().join("empty.wasm");
-/// std::fs::write(&file, &component)?;
+/// std::fs::write(&file, component)?;
 ///
 /// let found = inspect(&file, CodeCache::Off).await?;
 /// assert_eq!(found.size, component.len() as u64);
@@ -58,23 +66,43 @@ pub struct Inspection {
 ///
 /// [`LoadError::Invalid`] if the file is not a component.
 pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspection, LoadError> {
+    inspect_within(path, cache, Limits::default().max_compile).await
+}
+
+/// As [`inspect`], with a limit for compiling.
+///
+/// # Errors
+///
+/// As for [`inspect`].
+#[doc(hidden)]
+pub async fn inspect_within(
+    path: impl AsRef<Path>,
+    cache: CodeCache,
+    bound: Duration,
+) -> Result<Inspection, LoadError> {
     let path = path.as_ref().to_owned();
     let file = path.clone();
-    let bound = Limits::default().max_compile;
     let prepared = component::compiling(bound, move || prepare(&file, cache)).await;
     let Prepared {
         bytes,
         component,
-        functions,
+        linked,
     } = prepared.map_err(|message| LoadError::invalid(&path, message))??;
     let imports = component::imports(&component);
-    let config = PluginConfig::new("", &path);
+    // The name of the tool that a program is.
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let config = PluginConfig::new(name, &path);
     let sha256 = sha256(&bytes);
-    let tools = match functions {
-        Ok(functions) => Compiled::ungranted(config, sha256.clone(), functions)
-            .discover(&path)
-            .await
-            .map(|plugin| plugin.tools.iter().map(|tool| tool.tool.clone()).collect()),
+    let is_typed = matches!(linked, Ok(Linked::Functions(_)));
+    let mut notes = Vec::new();
+    let tools = match linked {
+        Ok(linked) => {
+            let compiled = Compiled::ungranted(config, sha256.clone(), linked);
+            compiled.discover(&path).await.map(|plugin| {
+                notes = plugin.notes;
+                plugin.tools.iter().map(|tool| tool.tool.clone()).collect()
+            })
+        }
         Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),
     };
     Ok(Inspection {
@@ -84,13 +112,15 @@ pub async fn inspect(path: impl AsRef<Path>, cache: CodeCache) -> Result<Inspect
         permissions: component::usable_permissions(&component, &imports),
         imports,
         tools,
+        is_typed,
+        notes,
     })
 }
 
 struct Prepared {
     bytes: Vec<u8>,
     component: Component,
-    functions: Result<Tools, String>,
+    linked: Result<Linked, String>,
 }
 
 /// Reads and compiles the component: seconds of CPU if it is not in the cache.
@@ -104,10 +134,10 @@ fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
     let invalid = |message| LoadError::invalid(path, message);
     let bytes = component::read(path, limits.max_component, &Paths::default()).map_err(invalid)?;
     let (component, engine) = component::compile(&bytes, &engines).map_err(invalid)?;
-    let functions = component::link(&component, &engine);
+    let linked = component::link(&component, &engine);
     Ok(Prepared {
         bytes,
         component,
-        functions,
+        linked,
     })
 }

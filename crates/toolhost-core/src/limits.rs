@@ -100,6 +100,14 @@ impl Limits {
             .unwrap_or(ByteSize::b(derived.saturating_add(2 << 20)))
     }
 
+    /// [`transfer`](Limits::transfer) for calls whose values take `cost` bytes each: by default, as
+    /// much as values with `max-output` bytes of JSON can take.
+    pub(crate) fn transfer_of_values(&self, cost: usize) -> ByteSize {
+        let values = self.max_output.as_u64().saturating_mul(cost as u64);
+        let derived = values.max(self.transfer().as_u64());
+        self.max_transfer.unwrap_or(ByteSize::b(derived))
+    }
+
     /// Lowers to their defaults the limits that bound the time and memory of loading a plugin and
     /// asking it for its tools. Returns whether any was higher.
     pub(crate) fn lower_to_load(&mut self) -> bool {

@@ -10,6 +10,7 @@ mod demands;
 mod grants;
 mod limits;
 mod mcp;
+mod named_tools;
 mod reader;
 mod reload_guard;
 mod serve;
@@ -28,6 +29,7 @@ use crate::limits::Limits;
 use crate::paths::{FolderHolder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
 use crate::permissions::{Access, Permissions, SecretSource};
 use crate::summarize::Summarize;
+use crate::tool::is_tool_name;
 use crate::trust_folder;
 pub use agent::AgentConfig;
 use agent::read_agent;
@@ -44,7 +46,10 @@ use limits::{read_duration, read_limits, read_size};
 #[doc(hidden)]
 pub use mcp::lock_file;
 use mcp::read_servers;
-pub use mcp::{McpConfig, McpProtocol, McpTransport};
+pub use mcp::{McpCommand, McpConfig, McpEndpoint, McpProtocol, McpTransport};
+#[doc(hidden)]
+pub(crate) use named_tools::unknown_tool;
+pub use named_tools::unknown_tools;
 use reader::{ManifestSource, ManifestTable, expect_string, expect_table, path_in, to_json};
 #[doc(hidden)]
 pub use reload_guard::lowers_guard;
@@ -209,6 +214,13 @@ pub struct PluginConfig {
     pub prefix: String,
     /// The tools to offer, by the plugin's own names; all when `None`.
     pub tools: Option<Vec<(String, Location)>>,
+    /// New names for its tools, by the plugin's own names.
+    pub rename: BTreeMap<String, (String, Location)>,
+    /// Descriptions of its tools by the plugin's own names, and as `TOOL.ARGUMENT` of arguments.
+    pub describe: BTreeMap<String, (String, Location)>,
+    /// A `.wit` file whose comments describe the functions of a component without the plugin
+    /// interface.
+    pub wit: Option<PathBuf>,
     /// Who may call its tools, for APIs that distinguish callers.
     pub allowed_callers: AllowedCallers,
     /// What it is granted.
@@ -227,6 +239,9 @@ setters!(PluginConfig {
     with_max_concurrency: max_concurrency: Option<usize>,
     with_prefix: prefix: String,
     with_tools: tools: Option<Vec<(String, Location)>>,
+    with_rename: rename: BTreeMap<String, (String, Location)>,
+    with_describe: describe: BTreeMap<String, (String, Location)>,
+    with_wit: wit: Option<PathBuf>,
     with_config: config: BTreeMap<String, String>,
 });
 
@@ -298,7 +313,7 @@ impl Manifest {
     ///     [plugin.notes]
     ///     path = "notes.wasm"
     ///     timeout = "5s"
-    ///     permissions.files = [{ host = "notes", guest = "/notes" }]
+    ///     permissions.http = ["https://notes.example.com"]
     /// "#, "/srv/toolhost.toml")?;
     /// assert_eq!(manifest.host.max_concurrency, 4);
     /// assert_eq!(manifest.plugins[0].path, std::path::Path::new("/srv/notes.wasm"));
@@ -366,6 +381,7 @@ impl Manifest {
                 SecretSource::File(path) => Some(path.clone()),
                 SecretSource::Env(_) => None,
             }));
+            files.extend(plugin.wit.clone());
         }
         for secret in self.mcp.iter().flat_map(McpConfig::secret_sources) {
             if let SecretSource::File(path) = secret {
@@ -410,6 +426,9 @@ impl Manifest {
         }
         for plugin in &self.plugins {
             add(&plugin.path, Purpose::Plugin);
+            if let Some(wit) = &plugin.wit {
+                add(wit, Purpose::Documentation);
+            }
             for grant in &plugin.permissions.files {
                 add(&grant.root(), Purpose::Folder);
             }
@@ -684,6 +703,20 @@ fn read_plugin(
     plugin.max_concurrency = table.count("max-concurrency", MAX_CONCURRENCY, source);
     plugin.order = read_order(&mut table, source);
     (plugin.prefix, plugin.tools) = read_naming(&mut table, source);
+    plugin.rename = read_texts(&mut table, "rename", source);
+    for (old, (new, at)) in &plugin.rename {
+        if !is_tool_name(new) {
+            let message = format!(
+                "`plugin.{}.rename.{old}` is not a tool name: use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`",
+                plugin.name
+            );
+            source.problem_at(Some(*at), message);
+        }
+    }
+    plugin.describe = read_texts(&mut table, "describe", source);
+    plugin.wit = table
+        .string("wit", source)
+        .map(|path| path_in(folder, path));
     plugin.allowed_callers = read_allowed_callers(&mut table, source);
     if let Some(table) = table.table("permissions", source) {
         plugin.permissions = read_permissions(table, folder, source);
@@ -711,6 +744,23 @@ fn read_order(table: &mut ManifestTable, source: &mut ManifestSource) -> Order {
     table
         .parsed("order", expected, parse, source)
         .unwrap_or_default()
+}
+
+/// A table of strings, with the location of each.
+fn read_texts(
+    table: &mut ManifestTable,
+    key: &'static str,
+    source: &mut ManifestSource,
+) -> BTreeMap<String, (String, Location)> {
+    let mut texts = BTreeMap::new();
+    let table = table.table(key, source);
+    for (name, value, path) in table.iter().flat_map(ManifestTable::entries) {
+        if let Some(text) = expect_string(value, &path, source) {
+            let at = source.location(name.span());
+            texts.insert(name.get_ref().to_string(), (text.to_owned(), at));
+        }
+    }
+    texts
 }
 
 /// The tools to offer, by their own names, with their locations.

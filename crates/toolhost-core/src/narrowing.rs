@@ -139,6 +139,33 @@ impl Narrowing {
 /// The part of a [`Narrowing`] for one provider. The host enforces it for plugins. A provider of
 /// your program reads it from its [`CallContext`](crate::provider::CallContext) and must enforce it
 /// itself; what is not named is not narrowed.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use serde_json::{Value, json};
+/// use toolhost::{
+///     CallOptions, Loader, Manifest, Narrowing, NativeContext, NativeTools, Tool, ToolCall,
+/// };
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mail = NativeTools::new("mail").tool_with_schema(
+///     Tool::new("login", "Logs in"),
+///     json!({ "type": "object" }),
+///     async |_: Value, context: NativeContext| {
+///         let token = context.narrowing().and_then(|it| it.secret("TOKEN")).unwrap_or("shared");
+///         // Not for the model: only the beginning.
+///         token[..3].to_owned()
+///     },
+/// );
+/// let host = Loader::new(Manifest::default()).provider(mail).load().await?;
+/// let alice = host.narrow(Narrowing::new().client("alice").secret("mail", "TOKEN", "a1b2c3d4e5"))?;
+/// let options = CallOptions::new().narrowed(&alice);
+/// let result = host.call_with(ToolCall::new("1", "login", "{}"), &options).await;
+/// assert_eq!(result.to_text(), "a1b");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ProviderNarrowing {
     pub(crate) folders: BTreeMap<String, FolderNarrowing>,

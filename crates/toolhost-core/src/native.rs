@@ -199,6 +199,31 @@ impl ToolProvider for NativeTools {
 }
 
 /// The context of a native tool's call. Clone it for threads that work for the call.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use serde_json::{Value, json};
+/// use toolhost::{
+///     CallOptions, Loader, Manifest, NativeContext, NativeTools, Progress, Tool, ToolCall,
+/// };
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), toolhost::LoadError> {
+/// let tools = NativeTools::new("accounts").tool_with_schema(
+///     Tool::new("whoami", "Says whose account is used").read_only(),
+///     json!({ "type": "object" }),
+///     async |_: Value, context: NativeContext| {
+///         context.progress(Progress::new(1.0).with_total(1.0));
+///         context.client().unwrap_or("no one").to_owned()
+///     },
+/// );
+/// let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+/// let options = CallOptions::new().client("alice");
+/// let result = host.call_with(ToolCall::new("1", "whoami", "{}"), &options).await;
+/// assert_eq!(result.to_text(), "alice");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct NativeContext {
     deadline: Instant,
@@ -311,6 +336,20 @@ where
 
 /// A return type of native tools: text, numbers, booleans, `()`, [`Json`], [`Output`], or a
 /// [`Result`] of these.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::{CallError, IntoOutput, Output};
+///
+/// struct Celsius(f64);
+///
+/// impl IntoOutput for Celsius {
+///     fn into_output(self) -> Result<Output, CallError> {
+///         Ok(Output::text(format!("{} °C", self.0)))
+///     }
+/// }
+/// # assert!(Celsius(12.5).into_output().is_ok());
+/// ```
 pub trait IntoOutput {
     /// Converts it to the result of the call.
     ///

@@ -94,6 +94,8 @@ pub enum Purpose {
     Transcript,
     /// The component of a plugin.
     Plugin,
+    /// The `.wit` file that describes a plugin's functions.
+    Documentation,
     /// The certificate of the server.
     Certificate,
     /// The lock file with the texts of pinned tools.
@@ -127,6 +129,7 @@ impl fmt::Display for Purpose {
             Purpose::AuditLog => "the audit log",
             Purpose::Transcript => "an agent transcript",
             Purpose::Plugin => "a plugin",
+            Purpose::Documentation => "the WIT file of a plugin",
             Purpose::Certificate => "the server's certificate",
             Purpose::LockFile => "the pin file",
             Purpose::Manifest => "the manifest",

@@ -7,9 +7,13 @@ mod client_grants;
 pub(crate) mod component;
 mod component_size;
 mod convert;
+mod core_module;
+mod declared;
+mod naming;
 mod questions;
 mod resources_and_prompts;
 mod tools;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,22 +22,24 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
-use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 
 use crate::bindings::prompts::exports::toolhost::plugin::prompts as wit_prompts;
 use crate::bindings::resources::exports::toolhost::plugin::resources as wit_resources;
 use crate::bindings::toolhost::plugin::types as wit;
+use crate::bounded_read;
 use crate::digest::sha256;
 use crate::engine::Engines;
-use crate::error::{CallError, Diagnostic, similar};
+use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits, size};
 use crate::manifest::{Order, PluginConfig};
 use crate::order::GrantedFolders;
 use crate::paths::Paths;
 use crate::permissions::{Access, HttpHeader, Secret};
 use crate::provider::narrowed_grants::folders_of;
-use crate::provider::{CallContext, ProvidedTool, Provider, RunOutcome, ToolProvider, validated};
+use crate::provider::{
+    CallContext, ProvidedTool, Provider, RunOutcome, ToolNote, ToolProvider, validated,
+};
 use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::check_scheduling::{Allowed, computed};
@@ -41,15 +47,21 @@ use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
 use call::InstanceEnd;
 use client_grants::Clients;
+use component::Linked;
+use declared::Declared;
 pub(crate) use resources_and_prompts::PluginPrompt;
 use resources_and_prompts::{OptionalExports, OptionalListings};
-pub(crate) use tools::Tools;
+use tools::Tools;
+use typed::{CallBounds, Documentation, Functions};
 
 /// The most tools of a plugin: a model could not choose among more.
 pub const MAX_TOOLS: usize = 1000;
 
 /// The most memory for the compiled schemas of a plugin.
 const MAX_SCHEMAS: ByteSize = ByteSize::mib(256);
+
+/// The longest `.wit` file.
+const MAX_WIT: ByteSize = ByteSize::mib(1);
 
 pub(crate) struct Plugin {
     pub(crate) config: PluginConfig,
@@ -61,11 +73,30 @@ pub(crate) struct Plugin {
     pub(crate) imports: Vec<String>,
     /// The permissions it can use, by their names in the manifest.
     pub(crate) usable: Vec<&'static str>,
-    functions: Tools,
+    /// Functions that are no tools, and tools without a description.
+    pub(crate) notes: Vec<ToolNote>,
+    callee: Callee,
     exported: OptionalExports,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
     clients: Option<Clients>,
+}
+
+/// What a call of the plugin runs.
+enum Callee {
+    /// `call-tool` of the plugin interface.
+    Tools(Tools),
+    /// A function of any type.
+    Functions(Functions),
+}
+
+impl Callee {
+    fn engine(&self) -> &wasmtime::Engine {
+        match self {
+            Callee::Tools(tools) => tools.pre().engine(),
+            Callee::Functions(functions) => functions.engine(),
+        }
+    }
 }
 
 /// How a plugin's secrets are treated at load.
@@ -83,7 +114,8 @@ pub(crate) enum Secrets {
 pub(crate) struct Compiled {
     config: PluginConfig,
     sha256: String,
-    functions: Tools,
+    linked: Linked,
+    documentation: Option<Documentation>,
     grants: Arc<Grants>,
     /// What its calls need and is missing: if there is anything, no call runs.
     lacking: Vec<Diagnostic>,
@@ -132,16 +164,19 @@ impl Compiled {
             .and_then(|bytes| {
                 let sha256 = sha256(&bytes);
                 check_pin(&config, &sha256, manifest)?;
-                let functions = component::compile(&bytes, engines)
+                let linked = component::check_before_compiling(&bytes)
+                    .and_then(|()| component::compile(&bytes, engines))
                     .and_then(|(component, engine)| component::link(&component, &engine))
                     .map_err(|message| Diagnostic::new(&config.path, None, message))?;
-                Ok((sha256, functions))
+                let documentation = documentation(&config, &linked, manifest, paths)?;
+                Ok((sha256, linked, documentation))
             });
         match compiled {
-            Ok((sha256, functions)) if problems.is_empty() => Ok(Compiled {
+            Ok((sha256, linked, documentation)) if problems.is_empty() => Ok(Compiled {
                 config,
                 sha256,
-                functions,
+                linked,
+                documentation,
                 grants: Arc::new(grants),
                 lacking,
             }),
@@ -154,31 +189,47 @@ impl Compiled {
     }
 
     /// A linked component with default limits and no permissions.
-    pub(crate) fn ungranted(config: PluginConfig, sha256: String, functions: Tools) -> Compiled {
+    pub(crate) fn ungranted(config: PluginConfig, sha256: String, linked: Linked) -> Compiled {
         Compiled {
             grants: Grants::none(&config.limits, &config.permissions),
             lacking: Vec::new(),
             config,
             sha256,
-            functions,
+            linked,
+            documentation: None,
         }
     }
 
     /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
     /// the manifest offers.
     pub(crate) async fn discover(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
-        let component = self.functions.component();
+        let component = self.linked.instance_pre().component();
         let imports = component::imports(component);
         let usable = component::usable_permissions(component, &imports);
         let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
         let exports = component::exports(component);
-        let exported = OptionalExports::new(self.functions.pre(), &exports).map_err(failed)?;
-        let tools = self.list("list-tools", async |store| self.functions.list(store).await);
+        let exported =
+            OptionalExports::new(self.linked.instance_pre(), &exports).map_err(failed)?;
+        let (callee, declared, mut notes) = match &self.linked {
+            Linked::Plugin(tools) => {
+                let listed = self.list("list-tools", async |store| tools.list(store).await);
+                let declared = listed.await?.into_iter().map(convert::declared).collect();
+                (Callee::Tools(tools.clone()), declared, Vec::new())
+            }
+            Linked::Functions(pre) => {
+                let found = typed::find(pre, &self.config, self.documentation.as_ref());
+                let found = found.map_err(failed)?;
+                let callee = Callee::Functions(found.functions);
+                (callee, found.declared, found.left_out)
+            }
+        };
         // Their schemas are compiled, which no deadline interrupts.
-        let (listed_tools, something_else) = (tools.await?, !exported.is_empty());
+        let something_else = !exported.is_empty();
         let (config, file) = (self.config.clone(), manifest.to_owned());
-        let tools =
-            computed(move || select_tools(listed_tools, something_else, &config, &file)).await?;
+        let selected =
+            computed(move || select_tools(declared, something_else, &config, &file)).await?;
+        let (tools, undescribed) = selected;
+        notes.extend(undescribed);
         let mut listed = OptionalListings::default();
         if let Some(pre) = &exported.resources {
             let templates = self.list("list-templates", async |store| {
@@ -202,7 +253,8 @@ impl Compiled {
             sha256: self.sha256.into(),
             usable,
             imports,
-            functions: self.functions,
+            notes,
+            callee,
             exported,
             grants: self.grants,
             lacking: self.lacking,
@@ -220,11 +272,10 @@ impl Compiled {
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> Result<R, Vec<Diagnostic>> {
         let limits = &self.config.limits;
-        let never = CancellationToken::new();
-        let context = RunContext::alone(&never);
+        let context = RunContext::alone();
         let grants = Grants::none(limits, &self.config.permissions);
         let ended = call::in_sandbox(
-            self.functions.pre().engine(),
+            self.linked.instance_pre().engine(),
             &grants,
             Journal::new(limits.max_log, Arc::default(), None, &context),
             call::CallTime {
@@ -232,7 +283,7 @@ impl Compiled {
                 timeout: limits.timeout,
                 spent: Duration::ZERO,
             },
-            &never,
+            &context.cancel,
             run,
         );
         ended.await.outcome.map_err(|error| {
@@ -324,20 +375,38 @@ impl Plugin {
             timeout: context.limits.timeout,
             spent: context.spent,
         };
-        let (engine, cancel) = (self.functions.pre().engine(), context.cancel);
+        let (engine, cancel) = (self.callee.engine(), context.cancel);
         let narrowed = context.narrowed.and_then(|it| it.sandboxed.as_ref());
         let grants = narrowed.map_or(&self.grants, |narrowed| &narrowed.grants);
         call::in_sandbox(engine, grants, context.journal, time, cancel, run).await
     }
 
+    async fn call_function(
+        &self,
+        functions: &Functions,
+        tool: &ProvidedTool,
+        call: &ToolCall,
+        context: CallContext<'_>,
+    ) -> RunOutcome {
+        let (limits, deadline) = (context.limits, context.deadline());
+        let run = async |store: &mut Store<Sandbox>| {
+            let bounds = CallBounds { limits, deadline };
+            let (name, arguments) = (&tool.own_name, call.arguments_text());
+            functions.call(store, name, arguments, bounds).await
+        };
+        // Its output is of its type, and so fits its schema.
+        self.run(context, run).await.into_called(limits)
+    }
+
     async fn serve(
         &self,
+        tools: &Tools,
         tool: &ProvidedTool,
         request: wit::Call,
         context: CallContext<'_>,
     ) -> RunOutcome {
         let (limits, start, cancel) = (context.limits, context.start, context.cancel);
-        let run = async |store: &mut Store<Sandbox>| self.functions.call(store, &request).await;
+        let run = async |store: &mut Store<Sandbox>| tools.call(store, &request).await;
         let ended = self.run(context, run).await;
         let served = ended.into_served(limits, convert::output);
         if tool.output.is_none() {
@@ -425,13 +494,19 @@ impl ToolProvider for Plugin {
         call: &'c ToolCall,
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome> {
+        let tools = match &self.callee {
+            Callee::Tools(tools) => tools,
+            Callee::Functions(functions) => {
+                return Box::pin(self.call_function(functions, tool, call, context));
+            }
+        };
         let request = wit::Call {
             name: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
             id: call.id.clone().unwrap_or_default(),
             resumed: call.resumed.as_deref().cloned().map(questions::resumption),
         };
-        Box::pin(self.serve(tool, request, context))
+        Box::pin(self.serve(tools, tool, request, context))
     }
 }
 
@@ -564,47 +639,103 @@ fn resolve_secrets(
     (secrets, headers)
 }
 
-/// The discovered tools as the manifest offers them, or everything that is wrong with them.
+/// The documentation of a component's functions, if the manifest names a file of it.
+fn documentation(
+    config: &PluginConfig,
+    linked: &Linked,
+    manifest: &Path,
+    paths: &Paths,
+) -> Result<Option<Documentation>, Diagnostic> {
+    let Some(file) = &config.wit else {
+        return Ok(None);
+    };
+    if matches!(linked, Linked::Plugin(_)) {
+        let message = format!(
+            "`plugin.{}.wit` describes functions, but this component has the plugin interface and \
+             describes its tools itself",
+            config.name
+        );
+        return Err(Diagnostic::new(manifest, config.at, message));
+    }
+    let text = paths
+        .open_regular(file)
+        .and_then(|opened| bounded_read::text(&opened, MAX_WIT.as_u64()))
+        .map_err(|error| format!("cannot be read: {error}"));
+    text.and_then(|text| Documentation::parse(file, &text))
+        .map(Some)
+        .map_err(|message| Diagnostic::new(file, None, message))
+}
+
+/// The discovered tools as the manifest offers them, with notes on those without a description, or
+/// everything that is wrong with them.
 ///
 /// A plugin that offers `something_else` need not have tools.
 fn select_tools(
-    listed: Vec<wit::Tool>,
+    mut declared: Vec<Declared>,
     something_else: bool,
     config: &PluginConfig,
     manifest: &Path,
-) -> Result<Vec<ProvidedTool>, Vec<Diagnostic>> {
+) -> Result<(Vec<ProvidedTool>, Vec<ToolNote>), Vec<Diagnostic>> {
     let problem = |message: String| Diagnostic::new(&config.path, None, message);
-    if listed.len() > MAX_TOOLS {
-        let count = listed.len();
+    let chosen = naming::chosen(config);
+    let is_chosen = |it: &Declared| chosen.as_ref().is_none_or(|chosen| it.is_among(chosen));
+    // Of functions, those that are not chosen are no tools.
+    let count = declared
+        .iter()
+        .filter(|it| it.path.is_none() || is_chosen(it));
+    let count = count.count();
+    if count > MAX_TOOLS {
         let message = format!("offers {count} tools, but a plugin may offer at most {MAX_TOOLS}");
         return Err(vec![problem(message)]);
     }
-    if listed.is_empty() && !something_else {
+    if declared.is_empty() && !something_else {
         return Err(vec![problem("offers no tools".to_owned())]);
     }
-    let mut problems = Vec::new();
+    let mut problems = naming::check(&declared, config, manifest);
+    naming::describe(&mut declared, config, manifest, &mut problems);
     let mut tools: Vec<ProvidedTool> = Vec::new();
+    let mut notes = Vec::new();
     let mut schemas = 0;
-    let names: Vec<String> = listed.iter().map(|tool| tool.name.clone()).collect();
-    for (index, tool) in listed.into_iter().enumerate() {
-        let name = format!("{}{}", config.prefix, tool.name);
-        if !is_tool_name(&tool.name) || !is_tool_name(&name) {
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    for declared in declared {
+        let is_chosen = is_chosen(&declared);
+        if declared.refused.is_some() || declared.path.is_some() && !is_chosen {
+            continue;
+        }
+        let own = declared.tool.name.clone();
+        let renamed = config.rename.iter();
+        let mut renamed = renamed.filter(|(old, _)| declared.is_called(old));
+        let new = renamed.next().map_or(&own, |(_, (new, _))| new);
+        let name = format!("{}{new}", config.prefix);
+        if !is_tool_name(new) || !is_tool_name(&name) {
             let name = name.chars().take(100).collect::<String>();
             let message =
                 format!("offers a tool named {name:?}; names match [A-Za-z0-9_-]{{1,64}}");
             problems.push(problem(message));
             continue;
         }
-        if names[..index].contains(&tool.name) {
-            problems.push(problem(format!("offers two tools named `{name}`")));
+        let full = declared.path.clone().unwrap_or_else(|| own.clone());
+        if let Some(other) = taken.insert(name.clone(), full.clone()) {
+            let message = format!("offers two tools named `{name}`");
+            problems.push(match other == full {
+                true => problem(message),
+                false => problem(format!("{message}: `{other}` and `{full}`")).help(format!(
+                    "call one of them by another name: `rename.\"{full}\" = \"…\"` in `[plugin.{}]`",
+                    config.name
+                )),
+            });
             continue;
         }
-        if let Some(wanted) = &config.tools
-            && !wanted.iter().any(|(wanted, _)| *wanted == tool.name)
-        {
+        if !is_chosen {
             continue;
         }
-        match convert::tool(tool, name, &config.name) {
+        if !declared.is_described {
+            let why = format!(
+                "has no description but its signature: set `describe.{own}`, or `wit` to the file of its interface"
+            );
+            notes.push(ToolNote::new(&name, why));
+        }
+        match declared.provided(own, name, &config.name) {
             Ok(tool) => {
                 schemas += tool.schema_bytes();
                 tools.push(tool);
@@ -618,22 +749,8 @@ fn select_tools(
         }
     }
     name_callers(&mut tools, config);
-    let wanted = config.tools.iter().flatten();
-    let wanted = wanted.map(|(wanted, at)| (&**wanted, *at));
-    for (wanted, at) in wanted.chain(config.allowed_callers.named()) {
-        if !names.iter().any(|name| name == wanted) {
-            let message = format!("`plugin.{}` offers no tool named `{wanted}`", config.name);
-            let near = similar(wanted, names.iter().map(String::as_str));
-            let help = match near.first() {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it offers: {}", names.join(", ")),
-            };
-            problems.push(Diagnostic::new(manifest, Some(at), message).help(help));
-        }
-    }
-    if problems.is_empty() {
-        Ok(tools)
-    } else {
-        Err(problems)
+    match problems.is_empty() {
+        true => Ok((tools, notes)),
+        false => Err(problems),
     }
 }

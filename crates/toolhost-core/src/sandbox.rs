@@ -20,6 +20,7 @@ mod limiter;
 mod linker;
 mod opening;
 mod operations;
+mod program;
 mod quota_metering;
 mod rename_and_unlink;
 mod sockets;
@@ -31,6 +32,7 @@ use std::sync::{Arc, OnceLock};
 
 use ::http::HeaderValue;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{DynInputStream, ReaddirIterator};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
@@ -59,6 +61,7 @@ pub(crate) use limiter::{
 };
 pub(crate) use linker::{link, link_concurrent};
 pub(crate) use operations::Operations;
+pub(crate) use program::{CapturedOutput, Program};
 use sockets::Lookups;
 use temporary::Temporaries;
 use wasi3::Wasi3State;
@@ -145,6 +148,8 @@ pub(crate) struct Sandbox {
     table: ResourceTable,
     /// Created when the guest first uses WASI; many never do.
     wasi: Option<WasiCtx>,
+    /// The program that the instance is, if it is one.
+    program: Option<Program>,
     lookups: Lookups,
     temporaries: Temporaries,
     /// The quotas of open files and folders, by their number in the table.
@@ -170,7 +175,7 @@ impl Sandbox {
         let mut sandbox = Sandbox::without_wasi(grants, journal);
         // Opening a folder can fail, and the guest's first import is too late for that.
         if !grants.folders.is_empty() {
-            let wasi = wasi_context(grants, &sandbox.journal, &sandbox.lookups)?;
+            let wasi = wasi_context(grants, &sandbox.journal, &sandbox.lookups, None)?;
             sandbox.wasi = Some(wasi);
         }
         Ok(sandbox)
@@ -190,6 +195,7 @@ impl Sandbox {
             grants: grants.clone(),
             table,
             wasi: None,
+            program: None,
             lookups: Lookups::default(),
             temporaries: Temporaries::default(),
             quotas: HashMap::new(),
@@ -201,6 +207,27 @@ impl Sandbox {
             http_gate: None,
             wasi3: Wasi3State::default(),
         }
+    }
+
+    /// Sets what its program gets, before it runs.
+    ///
+    /// # Errors
+    ///
+    /// A granted folder cannot be opened.
+    pub(crate) fn set_program(&mut self, program: Program) -> Result<(), String> {
+        // It exists already if there are folders.
+        if self.wasi.is_some() {
+            let (journal, lookups) = (&self.journal, &self.lookups);
+            let wasi = wasi_context(&self.grants, journal, lookups, Some(&program))?;
+            self.wasi = Some(wasi);
+        }
+        self.program = Some(program);
+        Ok(())
+    }
+
+    /// Whether the manifest sets that environment variable.
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
+        self.grants.permissions.env.contains_key(name)
     }
 
     /// Counts what the host holds for the guest plus `more`. Returns whether it fits the memory
@@ -272,10 +299,26 @@ fn size_of_new_request(request: &p3::Request) -> usize {
     method + authority + path + size_of_fields(&request.headers)
 }
 
-fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result<WasiCtx, String> {
+fn wasi_context(
+    grants: &Grants,
+    journal: &Journal,
+    lookups: &Lookups,
+    program: Option<&Program>,
+) -> Result<WasiCtx, String> {
     let mut wasi = WasiCtx::builder();
-    wasi.stdout(GuestStream::new(journal.clone(), LogSource::Stdout))
-        .stderr(GuestStream::new(journal.clone(), LogSource::Stderr))
+    let stdout = match program {
+        None => GuestStream::Log(journal.clone(), LogSource::Stdout),
+        Some(program) => GuestStream::Captured(journal.clone(), program.stdout.clone()),
+    };
+    if let Some(program) = program {
+        wasi.args(&program.args)
+            .stdin(MemoryInputPipe::new(program.stdin.clone()));
+        for (name, value) in &program.env {
+            wasi.env(name, value);
+        }
+    }
+    wasi.stdout(stdout)
+        .stderr(GuestStream::Log(journal.clone(), LogSource::Stderr))
         .max_random_size(grants.limits.transfer().as_u64());
     clocks::configure(&mut wasi, &grants.permissions);
     sockets::configure(&mut wasi, grants, journal, lookups);
@@ -299,7 +342,8 @@ fn wasi_context(grants: &Grants, journal: &Journal, lookups: &Lookups) -> Result
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi.get_or_insert_with(|| {
-            wasi_context(&self.grants, &self.journal, &self.lookups)
+            let program = self.program.as_ref();
+            wasi_context(&self.grants, &self.journal, &self.lookups, program)
                 .expect("only folders can fail, and with folders it is made beforehand")
         });
         WasiCtxView {

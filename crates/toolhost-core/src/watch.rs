@@ -112,8 +112,8 @@ pub type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
 /// The context of a call inside the host.
 #[derive(Clone)]
-pub(crate) struct RunContext<'c> {
-    pub(crate) cancel: &'c CancellationToken,
+pub(crate) struct RunContext {
+    pub(crate) cancel: CancellationToken,
     /// The timeout, if shorter than its provider's.
     pub(crate) timeout: Option<Duration>,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
@@ -129,11 +129,11 @@ pub(crate) struct RunContext<'c> {
     pub(crate) begun: Option<Arc<AtomicBool>>,
 }
 
-impl<'c> RunContext<'c> {
-    /// No watcher and no responder.
-    pub(crate) fn alone(cancel: &'c CancellationToken) -> Self {
+impl RunContext {
+    /// No watcher, no responder and no cancellation.
+    pub(crate) fn alone() -> Self {
         RunContext {
-            cancel,
+            cancel: CancellationToken::new(),
             timeout: None,
             watcher: None,
             can_ask: QuestionKinds::default(),

@@ -44,19 +44,6 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
-use crate::error::{CallError, Diagnostic};
-use crate::limits::Limits;
-use crate::manifest::{McpConfig, Order};
-use crate::paths::Paths;
-use crate::permissions::Secret;
-use crate::provider::{
-    CallContext, Meter, NotStarted, Pin, ProvidedTool, Provider, RunEnd, RunOutcome, ToolNote,
-    ToolProvider, stopped, until,
-};
-use crate::sandbox::Journal;
-use crate::schema::check_scheduling::Allowed;
-use crate::server_starter::ServerStarter;
-use crate::tool::ToolCall;
 use cached_server::recall;
 use call::{Flight, TurnEnd};
 use call_result::failed;
@@ -64,6 +51,19 @@ use parked_calls::Parked;
 pub use process::kill_mcp_servers;
 use settings::Settings;
 use supervisor::Supervisor;
+use toolhost_core::error::{CallError, Diagnostic};
+use toolhost_core::limits::Limits;
+use toolhost_core::manifest::{McpConfig, Order};
+use toolhost_core::paths::Paths;
+use toolhost_core::permissions::Secret;
+use toolhost_core::provider::{
+    CallContext, Meter, NotStarted, Pin, ProvidedTool, Provider, RunEnd, RunOutcome, ToolNote,
+    ToolProvider, stopped, until,
+};
+use toolhost_core::sandbox::Journal;
+use toolhost_core::schema::check_scheduling::Allowed;
+use toolhost_core::server_starter::ServerStarter;
+use toolhost_core::tool::ToolCall;
 
 inventory::submit! {
     ServerStarter {

@@ -11,10 +11,3 @@ mod json_lines;
 pub mod server;
 
 pub use client::kill_mcp_servers;
-
-// The modules of the core that are used here.
-use toolhost_core::{
-    bounded_read, client_store, digest, error, host, http_client, input, limits, locks,
-    log_throttle, manifest, mask, order, paths, permissions, plugin, prompt, provider, replacement,
-    resource, result_store, sandbox, schema, server_starter, tool, watch, wire,
-};

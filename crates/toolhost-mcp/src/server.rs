@@ -37,12 +37,12 @@ use rmcp::transport::io::stdio_pipes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use crate::host::ToolHost;
 pub use crate::http_front::Listener;
-use crate::manifest::ServeConfig;
 pub use http::{HttpError, HttpServer, McpService};
 use server_state::ServerState;
 pub use stdio::StdioError;
+use toolhost_core::host::ToolHost;
+use toolhost_core::manifest::ServeConfig;
 use toolhost_core::setters;
 
 /// Serves a [`ToolHost`] over MCP. Clones share one server.

@@ -131,11 +131,12 @@ impl Gate {
 
     /// As [`wait_for`](Gate::wait_for), on a thread that has to run the calls meanwhile.
     pub async fn held(&self, calls: usize) {
-        let start = std::time::Instant::now();
-        while self.state().came.len() < calls {
-            assert!(start.elapsed() < crate::PATIENCE, "{:?}", self.came());
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
+        let what = format!("{calls} calls come to the gate");
+        let look = async || match self.came() {
+            came if came.len() >= calls => Ok(()),
+            came => Err(came),
+        };
+        crate::eventually(&what, look).await;
     }
 
     /// Runs what makes calls, and opens once so many of them are held.

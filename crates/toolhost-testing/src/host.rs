@@ -119,15 +119,20 @@ pub fn example(name: &str) -> Command {
 
 /// What cargo has put into the folder that the tests' own is in.
 fn built(path: &str) -> PathBuf {
-    let tests = std::env::current_exe().expect("a test knows its path");
-    let folder = tests.ancestors().nth(2).expect("the folder of a profile");
-    let path = folder.join(path);
+    let path = beside_tests(path);
     assert!(
         path.is_file(),
         "{} is missing: `cargo build --bins --examples` builds it",
         path.display()
     );
     path
+}
+
+/// A path in the folder that the tests' own is in.
+pub(crate) fn beside_tests(path: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("a test knows its path");
+    let folder = tests.ancestors().nth(2).expect("the folder of a profile");
+    folder.join(path)
 }
 
 /// A component that also instantiates a core module of its own, which nothing uses.

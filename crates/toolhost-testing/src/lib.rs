@@ -22,7 +22,10 @@ pub mod needs;
 pub mod resident;
 #[cfg(feature = "wire")]
 pub mod responses;
+#[cfg(feature = "host")]
+pub mod typed;
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,9 @@ pub use host::*;
 /// Longer than anything takes that ends at all: a wait for so long is a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a wait looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
 /// Waits until something holds that another thread or process brings about.
 ///
 /// # Panics
@@ -40,10 +46,40 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// With `what`, if it never does.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    wait_for(what, || holds().then_some(()).ok_or("false"));
+}
+
+/// Waits for a value.
+///
+/// # Panics
+///
+/// With `what` and the last thing seen instead, if it never comes.
+#[track_caller]
+pub fn wait_for<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) => assert!(start.elapsed() < PATIENCE, "never: {what}; last: {seen:?}"),
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// As [`wait_for`], on a thread that has work to do meanwhile.
+///
+/// # Panics
+///
+/// As there.
+#[cfg(feature = "host")]
+pub async fn eventually<T, E: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let start = Instant::now();
+    loop {
+        match look().await {
+            Ok(value) => return value,
+            Err(seen) => assert!(start.elapsed() < PATIENCE, "never: {what}; last: {seen:?}"),
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -83,6 +83,28 @@ pub fn mcp_peers() -> &'static Result<(), String> {
     })
 }
 
+/// The programs in `examples/`: `cargo test` with a choice of tests does not build them.
+#[cfg(feature = "host")]
+pub fn examples() -> &'static Result<(), String> {
+    static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let path = crate::host::beside_tests("examples/embed");
+        match path.is_file() {
+            true => Ok(()),
+            false => Err(format!(
+                "no `{}`: `cargo build --examples` builds it",
+                path.display()
+            )),
+        }
+    })
+}
+
+/// Components that other projects published.
+pub fn components() -> &'static Result<(), String> {
+    static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    FOUND.get_or_init(|| is_file("target/components/oci-wasm.wasm", "components"))
+}
+
 /// Namespaces of Linux: a machine of one's own.
 #[cfg(target_os = "linux")]
 pub fn namespaces() -> &'static Result<(), String> {

@@ -1,6 +1,28 @@
 //! JSON as text: operations on a document that do not parse its values, so that every token stays
 //! as it was written.
 
+/// Tells strings from structure.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StringScanner {
+    is_inside: bool,
+    is_escaped: bool,
+}
+
+impl StringScanner {
+    /// Takes the next character, or byte of UTF-8. Returns whether it belongs to a string, quotes
+    /// included.
+    pub fn push(&mut self, next: impl Into<char>) -> bool {
+        let was_inside = self.is_inside;
+        match next.into() {
+            _ if self.is_escaped => self.is_escaped = false,
+            '\\' if was_inside => self.is_escaped = true,
+            '"' => self.is_inside = !was_inside,
+            _ => {}
+        }
+        was_inside || self.is_inside
+    }
+}
+
 /// A more deeply nested document is left as it is, as indentation would outgrow it.
 const MAX_DEPTH: usize = 64;
 
@@ -9,6 +31,7 @@ const MAX_DEPTH: usize = 64;
 pub fn indent(json: &str) -> Option<String> {
     let mut out = String::with_capacity(json.len() * 2);
     let mut depth = 0;
+    let mut strings = StringScanner::default();
     let mut chars = json.chars().peekable();
     let newline = |out: &mut String, depth: usize| {
         out.push('\n');
@@ -16,17 +39,7 @@ pub fn indent(json: &str) -> Option<String> {
     };
     while let Some(c) = chars.next() {
         match c {
-            '"' => {
-                out.push(c);
-                while let Some(c) = chars.next() {
-                    out.push(c);
-                    match c {
-                        '\\' => out.extend(chars.next()),
-                        '"' => break,
-                        _ => {}
-                    }
-                }
-            }
+            _ if strings.push(c) => out.push(c),
             '{' | '[' => {
                 out.push(c);
                 while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
@@ -63,8 +76,7 @@ pub struct Scanner {
     depth: usize,
     /// Whether it begins with anything but a bracket: its end is then not detectable.
     is_other: bool,
-    in_string: bool,
-    escaped: bool,
+    strings: StringScanner,
     closed: bool,
 }
 
@@ -78,12 +90,9 @@ impl Scanner {
             }
             match byte {
                 _ if self.is_other => return None,
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'{' | b'[' if !self.in_string => self.depth += 1,
+                _ if self.depth > 0 && self.strings.push(byte) => {}
+                b'{' | b'[' => self.depth += 1,
                 _ if self.depth == 0 => self.is_other = !byte.is_ascii_whitespace(),
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
                 b'}' | b']' => {
                     self.depth -= 1;
                     self.closed = self.depth == 0;

@@ -113,6 +113,13 @@ setters!(Tool {
 });
 
 /// Whether every model API accepts this as a tool's name.
+///
+/// ```
+/// use toolhost_wire::tool::is_tool_name;
+///
+/// assert!(is_tool_name("read_file"));
+/// assert!(!is_tool_name("read.file"));
+/// ```
 pub fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name

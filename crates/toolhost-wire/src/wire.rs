@@ -483,6 +483,17 @@ pub fn reply(response: &[u8], format: Format) -> Result<Reply, DecodeError> {
 
 /// Checks that an answer without calls does not contain one in an unknown shape.
 ///
+/// ```
+/// use toolhost_wire::wire::{self, Format};
+///
+/// let response = r#"{"choices": [{"finish_reason": "stop", "message": {"role": "assistant",
+///     "content": "<tool_call>{\"name\": \"add\", \"arguments\": {}}</tool_call>"}}]}"#;
+/// let reply = wire::reply(response.as_bytes(), Format::OpenaiChat)?;
+/// assert!(reply.calls.is_empty());
+/// assert!(wire::check_reply(&reply).is_err());
+/// # Ok::<(), wire::DecodeError>(())
+/// ```
+///
 /// # Errors
 ///
 /// What looks like a call.

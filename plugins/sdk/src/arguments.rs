@@ -1,4 +1,4 @@
-//! From a call's JSON to the tool's argument struct.
+//! Reads a call's arguments into the tool's struct.
 
 use crate::{Error, JsonSchema};
 use serde::de::value::MapDeserializer;
@@ -8,10 +8,10 @@ use serde_path_to_error::Segment;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
-/// What a tool or prompt takes: a type whose JSON is an object, with a member for each argument.
+/// The arguments of a tool or prompt: a type whose JSON is an object with a member for each argument.
 ///
-/// [`#[arguments]`](macro@crate::arguments) implements it for structs, and for enums that are objects. A type that
-/// derives `Deserialize` and `JsonSchema` by itself says so:
+/// [`#[arguments]`](macro@crate::arguments) implements it for structs, and for enums whose variants are objects. Types
+/// with their own derives of `Deserialize` and `JsonSchema` implement it by hand:
 ///
 /// ```
 /// use toolhost_plugin::{Arguments, Deserialize, JsonSchema, tool};
@@ -25,7 +25,7 @@ use std::fmt::Write;
 ///
 /// impl Arguments for Greet {}
 ///
-/// /// Greets somebody.
+/// /// Greets someone.
 /// #[tool]
 /// fn greet(args: Greet) -> String {
 ///     format!("Hello, {}!", args.name)
@@ -47,12 +47,12 @@ impl Arguments for Map<String, Value> {}
 impl<T: DeserializeOwned + JsonSchema> Arguments for BTreeMap<String, T> {}
 impl<T: DeserializeOwned + JsonSchema> Arguments for HashMap<String, T> {}
 
-/// Reads the arguments; an error names the place as a JSON Pointer, as the host's own validation does.
+/// Reads the arguments. Errors name the place as a JSON Pointer, as the host's validation does.
 pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
     read(&mut serde_json::Deserializer::from_str(json))
 }
 
-/// Reads the arguments of a prompt, which come as text: numbers and booleans are read from theirs.
+/// Reads the arguments of a prompt, which are text: numbers and booleans are parsed.
 pub(crate) fn parse_texts<T: DeserializeOwned>(texts: Vec<(String, String)>) -> Result<T, Error> {
     let texts = texts.into_iter().map(|(name, text)| (name, Text(text)));
     read(MapDeserializer::new(texts))
@@ -83,14 +83,14 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
             Segment::Map { key } => {
                 write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"))
             }
-            // Not a place in the document: an enum's variant, or what was never reached.
+            // Not a place in the document: an enum's variant, or unknown.
             Segment::Enum { .. } | Segment::Unknown => Ok(()),
         };
     }
     pointer
 }
 
-/// The model did not write lines and columns: the place is the pointer's to say.
+/// Removes line and column: the pointer names the place, and the model does not count lines.
 fn without_position(error: serde_json::Error) -> String {
     let mut message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -116,7 +116,7 @@ macro_rules! parsed {
             fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
                 match self.0.trim().parse() {
                     Ok(value) => visitor.$visit(value),
-                    // What the visitor expected instead of a text is for it to say.
+                    // The visitor reports which type it expected.
                     Err(_) => visitor.visit_string(self.0),
                 }
             }

@@ -1,6 +1,6 @@
-//! Questions to the client: its user, its model, and itself.
+//! Questions to the client's user, to its model, and about its roots: elicitation, sampling and roots in MCP.
 //!
-//! Asking reads like any other call:
+//! A question looks like an ordinary call:
 //!
 //! ```
 //! use toolhost_plugin::{Error, arguments, ask, tool};
@@ -12,7 +12,7 @@
 //!     age: Option<u8>,
 //! }
 //!
-//! /// Greets whoever is there.
+//! /// Greets the user.
 //! #[tool]
 //! fn greet() -> Result<String, Error> {
 //!     let who: Person = ask::form("who", "Who are you?")?;
@@ -21,18 +21,20 @@
 //! # fn main() {}
 //! ```
 //!
-//! Nothing waits, though. Without a reply, the function returns an [`Error`] that carries the question, `?` ends the run, and the
-//! host passes the question on. With the reply it calls the tool again, in a fresh instance: the code runs
-//! from the top, and each question finds its reply by its key. So
+//! The instance does not wait for the answer, however. Without a reply, the function returns an [`Error`] with the
+//! question, `?` ends the call, and the host asks the question. It then calls the tool again with the reply, in a new
+//! instance: the code runs from the beginning, and each question finds its reply by its key. Therefore:
 //!
-//! - a key names one question: no two of a tool may share it,
-//! - what comes before a question is done in every round: keep it cheap and without effect, or [`remember`] it,
-//! - the error has to get through: do not turn it into another one.
+//! - Each question of a tool needs its own key.
+//! - Code before a question runs again in every round. It should be cheap and have no side effects; otherwise, use
+//!   [`remember`].
+//! - The error must be returned unchanged.
 //!
-//! Replies of earlier rounds come along in a state that the host signs. Who asked can read it: no secret belongs there.
+//! The replies of earlier rounds are part of a state that the host signs. Clients may be able to read it, so it must not
+//! contain secrets.
 //!
-//! The plain functions make an error of a no. To go on after one, ask with [`maybe`] and match on the [`Answer`]; to ask several
-//! things in one round, use [`all`].
+//! By default, a question that the user declines is an error. To continue instead, ask with [`maybe`] and match on the
+//! [`Answer`]. To ask several questions in one round, use [`all`].
 
 mod kinds;
 mod session;
@@ -48,10 +50,11 @@ pub(crate) use session::begin;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use session::end;
 
-/// Has the user fill in a form, with a field for each field of the struct. These may be texts, numbers, booleans, enums without
-/// data, and lists of such enums; an `Option` or a default makes a field optional. Doc comments are shown to the user.
+/// Asks the user to fill in a form with the fields of a struct. A field can be a string, a number, a boolean, an enum
+/// without data, or a list of such enums. An `Option` or a default makes a field optional. The user sees the doc
+/// comments.
 ///
-/// An answer that does not fit the type is asked for again.
+/// If the reply does not match the type, the question is asked again.
 ///
 /// ```
 /// use toolhost_plugin::{Error, arguments, ask};
@@ -78,7 +81,7 @@ pub(crate) use session::end;
 ///
 /// # Errors
 ///
-/// The question, until there is a reply; then [`Error::failed`] if the user said no.
+/// The question, until there is a reply; then [`Error::failed`] if the user did not accept.
 pub fn form<T: DeserializeOwned + crate::JsonSchema>(
     key: impl Into<String>,
     message: impl Into<String>,
@@ -86,7 +89,7 @@ pub fn form<T: DeserializeOwned + crate::JsonSchema>(
     one(Form::new(key, message))
 }
 
-/// The same, with the form's JSON Schema in the author's words.
+/// As [`form`], with a JSON Schema for the form.
 ///
 /// ```
 /// use toolhost_plugin::{Error, ask, serde_json::{Value, json}};
@@ -111,7 +114,7 @@ pub fn form_of<T: DeserializeOwned>(
     one(Form::of(key, message, schema))
 }
 
-/// Has the user visit a page, to log in somewhere for instance. That they agreed does not mean that they are done there.
+/// Asks the user to open a web page, for example to log in. If they accept, they may still be busy there.
 ///
 /// # Errors
 ///
@@ -124,7 +127,7 @@ pub fn page(
     one(Page::new(key, message, url))
 }
 
-/// Has the client's model answer a text. For longer conversations and settings, see [`Sample`].
+/// Asks the client's model to answer a text. For several messages, and settings, see [`Sample`].
 ///
 /// ```
 /// use toolhost_plugin::{Error, ask};
@@ -142,7 +145,7 @@ pub fn sample(key: impl Into<String>, text: impl Into<String>) -> Result<Complet
     one(Sample::new(key).user(text.into()))
 }
 
-/// The folders that the client works on; the question's key is `roots`.
+/// Asks for the client's roots: the folders that the user works in. The question's key is `roots`.
 ///
 /// # Errors
 ///
@@ -160,8 +163,8 @@ pub fn one<Q: Ask>(question: Q) -> Result<Q::Answer, Error> {
     all((question,)).map(|(answer,)| answer)
 }
 
-/// Asks several questions in one round: a tuple of them, or a vector. What is answered already is not asked again, and `None`
-/// is not asked at all.
+/// Asks several questions in one round: a tuple or a vector of them. A question that has a reply is not asked again, and
+/// `None` is skipped.
 ///
 /// ```
 /// use toolhost_plugin::{Error, ask, serde_json::{Value, json}};
@@ -180,7 +183,7 @@ pub fn one<Q: Ask>(question: Q) -> Result<Q::Answer, Error> {
 ///
 /// # Errors
 ///
-/// Those questions that have no reply yet, together; [`Error::failed`] as soon as one is refused.
+/// All questions without a reply, together; [`Error::failed`] if the user did not accept one of them.
 pub fn all<Q: AskAll>(questions: Q) -> Result<Q::Answers, Error> {
     let mut missing = Missing::default();
     let answers = questions.answers(&mut missing)?;
@@ -190,7 +193,7 @@ pub fn all<Q: AskAll>(questions: Q) -> Result<Q::Answers, Error> {
     }
 }
 
-/// The same question, but one whose refusal is an answer.
+/// Makes a question whose answer can be a refusal.
 ///
 /// ```
 /// use toolhost_plugin::{Error, ask::{self, Answer}};
@@ -207,14 +210,14 @@ pub fn maybe<Q: Ask>(question: Q) -> Maybe<Q> {
     Maybe(question)
 }
 
-/// Whether there is somebody who could answer such a question.
+/// Whether the client of this call can answer questions of this kind.
 #[must_use]
 pub fn can(kind: Kind) -> bool {
     crate::host::can_ask(kind)
 }
 
-/// Makes a value in the first round, and finds it again in later ones: for what is expensive to make, or would not be the same
-/// twice. Who asked can read it.
+/// Computes a value in the first round and keeps it for later ones: for values that are expensive, or that would differ.
+/// Clients may be able to read it.
 ///
 /// ```
 /// use toolhost_plugin::{Error, ask};
@@ -229,7 +232,7 @@ pub fn can(kind: Kind) -> bool {
 ///
 /// # Errors
 ///
-/// When it could not be made, or cannot be JSON.
+/// The error of `make`, or the value cannot be serialized as JSON.
 pub fn remember<T: Serialize + DeserializeOwned>(
     key: &str,
     make: impl FnOnce() -> Result<T, Error>,
@@ -244,19 +247,19 @@ pub fn remember<T: Serialize + DeserializeOwned>(
     Ok(value)
 }
 
-/// What came of a question.
+/// The answer to a question that was asked with [`maybe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<T> {
-    /// There is an answer.
+    /// The user accepted.
     Accepted(T),
-    /// The user said no.
+    /// The user declined.
     Declined,
-    /// The user did not say.
+    /// The user closed the question without an answer.
     Dismissed,
 }
 
 impl<T> Answer<T> {
-    /// The answer, if there is one.
+    /// The value, if the user accepted.
     pub fn accepted(self) -> Option<T> {
         match self {
             Self::Accepted(answer) => Some(answer),
@@ -267,31 +270,31 @@ impl<T> Answer<T> {
 
 /// A question: [`Form`], [`Page`], [`Sample`], [`Roots`], or [`maybe`] one of these.
 pub trait Ask {
-    /// What it is answered with.
+    /// The type of the answer.
     type Answer;
 
-    /// The name that its reply has.
+    /// The key of the question and its reply.
     fn key(&self) -> &str;
 
-    /// The question as the host has it.
+    /// The question in the types of the plugin interface.
     ///
     /// # Errors
     ///
-    /// When it cannot be put, a form of a type with fields that no form has for instance.
+    /// It cannot be asked; for example, a form has a field of a type that forms do not support.
     fn question(&self) -> Result<Question, Error>;
 
-    /// The answer in a reply.
+    /// Reads the answer from a reply.
     ///
     /// # Errors
     ///
-    /// When the reply does not fit the question: why not.
+    /// Why the reply does not match the question.
     fn hear(&self, reply: Reply) -> Result<Answer<Self::Answer>, String>;
 
-    /// The answer that a reply leads to.
+    /// Converts an answer to the value that the tool gets.
     ///
     /// # Errors
     ///
-    /// When it was refused, unless that is an answer too.
+    /// The user did not accept, unless the question was asked with [`maybe`].
     fn settle(&self, answer: Answer<Self::Answer>) -> Result<Self::Answer, Error> {
         match answer {
             Answer::Accepted(answer) => Ok(answer),
@@ -307,7 +310,7 @@ pub trait Ask {
     }
 }
 
-/// A question whose refusal is an answer: see [`maybe`].
+/// A question whose answer can be a refusal: see [`maybe`].
 #[derive(Clone, Debug)]
 pub struct Maybe<Q>(Q);
 
@@ -327,9 +330,9 @@ impl<Q: Ask> Ask for Maybe<Q> {
     }
 }
 
-/// A question among several, or none.
+/// One of several questions, or `None`.
 pub trait AskEach {
-    /// What it is answered with.
+    /// The type of the answer.
     type Answer;
 
     #[doc(hidden)]
@@ -357,7 +360,7 @@ impl<Q: Ask> AskEach for Option<Q> {
 
 /// Several questions: a tuple of up to eight, or a vector.
 pub trait AskAll {
-    /// What they are answered with, in the same order.
+    /// The types of the answers, in the same order.
     type Answers;
 
     #[doc(hidden)]
@@ -397,7 +400,7 @@ macro_rules! tuples {
             #[allow(non_snake_case)]
             fn answers(self, missing: &mut Missing) -> Result<Option<Self::Answers>, Error> {
                 let ($($question,)+) = self;
-                // All of them, before the first that is missing ends it.
+                // Collect all missing ones before returning.
                 $(let $question = $question.answer(missing)?;)+
                 Ok((|| Some(($($question?,)+)))())
             }

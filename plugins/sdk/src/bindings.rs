@@ -1,13 +1,13 @@
-//! The plugin interface as Rust: generated, nothing else. A world has its module and its own export macro, so that a plugin
-//! exports what it has and no more; all share one set of types. `wit/` is a copy of the interface in the repository's root,
-//! which a published crate cannot reach.
+//! Bindings generated from the plugin interface. Each world has its own module and export macro, so that a plugin exports
+//! only what it has; all share one set of types. `wit/` is a copy of the folder in the repository's root, which is not
+//! part of the published crate.
 
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
 wit_bindgen::generate!({
     path: "wit/0.1.0",
     world: "plugin",
-    // `plugin!` exports from the author's crate.
+    // `plugin!` exports from the plugin's crate.
     pub_export_macro: true,
     export_macro_name: "__export_plugin",
     default_bindings_module: "toolhost_plugin::__private::bindings",

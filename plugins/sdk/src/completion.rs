@@ -1,4 +1,4 @@
-//! What an argument of a prompt, or a variable of a resource template, could be as somebody types it.
+//! Completion of prompt arguments and of variables in resource templates, while the user types.
 //!
 //! ```
 //! use toolhost_plugin::{Error, completion::{Request, Subject, Suggestions}, plugin, prompt};
@@ -26,7 +26,7 @@ pub use crate::bindings::completion::exports::toolhost::plugin::completion::{
 const MOST: usize = 100;
 
 impl Request {
-    /// Those that begin with what is typed so far, in whatever case.
+    /// Suggests the values that begin with the text typed so far, ignoring case.
     #[must_use]
     pub fn among<T: Into<String>>(&self, values: impl IntoIterator<Item = T>) -> Suggestions {
         let typed = self.value.to_lowercase();
@@ -37,7 +37,7 @@ impl Request {
             .collect()
     }
 
-    /// An argument that is known already.
+    /// The value of another argument, if it is set already.
     #[must_use]
     pub fn other(&self, name: &str) -> Option<&str> {
         let (_, value) = self.others.iter().find(|(other, _)| other == name)?;
@@ -45,7 +45,7 @@ impl Request {
     }
 }
 
-/// The likeliest first. Of more than 100, the first 100 and how many there are.
+/// Takes the values best first. Keeps the first 100, and the number of all.
 impl<T: Into<String>> FromIterator<T> for Suggestions {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
         let mut values: Vec<String> = values.into_iter().map(Into::into).collect();

@@ -1,12 +1,12 @@
-//! Why a tool could not answer.
+//! [`Error`]: why a call has no result.
 
 use crate::bindings::toolhost::plugin::types::{Error as WitError, InputRequired, Question};
 use std::fmt;
 
-/// Why a tool could not answer, in words that a model can act on.
+/// Why a call has no result. The model reads the message, so it should say what to do.
 ///
-/// It is not itself a [`std::error::Error`], so that `?` can turn every such error into it: the message is then the error
-/// and all its causes, and the kind [`ErrorKind::Failed`].
+/// It does not implement [`std::error::Error`], so that `?` can convert every such error to it: the kind is then
+/// [`ErrorKind::Failed`], and the message has the error and all its causes.
 ///
 /// ```
 /// use toolhost_plugin::{Error, ErrorKind};
@@ -26,42 +26,42 @@ pub struct Error {
     input: Option<Box<InputRequired>>,
 }
 
-/// Whose move it is after an [`Error`].
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The model's: other arguments may work.
+    /// The arguments are invalid; the model can correct them.
     InvalidArguments,
-    /// The manifest's: something was not granted.
+    /// The manifest does not grant a permission.
     Denied,
-    /// The tool could not do it.
+    /// The call failed.
     Failed,
-    /// The client's: nothing is wrong, there are questions. See [`ask`](crate::ask).
+    /// Not a failure: questions need answers. See [`ask`](crate::ask).
     InputRequired,
 }
 
 impl Error {
-    /// The arguments fit the schema and are wrong all the same: say which and why.
+    /// The arguments match the schema but are invalid. Say which one, and why.
     pub fn invalid_arguments(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidArguments, message.into())
     }
 
-    /// The call needs something that the plugin was not granted: name it.
+    /// The plugin lacks a permission. Name it.
     pub fn denied(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Denied, message.into())
     }
 
-    /// The tool could not do it. The model reads the message unchanged.
+    /// The call failed. The model gets the message unchanged.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Failed, message.into())
     }
 
-    /// There is no resource of that URI.
+    /// There is no resource with this URI.
     pub fn not_found(uri: impl fmt::Display) -> Self {
         Self::invalid_arguments(format!("there is no resource {uri}"))
     }
 
-    /// Ask this, and come back with the state.
+    /// The call needs these questions answered; the state comes back with the replies.
     pub(crate) fn input_required(questions: Vec<(String, Question)>, state: Vec<u8>) -> Self {
         let keys: Vec<&str> = questions.iter().map(|(key, _)| key.as_str()).collect();
         let message = format!("this has to be asked first: {}", keys.join(", "));
@@ -79,31 +79,31 @@ impl Error {
         }
     }
 
-    /// Which of them it is.
+    /// The kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What the model reads.
+    /// The message that the model gets.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What has to be asked, each question with its key: empty unless the kind is [`ErrorKind::InputRequired`].
+    /// The questions with their keys; empty unless the kind is [`ErrorKind::InputRequired`].
     #[must_use]
     pub fn questions(&self) -> &[(String, Question)] {
         self.input.as_ref().map_or(&[], |input| &input.questions)
     }
 
-    /// What the next round will be told.
+    /// The state for the next round.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn state(&self) -> &[u8] {
         self.input.as_ref().map_or(&[], |input| &input.state)
     }
 
-    /// The same error with what was being done in front: `context: message`.
+    /// Puts context in front of the message: `context: message`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);

@@ -1,10 +1,10 @@
-//! What the host offers beside WASI. Off wasm, where there is no host, stand-ins keep unit tests running.
+//! Functions of the host, beside WASI. Natively, where there is no host, they are replaced for unit tests.
 
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::toolhost::plugin::host as imports;
 use crate::bindings::toolhost::plugin::types::QuestionKind;
 
-/// Lines for the call's log, by level. The model does not see them.
+/// Adds lines to the call's log, by level. The model does not see them.
 ///
 /// ```
 /// toolhost_plugin::log::info("3 of 40 files matched");
@@ -12,33 +12,33 @@ use crate::bindings::toolhost::plugin::types::QuestionKind;
 pub mod log {
     use super::imports::{self, Level};
 
-    /// For whoever debugs the plugin.
+    /// Details for debugging.
     pub fn debug(message: impl AsRef<str>) {
         imports::log(Level::Debug, message.as_ref());
     }
 
-    /// What goes on, when all goes well.
+    /// Normal operation.
     pub fn info(message: impl AsRef<str>) {
         imports::log(Level::Info, message.as_ref());
     }
 
-    /// Normal and worth a look.
+    /// Normal but significant.
     pub fn notice(message: impl AsRef<str>) {
         imports::log(Level::Notice, message.as_ref());
     }
 
-    /// Something is off, and the call goes on.
+    /// Something is wrong, but the call continues.
     pub fn warn(message: impl AsRef<str>) {
         imports::log(Level::Warning, message.as_ref());
     }
 
-    /// Something broke.
+    /// Something failed.
     pub fn error(message: impl AsRef<str>) {
         imports::log(Level::Error, message.as_ref());
     }
 }
 
-/// Says how far the call is: `done` of `total`, in a unit of the tool's choosing.
+/// Reports the progress of the call: `done` of `total`, in any unit.
 ///
 /// ```
 /// toolhost_plugin::progress(2.0, Some(5.0), Some("pages read"));
@@ -47,28 +47,28 @@ pub fn progress(done: f64, total: Option<f64>, message: Option<&str>) {
     imports::progress(done, total, message);
 }
 
-/// Tells subscribers that a resource of this plugin is not what it was.
+/// Notifies subscribers that a resource of this plugin has changed.
 pub fn resource_updated(uri: &str) {
     imports::resource_updated(uri);
 }
 
-/// Tells clients that this plugin lists other resources than it did.
+/// Notifies clients that the list of this plugin's resources has changed.
 pub fn resources_changed() {
     imports::resources_changed();
 }
 
-/// Whether there is somebody who could answer such a question.
+/// Whether the client of this call can answer questions of this kind.
 pub(crate) fn can_ask(kind: QuestionKind) -> bool {
     imports::can_ask(kind)
 }
 
-/// A value of the manifest's `[plugin.NAME.config]`. A string comes as it is, anything else as JSON.
+/// Returns a value of `[plugin.NAME.config]` in the manifest. Values that are not strings are JSON text.
 #[must_use]
 pub fn config(key: &str) -> Option<String> {
     imports::config(key)
 }
 
-/// A secret that the manifest grants under this name. Keep it out of results and logs.
+/// Returns the secret that the manifest grants under this name. Keep it out of results and logs.
 #[must_use]
 pub fn secret(name: &str) -> Option<String> {
     imports::secret(name)

@@ -1,4 +1,4 @@
-//! HTTP requests, as far as the manifest grants their addresses.
+//! HTTP requests to the addresses that the manifest grants.
 //!
 //! ```
 //! use toolhost_plugin::{Error, http, serde_json::{Value, json}};
@@ -13,8 +13,8 @@
 //! }
 //! ```
 //!
-//! Redirects are not followed: where one leads may not be granted. A request lasts as long as the call may; the
-//! manifest bounds how many there are and how much they return. In [tests](crate::testing) a function answers them.
+//! Redirects are not followed, since the manifest may not grant their targets. The call's timeout applies to requests;
+//! the manifest limits their number and the size of responses. In [tests](crate::testing), a function answers them.
 
 #[cfg(target_arch = "wasm32")]
 mod wasi;
@@ -24,10 +24,10 @@ use crate::testing as wasi;
 use crate::{Error, Serialize};
 use serde::de::DeserializeOwned;
 
-/// The longest body that is read unless told otherwise, in bytes.
+/// The longest body that [`Response::bytes`] reads, in bytes.
 const MAX_BODY: usize = 16 << 20;
 
-/// How much of a response that is an error is shown, in characters.
+/// The characters of an error response that are shown.
 const MAX_SHOWN: usize = 500;
 
 /// A GET request.
@@ -40,7 +40,7 @@ pub fn post(url: impl Into<String>) -> Request {
     Request::new("POST", url)
 }
 
-/// A request to be sent.
+/// An HTTP request.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,
@@ -50,7 +50,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request of any method.
+    /// A request with any method.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
             method: method.into(),
@@ -68,53 +68,53 @@ impl Request {
         self
     }
 
-    /// Sends this.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// Sends a value as JSON, with the header that says so.
+    /// Sets the body to a value as JSON, and its `content-type`.
     ///
     /// # Errors
     ///
-    /// When the value cannot be JSON.
+    /// The value cannot be serialized as JSON.
     pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, Error> {
         let body = serde_json::to_vec(value)?;
         Ok(self.header("content-type", "application/json").body(body))
     }
 
-    /// Its method, such as `GET`.
+    /// The method, such as `GET`.
     #[must_use]
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// Its address.
+    /// The URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its headers, with names in lower case.
+    /// The headers, with names in lower case.
     #[must_use]
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
 
-    /// What it sends, if anything.
+    /// The body, if there is one.
     #[must_use]
     pub fn content(&self) -> Option<&[u8]> {
         self.body.as_deref()
     }
 
-    /// Sends it, and waits for status and headers of the response. Every status is a response:
-    /// [`successful`](Response::successful) makes errors of those that are.
+    /// Sends it, and waits for the status and headers of the response. Any status is a response;
+    /// [`successful`](Response::successful) returns an error for those that are not 2xx.
     ///
     /// # Errors
     ///
-    /// The address is not granted, or there is no response.
+    /// The manifest does not grant the address, or there is no response.
     pub fn send(&self) -> Result<Response, Error> {
         crate::task::block_on(self.send_async())
     }
@@ -129,7 +129,7 @@ impl Request {
     }
 }
 
-/// A response whose body has not been read yet.
+/// A response. Its body is read by one of its methods.
 #[derive(Debug)]
 pub struct Response {
     status: u16,
@@ -164,19 +164,19 @@ impl Response {
         self
     }
 
-    /// Its status, such as 200.
+    /// The status, such as 200.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// Its headers, with names in lower case.
+    /// The headers, with names in lower case.
     #[must_use]
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
 
-    /// The value of a header, the first if there are several.
+    /// The value of a header; the first if there are several.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
@@ -184,11 +184,11 @@ impl Response {
         Some(&found.1)
     }
 
-    /// This response, if its status is one of success (200 to 299).
+    /// Returns the response if its status is 200 to 299.
     ///
     /// # Errors
     ///
-    /// It is another: the error has the status, and the beginning of the body.
+    /// Any other status; the message has the status and the beginning of the body.
     pub fn successful(self) -> Result<Self, Error> {
         if (200..300).contains(&self.status) {
             return Ok(self);
@@ -211,11 +211,11 @@ impl Response {
         Err(Error::failed(format!("{from}status {status}{body}")))
     }
 
-    /// The body, as far as it has at most so many bytes, and whether it had more.
+    /// Reads up to a number of bytes of the body, and returns whether there were more.
     ///
     /// # Errors
     ///
-    /// It broke off.
+    /// The connection broke.
     pub fn read(self, max_bytes: usize) -> Result<(Vec<u8>, bool), Error> {
         match self.body {
             Body::Bytes(mut bytes) => {
@@ -228,11 +228,11 @@ impl Response {
         }
     }
 
-    /// The whole body, of at most 16 MiB.
+    /// Reads the whole body, of at most 16 MiB.
     ///
     /// # Errors
     ///
-    /// It broke off, or is longer.
+    /// The connection broke, or the body is longer.
     pub fn bytes(self) -> Result<Vec<u8>, Error> {
         match self.read(MAX_BODY)? {
             (bytes, false) => Ok(bytes),
@@ -242,7 +242,7 @@ impl Response {
         }
     }
 
-    /// The whole body as text; what is not UTF-8 in it is replaced.
+    /// Reads the whole body as text. Invalid UTF-8 is replaced.
     ///
     /// # Errors
     ///
@@ -253,11 +253,11 @@ impl Response {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
-    /// The body, read as JSON.
+    /// Reads the whole body as JSON.
     ///
     /// # Errors
     ///
-    /// As for [`bytes`](Response::bytes), or it is not the JSON of this type.
+    /// As for [`bytes`](Response::bytes), or the body is not JSON of this type.
     pub fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let bytes = self.bytes()?;
         serde_json::from_slice(&bytes)
@@ -265,7 +265,7 @@ impl Response {
     }
 }
 
-/// The parts of an address that a request is made of.
+/// The parts of a URL that a request needs.
 #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
 #[derive(Debug, PartialEq)]
 struct Address<'u> {
@@ -289,7 +289,7 @@ impl<'u> Address<'u> {
         if !is_https && !scheme.eq_ignore_ascii_case("http") {
             return bad("is neither https:// nor http://");
         }
-        // The fragment is the reader's own.
+        // Fragments are not sent.
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if authority.is_empty() {

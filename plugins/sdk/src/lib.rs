@@ -1,5 +1,5 @@
-//! Write a [toolhost](https://crates.io/crates/toolhost) plugin: tools for language models, each a documented
-//! Rust function, compiled to one WebAssembly component.
+//! Plugins for [toolhost](https://crates.io/crates/toolhost): tools for language models, written as documented Rust
+//! functions and compiled to a WebAssembly component.
 //!
 //! ```
 //! use toolhost_plugin::{Error, arguments, plugin, tool};
@@ -8,11 +8,11 @@
 //! struct Greet {
 //!     /// Who to greet.
 //!     name: String,
-//!     /// How often; once if not given.
+//!     /// How often; 1 by default.
 //!     times: Option<u8>,
 //! }
 //!
-//! /// Greets somebody.
+//! /// Greets someone.
 //! #[tool(title = "Greet", read_only, idempotent, closed_world)]
 //! fn greet(args: Greet) -> Result<String, Error> {
 //!     if args.name.is_empty() {
@@ -24,11 +24,11 @@
 //! plugin!(greet);
 //! ```
 //!
-//! What the model sees of it: the function's name, its doc comment as the description, and a JSON Schema of the
-//! struct with each field's doc comment. The host validates the arguments against that schema before it makes an
-//! instance; what serde finds wrong beyond it becomes [`Error::invalid_arguments`] and names the place.
+//! The model sees the function's name, its doc comment as the description, and a JSON Schema of the struct, with the
+//! doc comments of the fields. The host validates arguments against this schema before it creates an instance. If serde
+//! then rejects them for another reason, the call fails with [`Error::invalid_arguments`], which says where.
 //!
-//! # A crate of its own
+//! # Setup
 //!
 //! ```toml
 //! [lib]
@@ -38,61 +38,59 @@
 //! toolhost-plugin = "0.1"
 //! ```
 //!
-//! `cargo build --release --target wasm32-wasip2` makes the component. `[profile.release]` with
-//! `panic = "abort"`, `lto = true`, `opt-level = "s"` and `strip = true` keeps it small.
+//! `cargo build --release --target wasm32-wasip2` builds the component. To keep it small, set `panic = "abort"`,
+//! `lto = true`, `opt-level = "s"` and `strip = true` in `[profile.release]`.
 //!
 //! # Arguments
 //!
-//! [`#[arguments]`](arguments) derives serde's `Deserialize` and schemars' `JsonSchema`, and [`#[structured]`](structured)
-//! derives `Serialize` and `JsonSchema` for what a tool returns as [`Json`]; use them on the types of fields too. All of
-//! `#[serde(…)]` and `#[schemars(…)]` may follow: with `#[serde(deny_unknown_fields)]`, arguments that are not
-//! in the schema are refused. A crate that depends on serde and schemars itself can write
-//! `#[derive(Deserialize, JsonSchema)]` just as well, with `impl` [`Arguments`] for what a tool takes.
+//! [`#[arguments]`](arguments) derives serde's `Deserialize` and schemars' `JsonSchema` for the arguments of tools, and
+//! [`#[structured]`](structured) derives `Serialize` and `JsonSchema` for results that are returned as [`Json`]. The
+//! types of their fields need the same attribute. Any `#[serde(…)]` and `#[schemars(…)]` attributes may follow; for
+//! example, `#[serde(deny_unknown_fields)]` rejects arguments that are not in the schema. A crate with its own
+//! dependencies on serde and schemars can use `#[derive(Deserialize, JsonSchema)]` and `impl` [`Arguments`] instead.
 //!
 //! # `#[tool]`
 //!
-//! The function takes one struct of arguments, or nothing. All options may be left out:
+//! The function has one parameter, a struct of arguments, or none. All options are optional:
 //!
 //! | option | meaning |
 //! | --- | --- |
-//! | `name = "…"` | the tool's name, when it is not the function's |
-//! | `title = "…"` | a name for people |
-//! | `icon = "…"` | a picture that stands for it, by its `https:` or `data:` URI; there may be several |
-//! | `read_only` | it changes nothing |
-//! | `destructive`, `additive` | it may destroy something, or only ever adds |
-//! | `idempotent` | a second call with the same arguments changes nothing more |
-//! | `open_world`, `closed_world` | it reaches beyond the host (the web), or does not |
-//! | `input_schema = …`, `output_schema = …` | JSON Schemas as text, when they are not the types' |
+//! | `name = "…"` | the tool's name; by default, the function's |
+//! | `title = "…"` | a display name |
+//! | `icon = "…"` | an icon, as an `https:` or `data:` URI; can be repeated |
+//! | `read_only` | the tool changes nothing |
+//! | `destructive`, `additive` | it may delete or overwrite something, or only adds |
+//! | `idempotent` | a second call with the same arguments has no further effect |
+//! | `open_world`, `closed_world` | it reaches systems outside the host, such as the web, or does not |
+//! | `input_schema = …`, `output_schema = …` | JSON Schemas as text, in place of those of the types |
 //!
-//! It returns anything that is [`IntoResult`]: a `String`, [`Json`] of a serializable struct, an [`Output`] of several
-//! contents, or a `Result` of one of these. `?` on any [`std::error::Error`] makes [`Error::failed`] with the
-//! whole chain of causes.
+//! It returns an [`IntoResult`]: a `String`, a [`Json`] value, an [`Output`] with several content blocks, or a `Result`
+//! of one of these. `?` converts any [`std::error::Error`] to [`Error::failed`] with its whole chain of causes.
 //!
 //! A tool may be an `async fn`, to wait for several things at a time: see [`task`].
 //!
 //! # `#[prompt]`
 //!
-//! A function with a struct of arguments too, which are texts to whoever gives them; fields may be numbers, booleans and enums
-//! all the same. It returns the conversation that a user begins with: a `String`, a [`Conversation`] of several messages, or
-//! a `Result` of one of these. The options are `name`, `title` and `icon`.
+//! The function has one parameter, a struct of arguments, or none. Clients send the arguments of prompts as text; the
+//! fields may be strings, numbers, booleans and enums. It returns the messages of the prompt: a `String`, a
+//! [`Conversation`] of several messages, or a `Result` of one of these. The options are `name`, `title` and `icon`.
 //!
 //! # Questions, resources and completion
 //!
-//! Tools, prompts and resources may [`ask`] the client's user, or its model. [`Resources`] is the trait of what has a URI and can be
-//! read, and [`completion`] helps to fill in arguments. [`plugin!`] names what a plugin offers.
+//! Tools, prompts and resources can [`ask`] the client's user or model. A plugin with resources implements [`Resources`];
+//! [`completion`] suggests values for arguments. [`plugin!`] lists everything that the plugin offers.
 //!
-//! # What the host offers
+//! # The host
 //!
-//! [`log`], [`progress`], [`config`] and [`secret`]; [`resource_updated`] and [`resources_changed`]; files, the
-//! environment, clocks and randomness through `std`; [`http`] requests. What of it works is for the manifest to
-//! grant. Every call runs in an instance of its own: a `static` is fresh in each, and nothing needs to be
-//! thread-safe.
+//! The host has [`log`], [`progress`], [`config`], [`secret`], [`resource_updated`] and [`resources_changed`], and sends
+//! [`http`] requests. Files, environment variables, clocks and randomness are available through `std`. The manifest
+//! grants access to each. Every call has a new instance, so a `static` has its initial value in each call, and nothing
+//! needs to be thread-safe.
 //!
 //! # Tests
 //!
-//! A plugin compiles for the machine at hand too, so `cargo test` can call its functions. There the host's functions
-//! are stand-ins: logs go to standard error, and [`testing`] has the configuration, the secrets, the responses to
-//! HTTP requests and the replies to questions.
+//! A plugin also compiles natively, so `cargo test` can call its functions. The host's functions are then replaced:
+//! log lines go to stderr, and [`testing`] sets the configuration, secrets, HTTP responses and replies to questions.
 
 // The generated bindings and the macros name this crate as a plugin does.
 extern crate self as toolhost_plugin;
@@ -134,7 +132,7 @@ pub use serde_json;
 /// struct Search {
 ///     /// What to look for.
 ///     query: String,
-///     /// At most so many results.
+///     /// The maximum number of results.
 ///     #[serde(default = "ten")]
 ///     #[schemars(range(min = 1, max = 100))]
 ///     limit: usize,
@@ -145,8 +143,8 @@ pub use serde_json;
 /// }
 /// ```
 pub use toolhost_plugin_macros::arguments;
-/// Makes the crate a plugin that offers the given tools: functions with [`#[tool]`](tool), by path. Of what else it
-/// may offer, it exports what is named.
+/// Makes the crate a plugin with the given tools: the paths of functions with [`#[tool]`](tool). The long form also lists
+/// resources, prompts and completion; only what is listed is exported.
 ///
 /// ```
 /// # mod weather {
@@ -181,19 +179,19 @@ pub use toolhost_plugin_macros::arguments;
 /// }
 /// ```
 pub use toolhost_plugin_macros::plugin;
-/// Makes a prompt of a documented function: a conversation to begin with. See [the crate's documentation](crate#prompt).
+/// Makes a documented function a prompt: see [the crate's documentation](crate#prompt).
 pub use toolhost_plugin_macros::prompt;
 /// Derives `Serialize` and `JsonSchema` for a tool's structured result: see [`Json`].
 pub use toolhost_plugin_macros::structured;
-/// Makes a tool of a documented function: see [the crate's documentation](crate#tool).
+/// Makes a documented function a tool: see [the crate's documentation](crate#tool).
 pub use toolhost_plugin_macros::tool;
 
-/// What the macros need; no part of the interface.
+/// Used by the macros; not part of the public interface.
 #[doc(hidden)]
 #[path = "plugin.rs"]
 pub mod __private;
 
-/// A name for these bytes, in order; others have another name, as far as chance goes.
+/// A hash of these bytes, in order.
 fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();

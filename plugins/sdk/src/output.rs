@@ -1,4 +1,4 @@
-//! What a tool answers with.
+//! Results of tools.
 
 use crate::bindings::toolhost::plugin::types::Output as WitOutput;
 use crate::{Error, JsonSchema, Serialize};
@@ -7,7 +7,7 @@ pub use crate::bindings::toolhost::plugin::types::{
     Content, EmbeddedResource, Icon, Media, ResourceBody, ResourceLink,
 };
 
-/// The contents of an answer, in order, and perhaps a JSON value for programs.
+/// The content blocks of a result, in order, and optionally structured content for programs.
 ///
 /// ```
 /// use toolhost_plugin::Output;
@@ -23,23 +23,23 @@ pub struct Output {
 }
 
 impl Output {
-    /// No content yet.
+    /// An empty output.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One text.
+    /// An output with one text block.
     pub fn text(text: impl Into<String>) -> Self {
         Self::new().with_text(text)
     }
 
-    /// A value as structured content, and the same as text for models that only read text. For a value of a
-    /// type with a schema, return [`Json`]: the schema is then announced.
+    /// A value as structured content, and the same JSON as text for models that read only text. For a type with a
+    /// schema, return [`Json`] instead: the tool then has an output schema.
     ///
     /// # Errors
     ///
-    /// When the value cannot be JSON, a map with keys that are not strings for instance.
+    /// The value cannot be serialized as JSON; for example, a map has keys that are not strings.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         let json = serde_json::to_string(value)?;
         let mut output = Self::text(json.clone());
@@ -47,7 +47,7 @@ impl Output {
         Ok(output)
     }
 
-    /// Adds a text.
+    /// Adds a text block.
     #[must_use]
     pub fn with_text(self, text: impl Into<String>) -> Self {
         self.with(Content::Text(text.into()))
@@ -62,7 +62,7 @@ impl Output {
         }))
     }
 
-    /// Adds a sound, with a media type such as `audio/wav`.
+    /// Adds audio, with a media type such as `audio/wav`.
     #[must_use]
     pub fn with_audio(self, mime_type: impl Into<String>, data: Vec<u8>) -> Self {
         self.with(Content::Audio(Media {
@@ -71,14 +71,14 @@ impl Output {
         }))
     }
 
-    /// Adds any other content: a link, or an embedded resource.
+    /// Adds any other content block: a link, or an embedded resource.
     #[must_use]
     pub fn with(mut self, content: Content) -> Self {
         self.content.push(content);
         self
     }
 
-    /// Sets the value for programs and leaves the contents as they are.
+    /// Sets the structured content. The content blocks stay as they are.
     ///
     /// # Errors
     ///
@@ -88,13 +88,13 @@ impl Output {
         Ok(self)
     }
 
-    /// What is in it so far.
+    /// The content blocks.
     #[must_use]
     pub fn content(&self) -> &[Content] {
         &self.content
     }
 
-    /// The value for programs, as JSON text.
+    /// The structured content, as JSON text.
     #[must_use]
     pub fn structured(&self) -> Option<&str> {
         self.structured.as_deref()
@@ -110,7 +110,8 @@ impl From<Output> for WitOutput {
     }
 }
 
-/// A value as structured content, and the same as text. If its schema is that of an object, it is the tool's output schema.
+/// A value as structured content, and the same JSON as text. Its schema becomes the tool's output schema if it is an
+/// object schema.
 ///
 /// ```
 /// use toolhost_plugin::{Json, structured, tool};
@@ -131,7 +132,7 @@ impl From<Output> for WitOutput {
 #[derive(Clone, Debug)]
 pub struct Json<T>(pub T);
 
-/// What a tool function may return.
+/// A return type of tools.
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
     label = "not what a tool can return",
@@ -140,14 +141,14 @@ pub struct Json<T>(pub T);
             contents as an `Output`"
 )]
 pub trait IntoResult {
-    /// The answer, or why there is none.
+    /// Converts it to the result of the call.
     ///
     /// # Errors
     ///
-    /// When the tool said no, or its value cannot be JSON.
+    /// The tool failed, or its value cannot be serialized as JSON.
     fn into_result(self) -> Result<Output, Error>;
 
-    /// JSON Schema of the structured content, if it has one.
+    /// The JSON Schema of the structured content, if there is one.
     #[must_use]
     fn output_schema() -> Option<String> {
         None
@@ -178,7 +179,7 @@ impl IntoResult for &'static str {
     }
 }
 
-/// A model takes an empty answer for a failure.
+/// Not empty: models take an empty result for a failure.
 impl IntoResult for () {
     fn into_result(self) -> Result<Output, Error> {
         Ok(Output::text("Done."))

@@ -1,4 +1,4 @@
-//! What `plugin!` expands to: an export for each thing that a plugin offers. No part of the interface.
+//! Used by the code that `plugin!` generates, which has the exports. Not part of the public interface.
 
 use crate::arguments::{Arguments, parse, parse_texts};
 pub use crate::bindings;
@@ -24,7 +24,7 @@ pub use crate::task::block_on;
 use crate::{IntoConversation, IntoResult};
 pub use wit_bindgen;
 
-/// What `#[tool]` makes of a function.
+/// A function with `#[tool]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a tool",
     label = "not a function with `#[tool]`",
@@ -36,7 +36,7 @@ pub trait Tool {
     fn made() -> Made;
 }
 
-/// What `#[prompt]` makes of a function.
+/// A function with `#[prompt]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a prompt",
     label = "not a function with `#[prompt]`",
@@ -48,14 +48,14 @@ pub trait Prompt {
     fn made() -> MadePrompt;
 }
 
-/// A tool's function, whatever its types.
+/// A tool's function, of any types.
 pub struct Made {
     pub input_schema: fn() -> String,
     pub output_schema: fn() -> Option<String>,
     call: Box<CallTool>,
 }
 
-/// A prompt's function, whatever its types.
+/// A prompt's function, of any types.
 pub struct MadePrompt {
     arguments: fn() -> Vec<Argument>,
     get: Box<dyn FnOnce(Texts) -> Result<crate::Conversation, crate::Error>>,
@@ -82,7 +82,7 @@ impl MadePrompt {
     }
 }
 
-/// A tool that takes nothing.
+/// A tool without arguments.
 pub fn tool<O: IntoResult + 'static>(function: fn() -> O) -> Made {
     Made {
         input_schema: no_arguments,
@@ -91,7 +91,7 @@ pub fn tool<O: IntoResult + 'static>(function: fn() -> O) -> Made {
     }
 }
 
-/// A tool that takes arguments.
+/// A tool with arguments.
 pub fn tool_of<A: Arguments + 'static, O: IntoResult + 'static>(function: fn(A) -> O) -> Made {
     Made {
         input_schema: of_arguments::<A>,
@@ -100,7 +100,7 @@ pub fn tool_of<A: Arguments + 'static, O: IntoResult + 'static>(function: fn(A) 
     }
 }
 
-/// A prompt that takes nothing.
+/// A prompt without arguments.
 pub fn prompt<O: IntoConversation + 'static>(function: fn() -> O) -> MadePrompt {
     MadePrompt {
         arguments: Vec::new,
@@ -108,7 +108,7 @@ pub fn prompt<O: IntoConversation + 'static>(function: fn() -> O) -> MadePrompt 
     }
 }
 
-/// A prompt that takes arguments.
+/// A prompt with arguments.
 pub fn prompt_of<A: Arguments + 'static, O: IntoConversation + 'static>(
     function: fn(A) -> O,
 ) -> MadePrompt {
@@ -118,12 +118,12 @@ pub fn prompt_of<A: Arguments + 'static, O: IntoConversation + 'static>(
     }
 }
 
-/// A call begins.
+/// Begins a call.
 pub fn begin(resumed: Option<Resumption>) {
     crate::ask::begin(resumed);
 }
 
-/// A result in the interface's own types.
+/// Converts a result to the types of the plugin interface.
 pub fn answer<T, W: From<T>>(result: Result<T, crate::Error>) -> Result<W, WitError> {
     match result {
         Ok(value) => Ok(value.into()),
@@ -131,12 +131,12 @@ pub fn answer<T, W: From<T>>(result: Result<T, crate::Error>) -> Result<W, WitEr
     }
 }
 
-/// The host asks for what is listed alone; a plugin run by something else may not.
+/// For a tool that is not listed: the host never calls one, but other hosts may.
 pub fn unknown(kind: &str, name: &str) -> crate::Error {
     crate::Error::failed(format!("this plugin has no {kind} `{name}`"))
 }
 
-/// Reads a resource in a call of its own.
+/// Reads a resource, as a call.
 pub fn read<R: crate::Resources>(read: Read) -> Result<Vec<EmbeddedResource>, WitError> {
     begin(read.resumed);
     answer(R::read(&read.uri).map(|contents| contents.at(&read.uri)))
@@ -177,14 +177,14 @@ macro_rules! __plugin_tools {
                 }
             }
 
-            // Off wasm nothing exports them, and rustc would call the tools dead code.
+            // Natively nothing exports the tools, and rustc would warn of dead code.
             #[cfg(not(target_arch = "wasm32"))]
             const _: () = {
                 let _ = <Plugin as $crate::__private::Guest>::list_tools;
                 let _ = <Plugin as $crate::__private::Guest>::call_tool;
             };
 
-            // The names of a component's exports mean something else to a native linker.
+            // A native linker does not accept the names of a component's exports.
             #[cfg(target_arch = "wasm32")]
             $crate::__private::bindings::__export_plugin!(Plugin with_types_in $crate::__private::bindings);
         };

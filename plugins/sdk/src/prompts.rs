@@ -1,4 +1,4 @@
-//! Conversations to begin with.
+//! Prompts: templates of conversations that users start from.
 
 use crate::Error;
 use crate::bindings::prompts::exports::toolhost::plugin::prompts::Filled;
@@ -6,18 +6,18 @@ use crate::bindings::toolhost::plugin::types::Content;
 
 pub use crate::bindings::toolhost::plugin::types::{Message, Role};
 
-/// What a prompt becomes: messages, in order.
+/// The messages of a rendered prompt, in order.
 ///
 /// ```
 /// use toolhost_plugin::{Conversation, arguments, prompt};
 ///
 /// #[arguments]
 /// struct Review {
-///     /// The code to look at.
+///     /// The code to review.
 ///     code: String,
 /// }
 ///
-/// /// Has code reviewed.
+/// /// Asks for a code review.
 /// #[prompt(title = "Code review")]
 /// fn review(args: Review) -> Conversation {
 ///     Conversation::new()
@@ -34,19 +34,19 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// No message yet.
+    /// A conversation without messages.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds what the user says.
+    /// Adds a message of the user.
     #[must_use]
     pub fn user(self, content: impl Into<Content>) -> Self {
         self.with(Message::user(content))
     }
 
-    /// Adds what the model says.
+    /// Adds a message of the model.
     #[must_use]
     pub fn assistant(self, content: impl Into<Content>) -> Self {
         self.with(Message::assistant(content))
@@ -59,14 +59,14 @@ impl Conversation {
         self
     }
 
-    /// Says what this one is, when that is more than what the prompt is.
+    /// Sets a description, if that of the prompt is not specific enough.
     #[must_use]
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// What is in it so far.
+    /// The messages.
     #[must_use]
     pub fn messages(&self) -> &[Message] {
         &self.messages
@@ -88,13 +88,13 @@ impl From<Conversation> for Filled {
     note = "return a `String`, which is what the user says, a `Conversation` of several messages, or a `Result` of one \
             of these"
 )]
-/// What a prompt function may return: a text that the user says, a [`Conversation`], or a `Result` of one of these.
+/// A return type of prompts: text, which is a message of the user, a [`Conversation`], or a `Result` of one of these.
 pub trait IntoConversation {
-    /// The conversation, or why there is none.
+    /// Converts it to the messages.
     ///
     /// # Errors
     ///
-    /// When the prompt said no.
+    /// The prompt failed.
     fn into_conversation(self) -> Result<Conversation, Error>;
 }
 

@@ -1,4 +1,4 @@
-//! Things that have a URI and can be read.
+//! Resources: data with a URI that clients can read.
 
 use crate::bindings::resources::exports::toolhost::plugin::resources as wit;
 use crate::bindings::toolhost::plugin::types::{EmbeddedResource, Icon, ResourceBody};
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 pub use wit::{Resource, Template};
 
-/// What a plugin has to read: `plugin! { resources: Notes }` offers it.
+/// The resources of a plugin, which `plugin! { resources: Notes }` exports.
 ///
 /// ```
 /// use toolhost_plugin::{Contents, Error, Resource, Resources, Template, plugin};
@@ -37,30 +37,30 @@ pub use wit::{Resource, Template};
 /// plugin! { resources: Notes }
 /// ```
 pub trait Resources {
-    /// What there is, but for what [`templates`](Self::templates) say. Asked whenever a client lists resources.
+    /// Lists the resources, except those of [`templates`](Self::templates). Called whenever a client lists them.
     ///
     /// # Errors
     ///
-    /// When nobody can say.
+    /// They cannot be listed.
     fn list() -> Result<Vec<Resource>, Error> {
         Ok(Vec::new())
     }
 
-    /// Resources that need no listing. Asked once, with no permission at all.
+    /// Lists the patterns of resources that are not listed. Called once, without any permissions.
     #[must_use]
     fn templates() -> Vec<Template> {
         Vec::new()
     }
 
-    /// What is behind a URI that is listed, or fits a template. This may [`ask`](crate::ask).
+    /// Reads a resource that is listed or matches a template. It can [`ask`](crate::ask) questions.
     ///
     /// # Errors
     ///
-    /// [`Error::not_found`] if there is nothing, or another error.
+    /// [`Error::not_found`] if it does not exist, or another error.
     fn read(uri: &str) -> Result<Contents, Error>;
 
-    /// Something that changes when the resource does: asked from time to time, as long as a client is subscribed. What is not
-    /// written here reads the resource.
+    /// Returns a version that changes when the resource does. Called at intervals while a client is subscribed. By
+    /// default, reads the resource and returns a hash.
     ///
     /// # Errors
     ///
@@ -70,12 +70,12 @@ pub trait Resources {
     }
 }
 
-/// What is behind a URI; most often one thing.
+/// The contents of a resource; usually one part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contents(Vec<EmbeddedResource>);
 
 impl Contents {
-    /// A text, with a media type such as `text/plain`.
+    /// Text, with a media type such as `text/plain`.
     pub fn text(mime_type: impl Into<String>, text: impl Into<String>) -> Self {
         Self::one(Some(mime_type.into()), ResourceBody::Text(text.into()))
     }
@@ -85,7 +85,7 @@ impl Contents {
         Self::one(Some(mime_type.into()), ResourceBody::Blob(data))
     }
 
-    /// Adds something with a URI of its own, a file of a folder for instance.
+    /// Adds a part with its own URI, such as a file of a folder.
     #[must_use]
     pub fn with(mut self, resource: EmbeddedResource) -> Self {
         self.0.push(resource);
@@ -113,7 +113,7 @@ impl Contents {
         }))
     }
 
-    /// In the interface's own types.
+    /// Converts it to the types of the plugin interface.
     pub(crate) fn at(self, uri: &str) -> Vec<EmbeddedResource> {
         let mut parts = self.0;
         for part in &mut parts {
@@ -125,7 +125,7 @@ impl Contents {
     }
 }
 
-/// Several things, each with a URI of its own.
+/// Several parts, each with its own URI.
 impl From<Vec<EmbeddedResource>> for Contents {
     fn from(parts: Vec<EmbeddedResource>) -> Self {
         Self(parts)
@@ -151,7 +151,7 @@ impl From<Vec<u8>> for Contents {
 }
 
 impl Resource {
-    /// A resource with a URI and a name for programs and people.
+    /// A resource with a URI and an identifier.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
@@ -173,7 +173,7 @@ impl Resource {
 }
 
 impl Template {
-    /// Resources of all URIs that this stands for: in it, `{name}` is anything but a slash, and `{+name}` anything.
+    /// The resources whose URIs match: `{name}` matches any text without a slash, and `{+name}` any text.
     pub fn new(uri_template: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             uri_template: uri_template.into(),
@@ -185,8 +185,8 @@ impl Template {
         }
     }
 
-    /// What a URI has in the place of each variable, in their order and with `%` sequences decoded; nothing if the template
-    /// does not stand for the URI.
+    /// The values of the variables in a URI, in their order, with `%` sequences decoded; `None` if the URI does not match
+    /// the template.
     ///
     /// ```
     /// use toolhost_plugin::Template;

@@ -1,4 +1,4 @@
-//! JSON Schemas as a model should read them: draft 2020-12, no references where none are needed, no noise.
+//! JSON Schemas for models: draft 2020-12, inlined where possible, without noise.
 
 use crate::bindings::prompts::exports::toolhost::plugin::prompts::Argument;
 use crate::{Arguments, IntoResult};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 mod form;
 
-/// The schema of a tool that takes nothing.
+/// The schema of a tool without arguments.
 pub(crate) fn no_arguments() -> String {
     json!({ "type": "object", "properties": {}, "additionalProperties": false }).to_string()
 }
@@ -18,7 +18,7 @@ pub(crate) fn no_arguments() -> String {
 pub(crate) fn of_arguments<T: Arguments>() -> String {
     let mut schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
     match schema.get("type") {
-        // `serde_json::Value` and its like take anything; a call's arguments are an object all the same.
+        // `serde_json::Value` accepts anything, but a call's arguments are always an object.
         None => drop(schema.insert("type".to_owned(), "object".into())),
         Some(kind) => assert!(
             kind == "object",
@@ -29,18 +29,18 @@ pub(crate) fn of_arguments<T: Arguments>() -> String {
     schema.to_value().to_string()
 }
 
-/// The schema of what a tool function returns, if that has one.
+/// The schema of a tool's return type, if it has one.
 pub(crate) fn of_output<T: IntoResult>() -> Option<String> {
     T::output_schema()
 }
 
-/// The schema of structured content. MCP knows objects only, so other types have none.
+/// The schema of structured content. MCP allows objects only; other types have no schema.
 pub(crate) fn of_structured<T: JsonSchema>() -> Option<String> {
     let schema = generate::<T>(SchemaSettings::draft2020_12().for_serialize());
     is_object(&schema).then(|| schema.to_value().to_string())
 }
 
-/// The arguments of a prompt: texts, by name.
+/// The arguments of a prompt.
 pub(crate) fn of_texts<T: JsonSchema>() -> Vec<Argument> {
     let schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
     let text = |schema: &Value, key: &str| schema.get(key)?.as_str().map(str::to_owned);
@@ -58,7 +58,7 @@ pub(crate) fn of_texts<T: JsonSchema>() -> Vec<Argument> {
     arguments.collect()
 }
 
-/// The schema of a form with the fields of a struct: as flat and plain as MCP has it, or what is wrong with the struct.
+/// The schema of a form with the fields of a struct, in the subset that MCP allows; otherwise, what is wrong with the struct.
 pub(crate) fn of_form<T: JsonSchema>() -> Result<Value, String> {
     let schema = generate::<T>(SchemaSettings::draft2020_12().for_deserialize());
     if !is_object(&schema) {
@@ -100,7 +100,7 @@ fn generate<T: JsonSchema>(settings: SchemaSettings) -> Schema {
         settings.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    // The type's name says nothing to a model; a title that the author gave may.
+    // Drop titles made from type names, which do not help a model.
     if schema.get("title").and_then(Value::as_str) == Some(&*T::schema_name()) {
         schema.remove("title");
     }
@@ -113,7 +113,7 @@ struct Tidy;
 
 impl Transform for Tidy {
     fn transform(&mut self, schema: &mut Schema) {
-        // Rust's number types are not formats that JSON Schema knows; their bounds stay.
+        // JSON Schema does not define Rust's number types as formats. The bounds stay.
         let rust_format = schema
             .get("format")
             .and_then(Value::as_str)
@@ -136,8 +136,8 @@ impl Transform for Tidy {
     }
 }
 
-/// Joins the lines of each paragraph: where a source file breaks them means nothing to a model, and each break costs it a
-/// token. Lists, tables, code blocks and indented lines stay as they are.
+/// Joins the lines of each paragraph: line breaks of the source mean nothing to a model, and cost tokens. Lists, tables,
+/// code blocks and indented lines stay as they are.
 pub fn paragraphs(text: &str) -> String {
     let mut joined = String::with_capacity(text.len());
     let mut in_code = false;

@@ -1,4 +1,4 @@
-//! For the unit tests of a plugin: what the host grants, and what a client would reply. Not there on wasm.
+//! For unit tests of plugins: a host, and the replies of clients. Native builds only.
 //!
 //! ```
 //! use toolhost_plugin::{config, http, secret, testing};
@@ -48,7 +48,7 @@ thread_local! {
     static HOST: RefCell<Host> = RefCell::default();
 }
 
-/// What the host grants a plugin while a test runs it: nothing that is not said.
+/// The host that a test gives a plugin. It grants only what is set here.
 #[derive(Clone, Default)]
 pub struct Host {
     config: HashMap<String, String>,
@@ -59,36 +59,36 @@ pub struct Host {
 type Server = dyn Fn(&Request) -> Result<Response, Error>;
 
 impl Host {
-    /// Grants nothing yet.
+    /// A host that grants nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A value of `[plugin.NAME.config]`, as [`config`](crate::config) returns it.
+    /// Sets a value of `[plugin.NAME.config]`, which [`config`](crate::config) returns.
     #[must_use]
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.insert(key.into(), value.into());
         self
     }
 
-    /// A secret, as [`secret`](crate::secret) returns it.
+    /// Sets a secret, which [`secret`](crate::secret) returns.
     #[must_use]
     pub fn secret(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.secrets.insert(name.into(), value.into());
         self
     }
 
-    /// What answers [HTTP requests](crate::http).
+    /// Sets the function that answers [HTTP requests](crate::http).
     #[must_use]
     pub fn http(mut self, server: impl Fn(&Request) -> Result<Response, Error> + 'static) -> Self {
         self.http = Some(Rc::new(server));
         self
     }
 
-    /// Runs something, a tool for instance, with what is granted here. Other threads have nothing of it.
+    /// Runs a function, such as a tool, with this host. Applies to the current thread only.
     pub fn run<T>(self, run: impl FnOnce() -> T) -> T {
-        // Put back however it ends: the thread may run another test.
+        // Restored also after a panic: the thread may run another test.
         struct Before(Option<Host>);
         impl Drop for Before {
             fn drop(&mut self) {
@@ -109,7 +109,7 @@ pub(crate) fn secret(name: &str) -> Option<String> {
 }
 
 pub(crate) async fn send(request: &Request) -> Result<Response, Error> {
-    // Not borrowed while it answers: what it does may ask the host for something.
+    // Not borrowed while it answers: the function may use the host itself.
     match HOST.with_borrow(|host| host.http.clone()) {
         Some(server) => server(request),
         None => Err(Error::denied(format!(
@@ -119,7 +119,7 @@ pub(crate) async fn send(request: &Request) -> Result<Response, Error> {
     }
 }
 
-/// Runs the tool again, as the host does once the questions in the error have replies.
+/// Runs a tool again with replies to the questions of its error, as the host does.
 pub fn answering<'a, T>(
     asked: &Error,
     replies: impl IntoIterator<Item = (&'a str, Reply)>,
@@ -137,18 +137,18 @@ pub fn answering<'a, T>(
     result
 }
 
-/// A form, filled in.
+/// The reply to a form.
 ///
 /// # Panics
 ///
-/// When the value cannot be JSON.
+/// The value cannot be serialized as JSON.
 pub fn filled<T: Serialize>(value: T) -> Reply {
     Reply::Accepted(Some(
         serde_json::to_string(&value).expect("the answer is JSON"),
     ))
 }
 
-/// A model's answer.
+/// The reply of a model.
 pub fn completed(text: impl Into<String>) -> Reply {
     Reply::Completion(Completion {
         role: Role::Assistant,

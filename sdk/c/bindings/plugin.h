@@ -14,7 +14,7 @@ typedef struct plugin_string_t {
   size_t len;
 } plugin_string_t;
 
-// A JSON document as text.
+// JSON text.
 typedef plugin_string_t toolhost_plugin_types_json_t;
 
 typedef struct {
@@ -22,15 +22,17 @@ typedef struct {
   bool val;
 } plugin_option_bool_t;
 
-// Hints for whoever decides whether to call a tool. Unset means MCP's default.
+// Hints about the effects of a tool, for clients that decide whether to call it. `none` means
+// the default of MCP.
 typedef struct toolhost_plugin_types_annotations_t {
-  // It changes nothing (default: false).
+  // The tool changes nothing. Default: false.
   plugin_option_bool_t   read_only;
-  // It may destroy something (default: true; meaningless when read-only).
+  // The tool may delete or overwrite something. Default: true. Ignored if the tool is
+  // read-only.
   plugin_option_bool_t   destructive;
-  // Calling it again with the same arguments changes nothing more (default: false).
+  // A second call with the same arguments has no further effect. Default: false.
   plugin_option_bool_t   idempotent;
-  // It reaches beyond the host, the web for instance (default: true).
+  // The tool reaches systems outside the host, such as the web. Default: true.
   plugin_option_bool_t   open_world;
 } toolhost_plugin_types_annotations_t;
 
@@ -44,12 +46,12 @@ typedef struct {
   size_t len;
 } plugin_list_string_t;
 
-// A picture that stands for something.
+// An icon.
 typedef struct toolhost_plugin_types_icon_t {
   // An `https:` or `data:` URI.
   plugin_string_t   src;
   plugin_option_string_t   mime_type;
-  // Such as `48x48`, or `any`.
+  // Sizes such as `48x48`, or `any` for an image that scales.
   plugin_list_string_t   sizes;
 } toolhost_plugin_types_icon_t;
 
@@ -65,16 +67,17 @@ typedef struct {
 
 // A function that a model can call.
 typedef struct toolhost_plugin_types_tool_t {
-  // `[A-Za-z0-9_-]{1,64}`, unique within the plugin.
+  // Matches `[A-Za-z0-9_-]{1,64}`, and is unique within the plugin.
   plugin_string_t   name;
-  // A name for people.
+  // A display name for users.
   plugin_option_string_t   title;
-  // What it does and when to use it: the model reads this.
+  // What the tool does and when to use it, for the model.
   plugin_string_t   description;
   toolhost_plugin_types_list_icon_t   icons;
-  // JSON Schema (2020-12 unless it says otherwise) of the arguments: an object schema.
+  // The JSON Schema of the arguments, which are an object. Its draft is 2020-12 unless
+  // `$schema` names another.
   toolhost_plugin_types_json_t   input_schema;
-  // JSON Schema of `output.structured`.
+  // The JSON Schema of `output.structured`.
   toolhost_plugin_types_option_json_t   output_schema;
   toolhost_plugin_types_annotations_t   annotations;
 } toolhost_plugin_types_tool_t;
@@ -84,13 +87,13 @@ typedef struct {
   size_t len;
 } plugin_list_u8_t;
 
-// Bytes with a media type, such as `image/png`.
+// Binary data with its media type, such as `image/png`.
 typedef struct toolhost_plugin_types_media_t {
   plugin_list_u8_t   data;
   plugin_string_t   mime_type;
 } toolhost_plugin_types_media_t;
 
-// Where something can be read.
+// A link to a resource.
 typedef struct toolhost_plugin_types_resource_link_t {
   plugin_string_t   uri;
   plugin_string_t   name;
@@ -98,6 +101,7 @@ typedef struct toolhost_plugin_types_resource_link_t {
   plugin_option_string_t   mime_type;
 } toolhost_plugin_types_resource_link_t;
 
+// The contents of a resource.
 typedef struct toolhost_plugin_types_resource_body_t {
   uint8_t tag;
   union {
@@ -109,13 +113,14 @@ typedef struct toolhost_plugin_types_resource_body_t {
 #define TOOLHOST_PLUGIN_TYPES_RESOURCE_BODY_TEXT 0
 #define TOOLHOST_PLUGIN_TYPES_RESOURCE_BODY_BLOB 1
 
-// Something that has a URI, with its contents.
+// A resource with its contents.
 typedef struct toolhost_plugin_types_embedded_resource_t {
   plugin_string_t   uri;
   plugin_option_string_t   mime_type;
   toolhost_plugin_types_resource_body_t   body;
 } toolhost_plugin_types_embedded_resource_t;
 
+// A content block, as in MCP.
 typedef struct toolhost_plugin_types_content_t {
   uint8_t tag;
   union {
@@ -138,37 +143,40 @@ typedef struct {
   size_t len;
 } toolhost_plugin_types_list_content_t;
 
-// What a tool answers.
+// The result of a tool call.
 typedef struct toolhost_plugin_types_output_t {
+  // The result for the model.
   toolhost_plugin_types_list_content_t   content;
-  // A JSON document for programs, beside the content for the model.
+  // The result for programs. Must match `output-schema` if the tool has one.
   toolhost_plugin_types_option_json_t   structured;
 } toolhost_plugin_types_output_t;
 
+// The author of a message.
 typedef uint8_t toolhost_plugin_types_role_t;
 
 #define TOOLHOST_PLUGIN_TYPES_ROLE_USER 0
 #define TOOLHOST_PLUGIN_TYPES_ROLE_ASSISTANT 1
 
-// One piece of a conversation.
+// A message of a conversation.
 typedef struct toolhost_plugin_types_message_t {
   toolhost_plugin_types_role_t   role;
   toolhost_plugin_types_content_t   content;
 } toolhost_plugin_types_message_t;
 
-// Has the user fill in a form.
+// A form for the user to fill in: form mode elicitation in MCP.
 typedef struct toolhost_plugin_types_form_t {
-  // What it is for.
+  // Tells the user what the form is for.
   plugin_string_t   message;
-  // JSON Schema of the answer: an object of strings, numbers, booleans and choices.
+  // The JSON Schema of the reply: a flat object of strings, numbers, booleans and enums.
   toolhost_plugin_types_json_t   schema;
 } toolhost_plugin_types_form_t;
 
-// Has the user visit a page, to log in somewhere for instance.
+// A web page for the user to open, for example to log in: URL mode elicitation in MCP.
 typedef struct toolhost_plugin_types_page_t {
+  // Tells the user why to open the page.
   plugin_string_t   message;
   plugin_string_t   url;
-  // Names this visit.
+  // The elicitation id: identifies this request.
   plugin_string_t   id;
 } toolhost_plugin_types_page_t;
 
@@ -182,7 +190,7 @@ typedef struct {
   double val;
 } plugin_option_f64_t;
 
-// Has the client's model go on with a conversation.
+// A conversation for the client's model to continue: sampling in MCP.
 typedef struct toolhost_plugin_types_prompt_t {
   toolhost_plugin_types_list_message_t   messages;
   plugin_option_string_t   system_prompt;
@@ -191,7 +199,7 @@ typedef struct toolhost_plugin_types_prompt_t {
   plugin_list_string_t   stop_sequences;
 } toolhost_plugin_types_prompt_t;
 
-// Something that only the client can tell.
+// A question to the client.
 typedef struct toolhost_plugin_types_question_t {
   uint8_t tag;
   union {
@@ -204,9 +212,10 @@ typedef struct toolhost_plugin_types_question_t {
 #define TOOLHOST_PLUGIN_TYPES_QUESTION_FORM 0
 #define TOOLHOST_PLUGIN_TYPES_QUESTION_PAGE 1
 #define TOOLHOST_PLUGIN_TYPES_QUESTION_PROMPT 2
-// The folders that the client works on.
+// Asks for the client's roots: the folders that the user works in.
 #define TOOLHOST_PLUGIN_TYPES_QUESTION_ROOTS 3
 
+// A kind of question.
 typedef uint8_t toolhost_plugin_types_question_kind_t;
 
 #define TOOLHOST_PLUGIN_TYPES_QUESTION_KIND_FORM 0
@@ -224,16 +233,16 @@ typedef struct {
   size_t len;
 } toolhost_plugin_types_list_tuple2_string_question_t;
 
-// What has to be known before there can be an answer.
+// The questions that a call needs answered before it can continue.
 typedef struct toolhost_plugin_types_input_required_t {
-  // Each with a key of its own, which its reply will have.
+  // Each question with a key. The reply has the same key.
   toolhost_plugin_types_list_tuple2_string_question_t   questions;
-  // What to come back with. The host signs it, so that it is what the plugin wrote; who asked
-  // can read it.
+  // Returned unchanged in `resumption`. The host signs it, so clients cannot alter it, but
+  // they may be able to read it.
   plugin_list_u8_t   state;
 } toolhost_plugin_types_input_required_t;
 
-// What the client's model said.
+// The answer of the client's model to a `prompt`.
 typedef struct toolhost_plugin_types_completion_t {
   toolhost_plugin_types_role_t   role;
   toolhost_plugin_types_content_t   content;
@@ -241,7 +250,9 @@ typedef struct toolhost_plugin_types_completion_t {
   plugin_option_string_t   stop_reason;
 } toolhost_plugin_types_completion_t;
 
+// A root of the client.
 typedef struct toolhost_plugin_types_root_t {
+  // A `file:` URI.
   plugin_string_t   uri;
   plugin_option_string_t   name;
 } toolhost_plugin_types_root_t;
@@ -251,6 +262,7 @@ typedef struct {
   size_t len;
 } toolhost_plugin_types_list_root_t;
 
+// The reply to a question.
 typedef struct toolhost_plugin_types_reply_t {
   uint8_t tag;
   union {
@@ -260,11 +272,11 @@ typedef struct toolhost_plugin_types_reply_t {
   } val;
 } toolhost_plugin_types_reply_t;
 
-// The user agreed; for a form, with a JSON object that fits its schema.
+// The user accepted. For a form: a JSON object that matches its schema.
 #define TOOLHOST_PLUGIN_TYPES_REPLY_ACCEPTED 0
-// The user said no.
+// The user declined.
 #define TOOLHOST_PLUGIN_TYPES_REPLY_DECLINED 1
-// The user did not say.
+// The user closed the question without an answer.
 #define TOOLHOST_PLUGIN_TYPES_REPLY_DISMISSED 2
 #define TOOLHOST_PLUGIN_TYPES_REPLY_COMPLETION 3
 #define TOOLHOST_PLUGIN_TYPES_REPLY_ROOTS 4
@@ -279,11 +291,11 @@ typedef struct {
   size_t len;
 } toolhost_plugin_types_list_tuple2_string_reply_t;
 
-// What came of the questions.
+// The replies to the questions of an earlier attempt.
 typedef struct toolhost_plugin_types_resumption_t {
+  // The state from `input-required`.
   plugin_list_u8_t   state;
-  // By the questions' keys; some may be missing, and a client may have answered what it was
-  // not asked.
+  // The replies by key. Keys may be missing, and there may be keys that were not asked for.
   toolhost_plugin_types_list_tuple2_string_reply_t   replies;
 } toolhost_plugin_types_resumption_t;
 
@@ -292,18 +304,19 @@ typedef struct {
   toolhost_plugin_types_resumption_t val;
 } toolhost_plugin_types_option_resumption_t;
 
-// One request to run a tool.
+// A tool call.
 typedef struct toolhost_plugin_types_call_t {
-  // The id that the model gave, empty if it gave none.
+  // The call's id from the model; empty if there is none.
   plugin_string_t   id;
-  // The tool's name as `list-tools` has it.
+  // The tool's name, as in `list-tools`.
   plugin_string_t   name;
   // A JSON object that the host has validated against `input-schema`.
   toolhost_plugin_types_json_t   arguments;
-  // Set when it was asked before, and wanted to know something first.
+  // The replies, if an earlier attempt of this call ended as `input-required`.
   toolhost_plugin_types_option_resumption_t   resumed;
 } toolhost_plugin_types_call_t;
 
+// Why a request has no result.
 typedef struct toolhost_plugin_types_error_t {
   uint8_t tag;
   union {
@@ -314,18 +327,20 @@ typedef struct toolhost_plugin_types_error_t {
   } val;
 } toolhost_plugin_types_error_t;
 
-// Nothing is wrong: ask this, and call again with the replies. No instance waits.
+// Not a failure: the host asks these questions and repeats the request with the replies.
+// The instance does not wait for them; another one serves the repeated request.
 #define TOOLHOST_PLUGIN_TYPES_ERROR_INPUT_REQUIRED 0
-// The arguments fit the schema and are wrong all the same; the model can mend them. Of a
-// resource: there is none of that URI.
+// The arguments match the schema but are not valid. The model can correct them. For a
+// resource: the URI does not exist.
 #define TOOLHOST_PLUGIN_TYPES_ERROR_INVALID_ARGUMENTS 1
-// The call needs something that this plugin was not granted: name it.
+// The plugin lacks a permission. The message names it.
 #define TOOLHOST_PLUGIN_TYPES_ERROR_DENIED 2
-// The tool could not do it: the message goes to the model unchanged.
+// The request failed. The model gets the message unchanged.
 #define TOOLHOST_PLUGIN_TYPES_ERROR_FAILED 3
 
 typedef toolhost_plugin_types_question_kind_t toolhost_plugin_host_question_kind_t;
 
+// The severity of a log line.
 typedef uint8_t toolhost_plugin_host_level_t;
 
 #define TOOLHOST_PLUGIN_HOST_LEVEL_DEBUG 0
@@ -358,17 +373,18 @@ typedef struct {
 // Imported Functions from `toolhost:plugin/host@0.1.0`
 // Adds a line to the call's log.
 extern void toolhost_plugin_host_log(toolhost_plugin_host_level_t level, plugin_string_t *message);
-// How far the call is: `done` of `total`, in a unit of the tool's choosing.
+// Reports the progress of the call: `done` of `total`, in any unit.
 extern void toolhost_plugin_host_progress(double done, double *maybe_total, plugin_string_t *maybe_message);
-// Whether there is somebody who could answer such a question.
+// Whether the client of this call can answer questions of this kind.
 extern bool toolhost_plugin_host_can_ask(toolhost_plugin_host_question_kind_t kind);
-// Tells subscribers that a resource of this plugin is not what it was.
+// Notifies subscribers that a resource of this plugin has changed.
 extern void toolhost_plugin_host_resource_updated(plugin_string_t *uri);
-// Tells clients that this plugin lists other resources than it did.
+// Notifies clients that the list of this plugin's resources has changed.
 extern void toolhost_plugin_host_resources_changed(void);
-// A value of the manifest's `[plugin.NAME.config]`; one that is not a string comes as JSON.
+// Returns a value of `[plugin.NAME.config]` in the manifest. Values that are not strings are
+// JSON text.
 extern bool toolhost_plugin_host_config(plugin_string_t *key, plugin_string_t *ret);
-// A secret that the manifest grants under this name.
+// Returns the secret that the manifest grants under this name.
 extern bool toolhost_plugin_host_secret(plugin_string_t *name, plugin_string_t *ret);
 
 // Exported Functions from `toolhost:plugin/tools@0.1.0`

@@ -131,6 +131,22 @@ impl Toolchain {
         cargo
     }
 
+    /// What any cargo needs in its environment to build for this toolchain's target, a variable a line.
+    pub(crate) fn environment(&self) -> String {
+        let mut lines = Vec::new();
+        for (name, value) in self.cargo().get_envs() {
+            if let Some(value) = value {
+                lines.push(format!("{}={}", name.display(), value.display()));
+            }
+        }
+        lines.push(format!("CARGO_TARGET_DIR={}", self.target_dir.display()));
+        if self.way == Way::Debian {
+            lines.push(format!("CARGO_BUILD_TARGET={}", self.triple()));
+            lines.push("CARGO_UNSTABLE_BUILD_STD=std,panic_abort".to_owned());
+        }
+        lines.join("\n")
+    }
+
     /// What `cargo build` must be told, beside `--release`.
     pub(crate) fn build_arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec![

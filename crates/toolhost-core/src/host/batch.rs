@@ -22,7 +22,7 @@
 use std::collections::VecDeque;
 use std::iter::Fuse;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -366,7 +366,6 @@ impl BatchShared {
     /// A worker: runs calls until none is ready.
     async fn work(self: Arc<Self>, first: NextCall, results: mpsc::UnboundedSender<Vec<Indexed>>) {
         let mut kept = Vec::new();
-        let never = OnceLock::new();
         let mut next = Some(first);
         while let Some(NextCall { lane, taken }) = next {
             let QueuedCall {
@@ -374,7 +373,7 @@ impl BatchShared {
                 call,
                 arrival,
             } = taken;
-            let context = self.options.context(&never);
+            let context = self.options.context();
             let running = self
                 .host
                 .run_call(&call, &context, &self.options.whose, arrival);

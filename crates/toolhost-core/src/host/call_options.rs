@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -94,12 +94,12 @@ impl CallOptions {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # let math = NativeTools::new("math").tool_with_schema(
-    /// # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # );
-    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let stop = CancellationToken::new();
     /// let options = CallOptions::new().cancellation(stop.clone());
     /// stop.cancel();
@@ -174,12 +174,12 @@ impl CallOptions {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # let math = NativeTools::new("math").tool_with_schema(
-    /// # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # );
-    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let options = CallOptions::new().client("alice").idempotency_key("payment-7");
     /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
     /// assert_eq!(host.call_with(call.clone(), &options).await.to_text(), "42");
@@ -280,13 +280,9 @@ impl CallOptions {
         }
     }
 
-    /// `never` stands in for a missing token.
-    pub(super) fn context<'c>(&'c self, never: &'c OnceLock<CancellationToken>) -> RunContext<'c> {
+    pub(super) fn context(&self) -> RunContext {
         RunContext {
-            cancel: match &self.cancel {
-                Some(cancel) => cancel,
-                None => never.get_or_init(CancellationToken::new),
-            },
+            cancel: self.cancel.clone().unwrap_or_default(),
             timeout: self.timeout,
             watcher: self.watcher.clone(),
             can_ask: match &self.responder {

@@ -40,7 +40,8 @@ const PARALLEL_LOADS: usize = 4;
 /// Options for loading a [`ToolHost`].
 pub struct Loader {
     manifest: Manifest,
-    before: Option<Arc<Paths>>,
+    before: Option<ToolHost>,
+    keeps_drop_ins: bool,
     cache: CodeCache,
     survey: Option<Servers>,
     is_lazy: bool,
@@ -78,6 +79,16 @@ pub enum LoadEvent {
         /// Its name.
         plugin: String,
     },
+    /// A plugin found in `plugin-dir` could not be loaded, and the others are: see
+    /// [`Loader::keep_drop_ins`].
+    Failed {
+        /// Its name.
+        plugin: String,
+        /// What is wrong with it.
+        why: String,
+        /// Whether the replaced host's plugin goes on in its place.
+        is_kept: bool,
+    },
 }
 
 impl Loader {
@@ -86,6 +97,7 @@ impl Loader {
         Loader {
             manifest,
             before: None,
+            keeps_drop_ins: false,
             cache: CodeCache::default(),
             survey: None,
             is_lazy: false,
@@ -187,7 +199,16 @@ impl Loader {
     /// folders that they could have replaced are not reopened by name.
     #[must_use]
     pub fn replacing(mut self, host: &ToolHost) -> Self {
-        self.before = Some(host.shared.paths.clone());
+        self.before = Some(host.clone());
+        self
+    }
+
+    /// Does not fail for a plugin that was found in `plugin-dir` and cannot be loaded: the one of
+    /// that name of the [replaced host](Loader::replacing) is kept, or it is left out if there was
+    /// none, which [`LoadEvent::Failed`] reports. A plugin that the manifest lists must load.
+    #[must_use]
+    pub fn keep_drop_ins(mut self) -> Self {
+        self.keeps_drop_ins = true;
         self
     }
 
@@ -242,6 +263,13 @@ impl Loader {
         let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
         let mut loads = JoinSet::new();
         let first_server = plugins.len();
+        let drop_ins: Vec<Option<DropIn>> = match self.keeps_drop_ins {
+            true => plugins
+                .iter()
+                .map(|it| DropIn::of(it, self.before.as_ref()))
+                .collect(),
+            false => Vec::new(),
+        };
         for (index, plugin) in plugins.into_iter().enumerate() {
             let (engine, file, paths, turns, progress) = (
                 engines[&plugin.limits.stack()].clone(),
@@ -286,11 +314,17 @@ impl Loader {
         let mut plugins = Vec::new();
         let mut others = Vec::new();
         let mut problems = Vec::new();
-        for (_, loaded) in loaded {
+        for (index, loaded) in loaded {
             match loaded {
                 Ok(Loaded::Plugin(plugin)) => plugins.push(plugin),
                 Ok(Loaded::Other(provider)) => others.push(provider),
-                Err(found) => problems.extend(found),
+                Err(found) => match drop_ins.get(index) {
+                    Some(Some(drop_in)) => {
+                        plugins.extend(drop_in.kept.clone());
+                        (self.progress)(drop_in.failed(&found));
+                    }
+                    _ => problems.extend(found),
+                },
             }
         }
         if !problems.is_empty() {
@@ -340,7 +374,7 @@ impl Loader {
 impl Loader {
     /// Opens all files of the manifest, and collects what guests must not touch.
     fn paths(&self) -> Arc<Paths> {
-        let before = self.before.as_deref();
+        let before = self.before.as_ref().map(|host| &*host.shared.paths);
         let paths = self.manifest.ways(before);
         let cache = self.cache.folders();
         let cache = cache
@@ -383,6 +417,40 @@ fn check_trust(manifest: &Path, paths: &Paths) -> Result<(), LoadError> {
         let message = format!("cannot protect the folder of trusted manifests, {path}: {error}");
         LoadError::invalid(manifest, message)
     })
+}
+
+/// A plugin that was found in `plugin-dir`, and nowhere in the manifest.
+struct DropIn {
+    name: String,
+    /// The one of the same name and limits that is being replaced.
+    kept: Option<Arc<Plugin>>,
+}
+
+impl DropIn {
+    fn of(plugin: &PluginConfig, before: Option<&ToolHost>) -> Option<DropIn> {
+        if plugin.at.is_some() {
+            return None;
+        }
+        let loaded = before.into_iter().flat_map(|host| &host.shared.plugins);
+        let mut loaded = loaded.map(|loaded| &loaded.plugin);
+        let kept = loaded.find(|it| {
+            let config = &it.config;
+            config.name == plugin.name && config.at.is_none() && config.limits == plugin.limits
+        });
+        Some(DropIn {
+            name: plugin.name.clone(),
+            kept: kept.cloned(),
+        })
+    }
+
+    fn failed(&self, problems: &[Diagnostic]) -> LoadEvent {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        LoadEvent::Failed {
+            plugin: self.name.clone(),
+            why: problems.join("; "),
+            is_kept: self.kept.is_some(),
+        }
+    }
 }
 
 enum Loaded {

@@ -104,12 +104,12 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # let math = NativeTools::new("math").tool_with_schema(
-    /// # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # );
-    /// # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let inside = json!({ "tool_uses": [
     ///     { "recipient_name": "functions.double", "parameters": { "n": 1 } },
     ///     { "recipient_name": "functions.double", "parameters": { "n": 2 } },

@@ -152,12 +152,12 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # # let math = NativeTools::new("math").tool_with_schema(
-    /// # # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # # );
-    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// // Calls as a stream of a model's answer brings them: what can change nothing starts at once.
     /// let mut batch = host.open_batch();
     /// batch.add_early(0, ToolCall::new("call_1", "double", r#"{"n": 1}"#));

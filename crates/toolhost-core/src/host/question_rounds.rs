@@ -2,11 +2,12 @@
 //! instance and with a new turn.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 use toolhost_wire::Responder;
 
 use super::idempotency::KeyDecision;
@@ -33,12 +34,12 @@ impl ToolHost {
     ///
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), toolhost::LoadError> {
-    /// # # # let math = NativeTools::new("math").tool_with_schema(
-    /// # # #     Tool::new("double", "Doubles a number").read_only(),
-    /// # # #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
-    /// # # #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
-    /// # # # );
-    /// # # # let host = Loader::new(Manifest::default()).provider(math).load().await?;
+    /// # let math = NativeTools::new("math").tool_with_schema(
+    /// #     Tool::new("double", "Doubles a number").read_only(),
+    /// #     json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] }),
+    /// #     async |args: Value| args["n"].as_i64().unwrap_or_default() * 2,
+    /// # );
+    /// # let host = Loader::new(Manifest::default()).provider(math).load().await?;
     /// let options = CallOptions::new().timeout(Duration::from_secs(1)).client("alice");
     /// let call = ToolCall::new("call_1", "double", r#"{"n": 21}"#);
     /// assert_eq!(host.call_with(call, &options).await.to_text(), "42");
@@ -116,8 +117,7 @@ impl ToolHost {
         mut call: ToolCall,
         options: &CallOptions,
     ) -> ToolResult {
-        let never = OnceLock::new();
-        let context = options.context(&never);
+        let context = options.context();
         let Some(responder) = options.responder.as_deref() else {
             return self
                 .run_call(&call, &context, &options.whose, arrival)
@@ -131,10 +131,13 @@ impl ToolHost {
                 return result;
             };
             _asked = self.asked(&call.name, &input.state);
-            let replies = context
-                .cancel
-                .run_until_cancelled(replies(&call.name, input, responder));
-            let replies = replies.await;
+            match replies(&call.name, input, responder, &context.cancel).await {
+                Ok(resumption) => call.resumed = Some(Box::new(resumption)),
+                Err(error) => {
+                    result.outcome = Err(error);
+                    return result;
+                }
+            }
             // Other calls may have changed the folder meanwhile: the resumed call takes a new place
             // behind them.
             let taken = self.take(
@@ -146,17 +149,6 @@ impl ToolHost {
             arrival = Arrival::new(taken);
             // The hooks have let this call run already.
             arrival.taken.hooks = None;
-            match replies {
-                Some(Ok(resumption)) => call.resumed = Some(Box::new(resumption)),
-                Some(Err(error)) => {
-                    result.outcome = Err(error);
-                    return result;
-                }
-                None => {
-                    result.outcome = Err(CallError::Cancelled);
-                    return result;
-                }
-            }
         }
         self.refuse_with(&call, asked_too_often(), options)
     }
@@ -182,20 +174,16 @@ pub(super) async fn answered<'r, T>(
     options: &CallOptions,
     request: impl Fn(Option<Resumption>) -> BoxFuture<'r, Result<T, CallError>>,
 ) -> Result<T, CallError> {
-    let never = OnceLock::new();
-    let context = options.context(&never);
     let Some(responder) = options.responder.as_deref() else {
         return request(resumed).await;
     };
+    let cancel = options.cancel.clone().unwrap_or_default();
     for _ in 0..MAX_ROUNDS {
         let input = match request(resumed.take()).await {
             Err(CallError::InputRequired(input)) => input,
             other => return other,
         };
-        let replies = replies(method, &input, responder);
-        let replies = context.cancel.run_until_cancelled(replies).await;
-        let replies = replies.ok_or(CallError::Cancelled)?;
-        resumed = Some(replies?);
+        resumed = Some(replies(method, &input, responder, &cancel).await?);
     }
     Err(asked_too_often())
 }
@@ -215,14 +203,19 @@ async fn replies(
     tool: &str,
     input: &InputRequired,
     responder: &dyn Responder,
+    cancel: &CancellationToken,
 ) -> Result<Resumption, CallError> {
-    let asked = AssertUnwindSafe(asked(tool, input, responder));
-    asked.catch_unwind().await.unwrap_or_else(|panic| {
-        let said = said_by(&*panic);
-        Err(CallError::failed(format!(
-            "its questions have no answers: the responder panicked: {said}"
-        )))
-    })
+    let asked = AssertUnwindSafe(asked(tool, input, responder)).catch_unwind();
+    match cancel.run_until_cancelled(asked).await {
+        Some(Ok(replies)) => replies,
+        Some(Err(panic)) => {
+            let said = said_by(&*panic);
+            Err(CallError::failed(format!(
+                "its questions have no answers: the responder panicked: {said}"
+            )))
+        }
+        None => Err(CallError::Cancelled),
+    }
 }
 
 /// # Errors

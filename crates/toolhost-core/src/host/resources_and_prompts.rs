@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tracing::debug_span;
 
 use super::question_rounds::answered;
-use super::{CallOptions, InOrder, LoadedPlugin, ToolHost, catch_panics, within};
+use super::{Admitted, CallOptions, LoadedPlugin, ToolHost, within};
 use crate::error::{CallError, Diagnostic};
 use crate::manifest::{StaticBody, StaticPrompt, StaticResource};
 use crate::order::{DomainAccess, PlaceInOrder};
@@ -21,7 +21,6 @@ use crate::prompt::{
 };
 use crate::provider::{CallContext, Payload, RunOutcome, ToolProvider};
 use crate::resource::{Resource, ResourceContents, ResourceRequest, ResourceTemplate};
-use crate::sandbox::Journal;
 use crate::tool::ToolCall;
 
 /// The resources and prompts written in the manifest.
@@ -170,8 +169,7 @@ impl ToolHost {
             let place = self.place_of_file(own, options);
             if let Some(place) = &place {
                 let queue = &self.shared.queue;
-                let never = OnceLock::new();
-                let cancel = options.context(&never).cancel;
+                let cancel = &options.context().cancel;
                 queue.in_order(place, Instant::now(), cancel).await?;
             }
             return own.read(&self.shared.paths).await;
@@ -368,8 +366,10 @@ impl ToolHost {
     ) -> Result<T, CallError> {
         let LoadedPlugin { plugin, registered } = loaded;
         let queued = Instant::now();
-        let never = OnceLock::new();
-        let (context, whose) = (&options.context(&never), &options.whose);
+        let mut context = options.context();
+        // Idempotency keys are for calls only.
+        context.key = None;
+        let (context, whose) = (&context, &options.whose);
         let (narrowed, misfit) = match self.grants_of(registered, whose) {
             Ok(narrowed) => (narrowed, None),
             Err(error) => (None, Some(*error)),
@@ -384,7 +384,7 @@ impl ToolHost {
         let ended = self.ending(queued, call, by, &[], (whose, narrowed));
         let ready = match misfit.or_else(|| plugin.lacks()) {
             Some(error) => Err(error),
-            None => self.ready(narrowed, context.cancel).await,
+            None => self.ready(narrowed, &context.cancel).await,
         };
         if let Err(error) = ready {
             return ended.refused(error).outcome;
@@ -393,7 +393,7 @@ impl ToolHost {
         let permits = queue.wait(
             registered,
             queued,
-            context.cancel,
+            &context.cancel,
             (None, None),
             context.client.party(),
             place.as_ref(),
@@ -402,37 +402,24 @@ impl ToolHost {
             Ok(permits) => permits,
             Err(error) => return ended.refused(error).outcome,
         };
-        if let Some(place) = &place {
-            place.begin();
-        }
-        let start = Instant::now();
-        let limits = &*within(&plugin.config.limits, context.timeout);
-        let (bound, mask) = (limits.max_log, ended.mask.clone());
-        let journal = Journal::new(bound, mask, ended.audit.clone(), context);
-        let _in_order = InOrder {
+        let admitted = Admitted {
+            ended,
             place,
-            operations: journal.operations().clone(),
-        };
-        let span = debug_span!(
-            "request",
-            method = request.name,
-            plugin = plugin.config.name
-        );
-        let turn = CallContext {
-            start,
-            limits,
+            start: Instant::now(),
             spent: Duration::ZERO,
-            cancel: context.cancel,
-            owner: &context.owner,
+            limits: &within(&plugin.config.limits, context.timeout),
+            context,
             client: whose.client().map(|it| &**it),
             narrowed,
-            key: None,
-            journal: journal.clone(),
+            span: debug_span!(
+                "request",
+                method = request.name,
+                plugin = plugin.config.name
+            ),
         };
-        let served = catch_panics(span, Box::pin(run(turn))).await;
-        ended
-            .at(start, Instant::now(), served, journal.denials())
-            .outcome
+        // Boxed because these futures are large.
+        let run = async |context: CallContext<'_>| Box::pin(run(context)).await;
+        admitted.run(run).await.outcome
     }
 }
 

@@ -32,8 +32,7 @@ impl AllowedCallers {
     }
 
     /// The tools that are named, with their locations.
-    #[doc(hidden)]
-    pub fn named(&self) -> impl Iterator<Item = (&str, Location)> {
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, Location)> {
         let named = self.by_tool.iter();
         named.map(|(tool, (_, at))| (&**tool, *at))
     }

@@ -105,6 +105,14 @@ impl Demands {
                 .collect(),
             ..permissions.clone()
         };
+        // Its text reaches models.
+        if let Some(wit) = &plugin.wit
+            && !self.own.holds(wit, Access::ReadOnly)
+        {
+            let wit = real(wit);
+            let what = format!("plugin.{name}: describes its tools by {wit:?}");
+            self.add(Use::Tools, what);
+        }
         if outside.is_nothing() {
             return;
         }
@@ -146,34 +154,26 @@ impl Demands {
     fn server(&mut self, server: &McpConfig) {
         let mut what = format!("mcp.{}: ", server.name);
         match &server.transport {
-            McpTransport::Command {
-                program,
-                args,
-                env,
-                cwd,
-            } => {
-                let program = match program.components().count() {
+            McpTransport::Command(command) => {
+                let program = match command.program.components().count() {
                     // A name to be looked up in `PATH`.
-                    1 => program.clone(),
-                    _ => absolute(program),
+                    1 => command.program.clone(),
+                    _ => absolute(&command.program),
                 };
                 what += &format!("runs {program:?}");
-                args.iter().for_each(|arg| what += &format!(" {arg:?}"));
-                what += &format!(" in {:?}", real(cwd));
-                for (name, value) in env {
+                let args = command.args.iter();
+                args.for_each(|arg| what += &format!(" {arg:?}"));
+                what += &format!(" in {:?}", real(&command.cwd));
+                for (name, value) in &command.env {
                     what += &format!(", with {name}={value:?}");
                 }
             }
-            McpTransport::Url {
-                url,
-                headers,
-                token,
-            } => {
-                what += &format!("connects to {url}");
-                for header in headers {
+            McpTransport::Url(endpoint) => {
+                what += &format!("connects to {}", endpoint.url);
+                for header in &endpoint.headers {
                     what += &format!(", with {}: {:?}", header.name(), header.template());
                 }
-                if let Some(token) = token {
+                if let Some(token) = &endpoint.token {
                     what += &format!(", with a token from {}", from(token));
                 }
             }

@@ -125,31 +125,76 @@ impl McpProtocol {
     }
 }
 
-/// How an MCP server is reached.
+/// How an MCP server is reached: one of the two transports of the protocol.
+#[derive(Clone, Debug)]
+pub enum McpTransport {
+    /// A program, over its stdin and stdout.
+    Command(McpCommand),
+    /// A server elsewhere, over streamable HTTP.
+    Url(McpEndpoint),
+}
+
+/// The program of an MCP server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum McpTransport {
-    /// A program, spoken to over its stdin and stdout.
-    Command {
-        /// A path, or a name to be looked up in `PATH`.
-        program: PathBuf,
-        /// Its arguments.
-        args: Vec<String>,
-        /// Environment variables, beside the few that every command gets.
-        env: BTreeMap<String, String>,
-        /// The working folder.
-        cwd: PathBuf,
-    },
-    /// A server elsewhere, spoken to over streamable HTTP.
-    Url {
-        /// Its URL.
-        url: Url,
-        /// Headers of every request.
-        headers: Vec<HttpHeader>,
-        /// Sent in the `Authorization` header as a bearer token.
-        token: Option<SecretSource>,
-    },
+pub struct McpCommand {
+    /// A path, or a name to be looked up in `PATH`.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Environment variables, beside the few that every command gets.
+    pub env: BTreeMap<String, String>,
+    /// The working folder.
+    pub cwd: PathBuf,
 }
+
+impl McpCommand {
+    /// A program without arguments, in the current folder.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        McpCommand {
+            program: program.into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            cwd: PathBuf::from("."),
+        }
+    }
+}
+
+setters!(McpCommand {
+    with_args: args: Vec<String>,
+    with_env: env: BTreeMap<String, String>,
+} into {
+    with_cwd: cwd: PathBuf,
+});
+
+/// The HTTP endpoint of an MCP server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct McpEndpoint {
+    /// Its URL.
+    pub url: Url,
+    /// Headers of every request.
+    pub headers: Vec<HttpHeader>,
+    /// Sent in the `Authorization` header as a bearer token.
+    pub token: Option<SecretSource>,
+}
+
+impl McpEndpoint {
+    /// An endpoint without headers of its own and without a token.
+    pub fn new(url: Url) -> Self {
+        McpEndpoint {
+            url,
+            headers: Vec::new(),
+            token: None,
+        }
+    }
+}
+
+setters!(McpEndpoint {
+    with_headers: headers: Vec<HttpHeader>,
+} into {
+    with_token: token: Option<SecretSource>,
+});
 
 impl McpConfig {
     /// A server with default limits.
@@ -177,8 +222,8 @@ impl McpConfig {
     /// The sources of its secrets.
     pub(crate) fn secret_sources(&self) -> impl Iterator<Item = &SecretSource> {
         let token = match &self.transport {
-            McpTransport::Url { token, .. } => token.as_ref(),
-            McpTransport::Command { .. } => None,
+            McpTransport::Url(endpoint) => endpoint.token.as_ref(),
+            McpTransport::Command(_) => None,
         };
         self.secrets.values().chain(token)
     }
@@ -187,12 +232,12 @@ impl McpConfig {
     /// its arguments name; and its working folder.
     #[doc(hidden)]
     pub fn host_files(&self) -> Vec<HostFile> {
-        let McpTransport::Command {
-            program, args, cwd, ..
-        } = &self.transport
-        else {
+        let McpTransport::Command(command) = &self.transport else {
             return Vec::new();
         };
+        let McpCommand {
+            program, args, cwd, ..
+        } = command;
         let mut files = vec![HostFile::new(cwd, Purpose::WorkingFolder)];
         let mut add = |path: PathBuf| files.push(HostFile::new(path, Purpose::Program));
         let is_path = program.components().count() > 1 || program.has_root();
@@ -216,12 +261,12 @@ impl McpConfig {
     /// Its program or URL, in one line.
     pub fn address(&self) -> String {
         match &self.transport {
-            McpTransport::Command { program, args, .. } => {
-                let program = program.display().to_string();
-                let parts = [&program].into_iter().chain(args);
+            McpTransport::Command(command) => {
+                let program = command.program.display().to_string();
+                let parts = [&program].into_iter().chain(&command.args);
                 parts.map(String::as_str).collect::<Vec<_>>().join(" ")
             }
-            McpTransport::Url { url, .. } => url.to_string(),
+            McpTransport::Url(endpoint) => endpoint.url.to_string(),
         }
     }
 }
@@ -282,7 +327,7 @@ fn read_server(
             format!("`mcp.{name}.{key}` cannot be combined with `{other}`"),
         );
     }
-    if let Some(McpTransport::Command { env, .. }) = &command {
+    if let Some(McpCommand { env, .. }) = &command {
         for secret in secrets.keys() {
             if env.contains_key(secret) {
                 let message = format!("`mcp.{name}` has `{secret}` in both `env` and `secrets`");
@@ -318,7 +363,11 @@ fn read_server(
     let pins = read_pins(&mut table, source);
     let optional = table.bool("optional", source);
     table.finish(source);
-    let mut server = McpConfig::new(name, command.or(url)?);
+    let transport = match command {
+        Some(command) => McpTransport::Command(command),
+        None => McpTransport::Url(url?),
+    };
+    let mut server = McpConfig::new(name, transport);
     server.at = Some(at);
     server.secrets = secrets;
     server.limits = limits;
@@ -404,7 +453,7 @@ fn read_command(
     table: &mut ManifestTable,
     folder: &Path,
     source: &mut ManifestSource,
-) -> Option<McpTransport> {
+) -> Option<McpCommand> {
     let program = table.parsed(
         "command",
         "a program: a path, or a name to look for in PATH",
@@ -456,7 +505,7 @@ fn read_command(
         1 if !program.contains(['/', '\\']) => PathBuf::from(program),
         _ => path_in(here, &program),
     };
-    Some(McpTransport::Command {
+    Some(McpCommand {
         program,
         args,
         env,
@@ -469,7 +518,7 @@ fn read_url(
     secrets: &BTreeMap<String, SecretSource>,
     folder: &Path,
     source: &mut ManifestSource,
-) -> Option<McpTransport> {
+) -> Option<McpEndpoint> {
     let url = table.get("url").and_then(|value| {
         let text = table.string("url", source)?;
         let url = Url::parse(text).ok().filter(|url| {
@@ -511,7 +560,7 @@ fn read_url(
         );
         source.problem(span, message);
     }
-    Some(McpTransport::Url {
+    Some(McpEndpoint {
         url,
         headers,
         token,

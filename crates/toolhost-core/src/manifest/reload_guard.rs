@@ -15,7 +15,7 @@ use crate::permissions::{Access, Ambient, FileGrant, Permissions};
 /// These count: clients that no longer need a token; a client or scope that may call tools it could
 /// not, or some client all tools where none could; removed TLS, audit log or arguments in it, rate
 /// limit or other bound of `[host]`, `[serve]`, a plugin or a server; a remaining plugin or server
-/// that offers tools that were not listed, loses its digest, pins or prefix, sees a secret that was
+/// that offers tools that were not listed, loses its digest, pins, prefix or a new name of a tool, sees a secret that was
 /// for headers only, gets a clock or randomness, may send other methods, loses a folder's quota,
 /// gets one folder for all clients, runs its calls out of order, loses its allowed callers, may ask
 /// more kinds of questions, or is started without an argument, variable, folder or header; a tool
@@ -151,6 +151,11 @@ impl Lowered<'_> {
         self.when(!before.prefix.is_empty() && now.prefix.is_empty(), || {
             gone("prefix")
         });
+        // A tool by its old name may be one that a token was not meant to call.
+        let mut renamed = before.rename.keys();
+        if let Some(old) = renamed.find(|old| !now.rename.contains_key(*old)) {
+            self.when(true, || gone(&format!("rename.{old}")));
+        }
         self.order(&table, before.order, now.order);
         self.callers(&table, &before.allowed_callers, &now.allowed_callers);
         self.permissions(&table, &before.permissions, &now.permissions);
@@ -244,32 +249,20 @@ impl Lowered<'_> {
         match (&before.transport, &now.transport) {
             // The arguments decide what a command may do: a sandbox to start it in, a read-only
             // switch.
-            (
-                McpTransport::Command { args, env, cwd, .. },
-                McpTransport::Command {
-                    args: args_now,
-                    env: env_now,
-                    cwd: cwd_now,
-                    ..
-                },
-            ) => {
-                self.when(!args.is_empty() && args_now.is_empty(), || gone("args"));
-                let variable = env.keys().find(|name| !env_now.contains_key(*name));
+            (McpTransport::Command(before), McpTransport::Command(now)) => {
+                let is_gone = !before.args.is_empty() && now.args.is_empty();
+                self.when(is_gone, || gone("args"));
+                let mut variables = before.env.keys();
+                let variable = variables.find(|name| !now.env.contains_key(*name));
                 self.when(variable.is_some(), || {
                     gone(&format!("env.{}", variable.expect("there is one")))
                 });
-                let is_lower = cwd != cwd_now && self.is_gone(&format!("{table}.cwd"));
+                let is_lower = before.cwd != now.cwd && self.is_gone(&format!("{table}.cwd"));
                 self.when(is_lower, || gone("cwd"));
             }
-            (
-                McpTransport::Url { headers, .. },
-                McpTransport::Url {
-                    headers: headers_now,
-                    ..
-                },
-            ) => {
-                let is_there = |name| headers_now.iter().any(|it| it.name() == name);
-                let header = headers.iter().find(|it| !is_there(it.name()));
+            (McpTransport::Url(before), McpTransport::Url(now)) => {
+                let is_there = |name| now.headers.iter().any(|it| it.name() == name);
+                let header = before.headers.iter().find(|it| !is_there(it.name()));
                 self.when(header.is_some(), || {
                     format!(
                         "the header {} of `{table}` was removed",

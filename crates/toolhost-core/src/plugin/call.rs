@@ -21,9 +21,11 @@ use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::mask::Mask;
 use crate::printable;
-use crate::provider::{Meter, Payload, RunEnd, RunOutcome, bounded, output_limit, stopped, until};
+use crate::provider::{
+    Meter, Payload, RunEnd, RunOutcome, bounded, bounded_error, output_limit, stopped, until,
+};
 use crate::sandbox::{Grants, Journal, Sandbox, StopReason};
-use crate::tool::{LogLine, LogSource};
+use crate::tool::{LogLine, LogSource, Output};
 
 /// How many lines and characters of a trapped guest's output are in the error.
 const MAX_LAST_LINES: usize = 12;
@@ -36,6 +38,11 @@ const ENTRIES_PER_HANDLE: usize = 3;
 
 /// The entries of a call that has no handle: its task and its thread.
 const OWN_ENTRIES: usize = 16;
+/// Why a function returned nothing.
+pub(super) enum Failure {
+    Arguments { pointer: String, message: String },
+    Failed(String),
+}
 
 /// What remains of an instance that has ended.
 pub(super) struct InstanceEnd<R> {
@@ -53,6 +60,31 @@ impl<R> InstanceEnd<Result<R, wit::Error>> {
         self,
         limits: &Limits,
         convert: impl FnOnce(R) -> Result<T, String>,
+    ) -> RunOutcome<T> {
+        self.into_outcome(limits, convert, failure)
+    }
+}
+
+impl InstanceEnd<Result<Output, Failure>> {
+    /// The outcome of a function, or of a command.
+    pub(super) fn into_called(self, limits: &Limits) -> RunOutcome {
+        let fail = |failed, denied, limits: &Limits| match failed {
+            Failure::Failed(message) => failure(wit::Error::Failed(message), denied, limits),
+            Failure::Arguments { pointer, message } => {
+                let error = CallError::invalid_arguments(pointer, message);
+                bounded_error(error, limits)
+            }
+        };
+        self.into_outcome(limits, Ok, fail)
+    }
+}
+
+impl<R, E> InstanceEnd<Result<R, E>> {
+    fn into_outcome<T: Payload>(
+        self,
+        limits: &Limits,
+        convert: impl FnOnce(R) -> Result<T, String>,
+        failure: impl FnOnce(E, Option<String>, &Limits) -> CallError,
     ) -> RunOutcome<T> {
         let denied = self.denied;
         let outcome = self.outcome.and_then(|answer| match answer {
@@ -188,9 +220,16 @@ fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError 
         return error;
     };
     let stderr = log.iter().filter(|line| line.source == LogSource::Stderr);
-    let stderr: Vec<&str> = stderr.map(|line| &*line.text).collect();
+    if let Some(words) = last_words(stderr.map(|line| &*line.text), mask) {
+        message += &format!("; its stderr ends with:\n{words}");
+    }
+    CallError::Trap { message }
+}
+
+/// The last lines of a guest's output, fit to be shown.
+pub(super) fn last_words<'l>(lines: impl Iterator<Item = &'l str>, mask: &Mask) -> Option<String> {
     // Masked as a whole, since a secret cut in two would not be found.
-    let mut text = stderr.join("\n");
+    let mut text = lines.collect::<Vec<_>>().join("\n");
     mask.text(&mut text);
     let lines = text.lines().filter(|line| {
         let is_advice = line.starts_with("note: run with `RUST_BACKTRACE=");
@@ -198,18 +237,15 @@ fn with_last_words(error: CallError, log: &[LogLine], mask: &Mask) -> CallError 
     });
     let lines: Vec<&str> = lines.collect();
     let last = lines[lines.len().saturating_sub(MAX_LAST_LINES)..].join("\n");
-    if !last.is_empty() {
-        let cut = last.char_indices().rev().nth(MAX_LAST_WORDS);
-        let (ellipsis, last) = match cut {
-            Some((at, _)) => ("…", &last[at..]),
-            None => ("", &*last),
-        };
-        message += &format!(
-            "; its stderr ends with:\n{ellipsis}{}",
-            printable::text(last)
-        );
+    if last.is_empty() {
+        return None;
     }
-    CallError::Trap { message }
+    let cut = last.char_indices().rev().nth(MAX_LAST_WORDS);
+    let (ellipsis, last) = match cut {
+        Some((at, _)) => ("…", &last[at..]),
+        None => ("", &*last),
+    };
+    Some(format!("{ellipsis}{}", printable::text(last)))
 }
 
 /// Maps the error of an instance that did not answer to a [`CallError`].

@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use tokio::sync::oneshot;
-use wasmtime::component::Component;
+use wasmparser::{Parser, Payload};
 use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::bounded_read;
 use crate::engine::{Engine, Engines};
 use crate::error::said_by;
 use crate::limits::{seconds, size};
 use crate::paths::Paths;
+use crate::sandbox::Sandbox;
 
 use super::tools::{CONCURRENT_PACKAGE, PLUGIN_PACKAGE, PLUGIN_VERSION, Tools};
-use super::{async_features, component_size};
+use super::{async_features, component_size, core_module};
 
 /// The packages that a host offers completely, in versions compatible with these.
 const OFFERED: [(&str, &[&str]); 8] = [
@@ -77,37 +79,95 @@ pub(crate) async fn compiling<T: Send + 'static>(
     }
 }
 
+/// Checks what a component imports before it is compiled, which can take minutes.
+///
+/// # Errors
+///
+/// The host does not provide all of it.
+pub(crate) fn check_before_compiling(bytes: &[u8]) -> Result<(), String> {
+    let mut depth = 0_usize;
+    let mut names = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            // The compiler reports it better.
+            Err(_) => return Ok(()),
+            Ok(Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Payload::ComponentImportSection(imports)) if depth == 0 => {
+                let imports = imports.into_iter().flatten();
+                names.extend(imports.map(|import| import.name.name.to_owned()));
+            }
+            Ok(_) => {}
+        }
+    }
+    // Another version of the plugin interface is an error of its own.
+    names.retain(|name| !name.starts_with(PLUGIN_PACKAGE));
+    check_imports(&names)
+}
+
 /// Compiles a component for the engine that it needs, or takes its code from the cache.
 pub(crate) fn compile(bytes: &[u8], engines: &Engines) -> Result<(Component, Arc<Engine>), String> {
     // The last four bytes are the version of a core module, or the layer of a component.
-    match bytes.get(..8) {
+    let adapted;
+    let bytes = match bytes.get(..8) {
         None => return Err(format!("is not a component: it has {} bytes", bytes.len())),
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => {}
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => bytes,
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
+            adapted = core_module::adapt(bytes)?;
+            &adapted
+        }
         Some([0, b'a', b's', b'm', ..]) => {
-            return Err("is a core module, not a component: \
-                 build for wasm32-wasip2, or use `wasm-tools component new`"
-                .to_owned());
+            let why = "is not a valid component: it is WebAssembly of an unknown version";
+            return Err(why.to_owned());
         }
         Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
-    }
+    };
     component_size::check(bytes)?;
     let engine = engines.get(async_features::concurrency(bytes)?);
     let engine = engine.map_err(|error| format!("cannot be compiled: {error}"))?;
     // Not `Component::new`, which also accepts the text format if some crate enables it.
-    let component = Component::from_binary(&engine.engine, bytes)
-        .map_err(|error| format!("is not a valid component: {error:#}"))?;
+    let component =
+        Component::from_binary(&engine.engine, bytes).map_err(|error| not_compiled(&error))?;
     Ok((component, engine))
 }
 
-/// Links a component that is a plugin.
-pub(crate) fn link(component: &Component, engine: &Engine) -> Result<Tools, String> {
-    check_exports(&exports(component))?;
+/// Why a component cannot be compiled.
+fn not_compiled(error: &wasmtime::Error) -> String {
+    let why = format!("{error:#}");
+    // wasmparser names the feature that is off, and has no error type for it.
+    match why.contains("component model async") {
+        true => format!("uses async features of the component model that this host does not support: {why}"),
+        false => format!("is not a valid component: {why}"),
+    }
+}
+
+/// A linked component, by what it exports.
+pub(crate) enum Linked {
+    /// The plugin interface.
+    Plugin(Tools),
+    /// Functions of any type.
+    Functions(InstancePre<Sandbox>),
+}
+
+impl Linked {
+    pub(super) fn instance_pre(&self) -> &InstancePre<Sandbox> {
+        match self {
+            Linked::Plugin(tools) => tools.pre(),
+            Linked::Functions(pre) => pre,
+        }
+    }
+}
+
+/// Links a component.
+pub(crate) fn link(component: &Component, engine: &Engine) -> Result<Linked, String> {
+    let is_plugin = is_plugin(&exports(component))?;
     check_imports(&imports(component))?;
-    engine
-        .linker
-        .instantiate_pre(component)
-        .map_err(|error| format!("does not fit this host: {error:#}"))
-        .and_then(Tools::new)
+    let pre = engine.linker.instantiate_pre(component);
+    let pre = pre.map_err(|error| format!("does not fit this host: {error:#}"))?;
+    match is_plugin {
+        true => Tools::new(pre).map(Linked::Plugin),
+        false => Ok(Linked::Functions(pre)),
+    }
 }
 
 /// The names of its imports, such as `wasi:cli/environment@0.2.6`.
@@ -170,16 +230,18 @@ fn asks_for_secrets(component: &Component) -> bool {
     })
 }
 
-fn check_exports(exports: &[String]) -> Result<(), String> {
-    let of_package = |package: &str| -> Vec<&str> {
+/// Whether it exports the plugin interface.
+///
+/// # Errors
+///
+/// It exports another version, a part of it only, or nothing.
+fn is_plugin(exports: &[String]) -> Result<bool, String> {
+    for package in [PLUGIN_PACKAGE, CONCURRENT_PACKAGE] {
         let prefix = format!("{package}/tools@");
         let versions = exports.iter().filter_map(|it| it.strip_prefix(&prefix));
-        versions.collect()
-    };
-    for package in [PLUGIN_PACKAGE, CONCURRENT_PACKAGE] {
-        let versions = of_package(package);
+        let versions: Vec<&str> = versions.collect();
         if versions.contains(&PLUGIN_VERSION) {
-            return Ok(());
+            return Ok(true);
         }
         if !versions.is_empty() {
             return Err(format!(
@@ -188,13 +250,20 @@ fn check_exports(exports: &[String]) -> Result<(), String> {
             ));
         }
     }
-    Err(format!(
-        "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} ({})",
-        match exports {
-            [] => "it exports nothing; in Rust, `plugin!(TOOL, …)` exports tools".to_owned(),
-            exports => format!("it exports {}", exports.join(", ")),
-        }
-    ))
+    if exports.is_empty() {
+        return Err(format!(
+            "is not a toolhost plugin: it exports neither {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} nor any function (it \
+             exports nothing; in Rust, `plugin!(TOOL, …)` exports tools)"
+        ));
+    }
+    let package = format!("{PLUGIN_PACKAGE}/");
+    if exports.iter().any(|it| it.starts_with(&package)) {
+        return Err(format!(
+            "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} (it exports {})",
+            exports.join(", ")
+        ));
+    }
+    Ok(false)
 }
 
 fn check_imports(imports: &[String]) -> Result<(), String> {

@@ -1,25 +1,29 @@
 //! Converts between the plugin interface's types and the library's own.
 
+use super::declared::Declared;
 use crate::bindings::toolhost::plugin::types as wit;
-use crate::provider::{self, ProvidedTool};
+use crate::provider;
 use crate::tool::{
     Annotations, Content, EmbeddedResource, Icon, Media, Output, ResourceBody, ResourceLink, Tool,
 };
 
-pub(super) fn tool(tool: wit::Tool, name: String, plugin: &str) -> Result<ProvidedTool, String> {
+pub(super) fn declared(tool: wit::Tool) -> Declared {
     let annotations = Annotations::default()
         .with_read_only(tool.annotations.read_only)
         .with_destructive(tool.annotations.destructive)
         .with_idempotent(tool.annotations.idempotent)
         .with_open_world(tool.annotations.open_world);
-    let declared = Tool::new(name, tool.description)
-        .with_title(tool.title)
-        .with_icons(icons(tool.icons))
-        .with_annotations(annotations)
-        .with_plugin(plugin)
-        .with_sandboxed(true);
-    let output_schema = tool.output_schema.as_deref();
-    ProvidedTool::parse(tool.name, declared, &tool.input_schema, output_schema)
+    Declared {
+        path: None,
+        is_described: true,
+        refused: None,
+        tool: Tool::new(tool.name, tool.description)
+            .with_title(tool.title)
+            .with_icons(icons(tool.icons))
+            .with_annotations(annotations),
+        input: tool.input_schema,
+        output: tool.output_schema,
+    }
 }
 
 pub(super) fn output(output: wit::Output) -> Result<Output, String> {

@@ -1,7 +1,7 @@
 //! A plugin's tools: `list-tools`, and `call-tool`, the export that is called most.
 
 use wasmtime::Store;
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, TypedFunc};
 
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::sandbox::Sandbox;
@@ -15,6 +15,7 @@ pub(super) const CONCURRENT_PACKAGE: &str = "toolhost:concurrent";
 
 /// The functions of a plugin's tools, looked up once. Generated bindings would look up and
 /// type-check every function of the interface in every instance.
+#[derive(Clone)]
 pub(crate) struct Tools {
     pre: InstancePre<Sandbox>,
     list: ComponentExportIndex,
@@ -44,10 +45,6 @@ impl Tools {
 
     pub(super) fn pre(&self) -> &InstancePre<Sandbox> {
         &self.pre
-    }
-
-    pub(super) fn component(&self) -> &Component {
-        self.pre.component()
     }
 
     /// Lists the tools in a new instance.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::RunOutcome;
 use crate::error::CallError;
+use crate::json_text::StringScanner;
 use crate::schema::Schema;
 use crate::schema::check_scheduling::{Allowed, apart, at_once};
 use crate::tool::{Content, Output};
@@ -86,13 +87,10 @@ pub async fn validated(
 
 /// Whether JSON is nested deeper than `most`.
 fn is_deeper(json: &str, most: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let (mut depth, mut strings) = (0_usize, StringScanner::default());
     for byte in json.bytes() {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            _ if strings.push(byte) => {}
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}

@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
+use super::program::CapturedOutput;
 use super::{Operations, StopReason};
 use crate::audit::CallAudit;
 use crate::input::{QuestionKind, QuestionKinds};
@@ -215,20 +216,32 @@ impl Journal {
         self.entries().stop
     }
 
+    /// The lines so far, unfinished ones included.
+    pub(crate) fn lines(&self) -> Vec<LogLine> {
+        let mut entries = self.entries();
+        entries.finish();
+        entries.lines.clone()
+    }
+
     /// Takes the lines so far, unfinished ones included.
     pub fn take_lines(&self) -> Vec<LogLine> {
         let mut entries = self.entries();
-        for source in [LogSource::Stdout, LogSource::Stderr] {
-            let rest = std::mem::take(entries.open_line(source));
-            if !rest.is_empty() {
-                entries.lines.push(LogLine::new(source, text(&rest)));
-            }
-        }
+        entries.finish();
         std::mem::take(&mut entries.lines)
     }
 }
 
 impl Entries {
+    /// Ends unfinished lines.
+    fn finish(&mut self) {
+        for source in [LogSource::Stdout, LogSource::Stderr] {
+            let rest = std::mem::take(self.open_line(source));
+            if !rest.is_empty() {
+                self.lines.push(LogLine::new(source, text(&rest)));
+            }
+        }
+    }
+
     fn charge(&mut self, bytes: usize) -> Result<(), StopReason> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes as u64 > self.bound.as_u64() {
@@ -270,14 +283,25 @@ fn text(line: &[u8]) -> String {
 
 /// A guest's stdout or stderr.
 #[derive(Clone)]
-pub(super) struct GuestStream {
-    journal: Journal,
-    source: LogSource,
+pub(super) enum GuestStream {
+    /// It goes to the log.
+    Log(Journal, LogSource),
+    /// It is the result.
+    Captured(Journal, CapturedOutput),
 }
 
 impl GuestStream {
-    pub(super) fn new(journal: Journal, source: LogSource) -> Self {
-        GuestStream { journal, source }
+    fn take_in(&self, bytes: &[u8]) -> Result<(), StopReason> {
+        match self {
+            GuestStream::Log(journal, source) => journal.write(*source, bytes),
+            GuestStream::Captured(_, output) => output.write(bytes),
+        }
+    }
+
+    fn journal(&self) -> &Journal {
+        match self {
+            GuestStream::Log(journal, _) | GuestStream::Captured(journal, _) => journal,
+        }
     }
 }
 
@@ -304,8 +328,7 @@ impl Pollable for GuestStream {
 
 impl OutputStream for GuestStream {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.journal
-            .write(self.source, &bytes)
+        self.take_in(&bytes)
             .map_err(|stop| StreamError::Trap(stop.into()))
     }
 
@@ -324,12 +347,12 @@ impl AsyncWrite for GuestStream {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(match self.journal.write(self.source, bytes) {
+        Poll::Ready(match self.take_in(bytes) {
             Ok(()) => Ok(bytes.len()),
             Err(stop) => {
                 // No error here ends the call.
                 if let StopReason::Limit(limit, bound) = stop {
-                    self.journal.over(limit, bound);
+                    self.journal().over(limit, bound);
                 }
                 // wasmtime-wasi logs a warning about any other.
                 Err(io::ErrorKind::BrokenPipe.into())

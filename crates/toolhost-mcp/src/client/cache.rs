@@ -8,11 +8,11 @@ use std::time::SystemTime;
 use rmcp::model::Tool;
 use serde_json::value::RawValue;
 
-use crate::bounded_read;
-use crate::digest::sha256;
-use crate::manifest::{McpConfig, McpProtocol};
-use crate::mask::Mask;
-use crate::replacement::Replacement;
+use toolhost_core::bounded_read;
+use toolhost_core::digest::sha256;
+use toolhost_core::manifest::{McpConfig, McpProtocol};
+use toolhost_core::mask::Mask;
+use toolhost_core::replacement::Replacement;
 
 use super::message_reader::{listed_tool, raw_tool};
 

@@ -8,14 +8,14 @@ use futures_util::future::BoxFuture;
 
 use super::settings::Settings;
 use super::tool_listing::{self, Offered};
-use crate::error::CallError;
-use crate::limits::Limits;
-use crate::manifest::{McpConfig, Order};
-use crate::paths::Paths;
-use crate::provider::{
+use toolhost_core::error::CallError;
+use toolhost_core::limits::Limits;
+use toolhost_core::manifest::{McpConfig, Order};
+use toolhost_core::paths::Paths;
+use toolhost_core::provider::{
     CallContext, NotStarted, Pin, ProvidedTool, Provider, RunOutcome, ToolNote, ToolProvider,
 };
-use crate::tool::{Tool, ToolCall};
+use toolhost_core::tool::{Tool, ToolCall};
 
 struct Recalled {
     settings: Settings,

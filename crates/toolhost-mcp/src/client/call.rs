@@ -16,12 +16,12 @@ use super::request::{CallRequests, CallResponse};
 use super::running_call::{RunningCall, ServerQuestions};
 use super::supervisor::Supervisor;
 use super::task;
-use crate::error::CallError;
-use crate::input::{QuestionKind, Reply};
-use crate::limits::seconds;
-use crate::provider::ProvidedTool;
-use crate::sandbox::Journal;
-use crate::tool::{LogLine, LogSource, Output, ToolCall};
+use toolhost_core::error::CallError;
+use toolhost_core::input::{QuestionKind, Reply};
+use toolhost_core::limits::seconds;
+use toolhost_core::provider::ProvidedTool;
+use toolhost_core::sandbox::Journal;
+use toolhost_core::tool::{LogLine, LogSource, Output, ToolCall};
 
 /// The most rounds of questions that a call's results may ask.
 const MAX_ROUNDS: usize = 16;

@@ -16,9 +16,9 @@ use rmcp::transport::Transport;
 use tokio_util::sync::CancellationToken;
 
 use super::running_call::{CallEntry, RunningCall};
-use crate::locks;
-use crate::tool::LogSource;
-use crate::watch::Progress;
+use toolhost_core::locks;
+use toolhost_core::tool::LogSource;
+use toolhost_core::watch::Progress;
 
 pub(super) struct Tap<T> {
     transport: T,

@@ -13,12 +13,14 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::handed_on;
-use crate::error::CallError;
-use crate::limits::Limits;
-use crate::provider::{self, mismatch, output_limit};
-use crate::schema::Schema;
-use crate::schema::check_scheduling::Allowed;
-use crate::tool::{Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceLink};
+use toolhost_core::error::CallError;
+use toolhost_core::limits::Limits;
+use toolhost_core::provider::{self, mismatch, output_limit};
+use toolhost_core::schema::Schema;
+use toolhost_core::schema::check_scheduling::Allowed;
+use toolhost_core::tool::{
+    Content, EmbeddedResource, Media, OUTPUT_MISMATCH, Output, ResourceLink,
+};
 
 /// # Errors
 ///

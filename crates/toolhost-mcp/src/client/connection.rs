@@ -34,13 +34,13 @@ use super::questions;
 use super::server_handler::{ServerHandler, follow_changes};
 use super::settings::{MAX_PARKED, Settings};
 use super::stdio::StdioTransport;
-use crate::error::causes;
-use crate::http_client::http_client;
-use crate::input::QuestionKinds;
-use crate::limits::{Limits, seconds};
-use crate::manifest::{MAX_CONCURRENCY, McpProtocol, McpTransport};
-use crate::mask::Mask;
-use crate::plugin::MAX_TOOLS;
+use toolhost_core::error::causes;
+use toolhost_core::http_client::http_client;
+use toolhost_core::input::QuestionKinds;
+use toolhost_core::limits::{Limits, seconds};
+use toolhost_core::manifest::{MAX_CONCURRENCY, McpEndpoint, McpProtocol, McpTransport};
+use toolhost_core::mask::Mask;
+use toolhost_core::plugin::MAX_TOOLS;
 
 /// The most pages of a server's list of tools.
 const MAX_PAGES: usize = 100;
@@ -146,13 +146,13 @@ impl Connection {
             changed: changed.clone(),
         };
         match &settings.config.transport {
-            McpTransport::Command { .. } => {
-                let (process, stdout) = Process::start(settings).map_err(failed)?;
+            McpTransport::Command(command) => {
+                let (process, stdout) = Process::start(command, settings).map_err(failed)?;
                 let longest = longest_message(&settings.config.limits);
                 let lines = StdioTransport::new(stdout, process.stdin(), longest);
                 start.serve(lines, Some(process), Trouble::default()).await
             }
-            McpTransport::Url { url, .. } => {
+            McpTransport::Url(McpEndpoint { url, .. }) => {
                 let http = http_client(url, Policy::custom(same_origin));
                 let http = http.map_err(|error| failed(format!("cannot be reached: {error}")))?;
                 let http = Http::new(http, settings.mask.clone());
@@ -161,7 +161,6 @@ impl Connection {
                 let transport = StreamableHttpClientTransport::with_client(http, config);
                 start.serve(transport, None, trouble).await
             }
-            _ => Err(failed("has a transport that is not known here".to_owned())),
         }
     }
 

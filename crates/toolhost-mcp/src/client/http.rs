@@ -22,8 +22,8 @@ use super::http_bodies::{
     read, read_whole, too_long,
 };
 use super::message_reader::MessageReader;
-use crate::locks;
-use crate::mask::Mask;
+use toolhost_core::locks;
+use toolhost_core::mask::Mask;
 
 const SESSION: &str = "mcp-session-id";
 

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use toolhost_core::json_text::StringScanner;
+
 /// The bytes of an escape such as `\u00e9`.
 const ESCAPE: usize = 6;
 
@@ -46,22 +48,17 @@ fn escaped(text: &[u8]) -> Option<u16> {
 pub(super) fn without_nan(text: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
     let mut is_mended = false;
-    let (mut in_string, mut is_escaped) = (false, false);
+    let mut strings = StringScanner::default();
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
+        let is_string = strings.push(*byte);
         let none: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
         let none = none.into_iter().find(|none| rest.starts_with(none));
-        if let Some(none) = none.filter(|_| !in_string) {
+        if let Some(none) = none.filter(|_| !is_string) {
             mended.extend_from_slice(b"null");
             is_mended = true;
             rest = &rest[none.len()..];
             continue;
-        }
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_string => is_escaped = true,
-            b'"' => in_string = !in_string,
-            _ => {}
         }
         mended.push(*byte);
         rest = after;

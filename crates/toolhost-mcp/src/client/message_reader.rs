@@ -16,7 +16,7 @@ use super::call_result::is_truthy;
 use super::json_repair::{whole_characters, without_nan};
 use super::questions::{METHODS, OURS};
 use crate::json_lines::IdFinder;
-use crate::locks;
+use toolhost_core::locks;
 
 /// The key in a listed tool's `_meta` for the tool as the server wrote it.
 const RAW_TOOL: &str = "toolhost/raw";

@@ -12,12 +12,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::call::Flight;
 use super::running_call::{Replies, ServerQuestions};
 use super::settings::MAX_PARKED;
-use crate::client_store::unguessable;
-use crate::error::CallError;
-use crate::input::InputRequired;
-use crate::locks;
-use crate::log_throttle::LogThrottle;
-use crate::watch::Owner;
+use toolhost_core::client_store::unguessable;
+use toolhost_core::error::CallError;
+use toolhost_core::input::InputRequired;
+use toolhost_core::locks;
+use toolhost_core::log_throttle::LogThrottle;
+use toolhost_core::watch::Owner;
 
 /// How long a client may take to answer.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60 * 60);

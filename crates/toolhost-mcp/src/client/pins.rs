@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::digest::sha256;
-use crate::manifest::{McpConfig, lock_file};
-use crate::mask::Mask;
-use crate::paths::Paths;
-use crate::provider::Pin;
+use toolhost_core::digest::sha256;
+use toolhost_core::manifest::{McpConfig, lock_file};
+use toolhost_core::mask::Mask;
+use toolhost_core::paths::Paths;
+use toolhost_core::provider::Pin;
 
 /// The pinned members of a tool: what a model reads, and what decisions depend on.
 const PINNED: [&str; 6] = [

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::settings::Settings;
 use super::watchdog::Watchdog;
-use crate::locks;
-use crate::manifest::McpTransport;
+use toolhost_core::locks;
+use toolhost_core::manifest::McpCommand;
 
 /// The environment variables that a command inherits: those needed to find programs and files and
 /// to talk to the user. All others may be secrets.
@@ -79,8 +79,11 @@ impl Process {
     /// # Errors
     ///
     /// Why it does not start.
-    pub(super) fn start(settings: &Arc<Settings>) -> Result<(Process, ChildStdout), String> {
-        let mut command = command(settings)?;
+    pub(super) fn start(
+        command: &McpCommand,
+        settings: &Arc<Settings>,
+    ) -> Result<(Process, ChildStdout), String> {
+        let mut command = self::command(command, settings)?;
         let program = command.as_std().get_program().to_owned();
         let failed = |error: io::Error| {
             let program = program.display();
@@ -143,46 +146,37 @@ impl Drop for Process {
     }
 }
 
-fn command(settings: &Settings) -> Result<Command, String> {
-    let McpTransport::Command {
-        program,
-        args,
-        env,
-        cwd,
-    } = &settings.config.transport
-    else {
-        return Err("it has no command".to_owned());
-    };
+fn command(command: &McpCommand, settings: &Settings) -> Result<Command, String> {
     for file in settings.config.host_files() {
         let found = settings.paths.check_way(&file);
         found.map_err(|error| format!("does not start: {error}"))?;
     }
     // A relative path is looked up from our folder, not from its working folder.
-    let program = match program.components().count() {
-        1 => program.clone(),
-        _ => std::path::absolute(program).map_err(|error| error.to_string())?,
+    let program = match command.program.components().count() {
+        1 => command.program.clone(),
+        _ => std::path::absolute(&command.program).map_err(|error| error.to_string())?,
     };
-    let mut command = Command::new(program);
+    let mut started = Command::new(program);
     let inherited = INHERITED
         .iter()
         .filter_map(|name| Some((name, std::env::var_os(name)?)));
-    command
-        .args(args)
+    started
+        .args(&command.args)
         .env_clear()
         .envs(inherited)
-        .envs(env)
+        .envs(&command.env)
         .envs(settings.secrets.iter().map(|(k, v)| (k, v.reveal())))
-        .current_dir(cwd)
+        .current_dir(&command.cwd)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     // A process group of its own: it is killed with everything it started, and Ctrl-C does not
     // reach it.
     #[cfg(unix)]
-    command.process_group(0);
+    started.process_group(0);
     #[cfg(not(unix))]
-    command.kill_on_drop(true);
-    Ok(command)
+    started.kill_on_drop(true);
+    Ok(started)
 }
 
 /// Waits for its exit, and kills what it leaves behind.

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::call_result::contents;
-use crate::client_store::unguessable;
-use crate::input::{
+use toolhost_core::client_store::unguessable;
+use toolhost_core::input::{
     Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
 };
-use crate::manifest::McpProtocol;
-use crate::tool::Content;
+use toolhost_core::manifest::McpProtocol;
+use toolhost_core::tool::Content;
 
 /// The requests by which servers ask.
 pub(super) const METHODS: [&str; 3] =

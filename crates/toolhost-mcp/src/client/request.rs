@@ -17,8 +17,8 @@ use super::questions::{Questions, pages};
 use super::running_call::RunningCall;
 use super::settings::Settings;
 use super::{message_reader, stdio};
-use crate::error::CallError;
-use crate::provider::output_limit;
+use toolhost_core::error::CallError;
+use toolhost_core::provider::output_limit;
 
 /// How long to wait for a response that does not matter.
 const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::questions::{self, MAX_QUESTIONS, Questions, Responses};
-use crate::input::{InputRequired, Question, QuestionKind, QuestionKinds, Reply};
-use crate::locks;
-use crate::manifest::McpConfig;
-use crate::mask::Mask;
-use crate::sandbox::Journal;
-use crate::tool::LogSource;
-use crate::watch::Progress;
+use toolhost_core::input::{InputRequired, Question, QuestionKind, QuestionKinds, Reply};
+use toolhost_core::locks;
+use toolhost_core::manifest::McpConfig;
+use toolhost_core::mask::Mask;
+use toolhost_core::sandbox::Journal;
+use toolhost_core::tool::LogSource;
+use toolhost_core::watch::Progress;
 
 /// The longest text of a question that is logged, in bytes.
 const MAX_SHOWN: usize = 1000;

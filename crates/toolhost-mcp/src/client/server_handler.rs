@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 
 use super::call_messages::ConnectionCalls;
 use super::questions::{self, OURS};
-use crate::input::{Question, QuestionKinds};
-use crate::manifest::McpProtocol;
-use crate::tool::LogSource;
+use toolhost_core::input::{Question, QuestionKinds};
+use toolhost_core::manifest::McpProtocol;
+use toolhost_core::tool::LogSource;
 
 /// The error that tells a server that nobody answered.
 const REJECTED: ErrorCode = ErrorCode(-1);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::error::Diagnostic;
-use crate::manifest::{McpConfig, McpTransport};
-use crate::mask::Mask;
-use crate::paths::Paths;
-use crate::permissions::{Secret, SecretSource};
+use toolhost_core::error::Diagnostic;
+use toolhost_core::manifest::{McpConfig, McpTransport};
+use toolhost_core::mask::Mask;
+use toolhost_core::paths::Paths;
+use toolhost_core::permissions::{Secret, SecretSource};
 
 use super::cache::ServerCache;
 use super::pins::ServerPins;
@@ -79,14 +79,10 @@ impl Settings {
             }
         }
         let (mut token, mut headers) = (None, Vec::new());
-        if let McpTransport::Url {
-            token: source,
-            headers: wanted,
-            ..
-        } = &config.transport
-        {
-            token = source.as_ref().and_then(|source| read("the token", source));
-            for header in wanted {
+        if let McpTransport::Url(endpoint) = &config.transport {
+            let source = endpoint.token.as_ref();
+            token = source.and_then(|source| read("the token", source));
+            for header in &endpoint.headers {
                 let value = header.value(|name| secrets.get(name).map(Secret::reveal));
                 match value {
                     Ok(value) => headers.push((header.name().clone(), value)),

@@ -19,10 +19,10 @@ use super::call_result::failed;
 use super::connection::Connection;
 use super::settings::Settings;
 use super::tool_listing::{self, Offered};
-use crate::error::{CallError, Diagnostic};
-use crate::limits::seconds;
-use crate::locks;
-use crate::schema::check_scheduling::computed;
+use toolhost_core::error::{CallError, Diagnostic};
+use toolhost_core::limits::seconds;
+use toolhost_core::locks;
+use toolhost_core::schema::check_scheduling::computed;
 
 /// A server that ends sooner after its start than this has failed.
 const MIN_UPTIME: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use super::encode::Written;
 use super::questions::{self, Responses};
 use super::request::CallRequests;
 use super::running_call::RunningCall;
-use crate::error::CallError;
-use crate::limits::Limits;
-use crate::watch::Progress;
+use toolhost_core::error::CallError;
+use toolhost_core::limits::Limits;
+use toolhost_core::watch::Progress;
 
 /// The polling interval for a server that suggests none.
 const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -13,10 +13,11 @@ use super::schema_budget::SchemaBudget;
 use super::schema_repair::tidied;
 use super::settings::Settings;
 use super::{handed_on, pins};
-use crate::digest::sha256;
-use crate::error::{Diagnostic, similar};
-use crate::provider::{Pin, ProvidedTool, ToolNote, mask_icon};
-use crate::tool::{Annotations, Icon, Tool, is_tool_name};
+use toolhost_core::digest::sha256;
+use toolhost_core::error::Diagnostic;
+use toolhost_core::manifest::unknown_tools;
+use toolhost_core::provider::{Pin, ProvidedTool, ToolNote, mask_icon};
+use toolhost_core::tool::{Annotations, Icon, Tool, is_tool_name};
 
 /// The longest texts of a tool beside its schemas, in bytes.
 const MAX_TEXTS: usize = 256 << 10;
@@ -117,20 +118,13 @@ pub(super) fn select_tools(
         let ToolNote { tool, why, .. } = left_out;
         tracing::warn!("mcp.{name}: tool {tool:?} {why}");
     }
-    let all: Vec<&str> = listed.iter().map(|tool| &*tool.name).collect();
-    let wanted = config.tools.iter().flatten();
-    let wanted = wanted.map(|(wanted, at)| (&**wanted, *at));
-    for (wanted, at) in wanted.chain(config.allowed_callers.named()) {
-        if !all.contains(&wanted) {
-            let message = format!("`mcp.{name}` offers no tool named `{wanted}`");
-            let near = similar(wanted, all.iter().copied());
-            let help = match near.first() {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it offers: {}", all.join(", ")),
-            };
-            problems.push(Diagnostic::new(manifest, Some(at), message).help(help));
-        }
-    }
+    problems.extend(unknown_tools(
+        &format!("mcp.{name}"),
+        config.tools.as_deref(),
+        &config.allowed_callers,
+        &listed.iter().map(|tool| &*tool.name).collect::<Vec<_>>(),
+        manifest,
+    ));
     if offered.tools.is_empty() && problems.is_empty() {
         let message = format!("`mcp.{name}` offers no usable tools");
         problems.push(Diagnostic::new(manifest, config.at, message));

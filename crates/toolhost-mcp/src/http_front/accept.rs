@@ -19,6 +19,35 @@ use super::peer::Peer;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// A source of connections: a TCP socket, or anything else with byte streams.
+///
+/// ```
+/// # #[cfg(unix)] mod example {
+/// # mod toolhost {
+/// #     pub use toolhost_mcp::server as mcp;
+/// # }
+/// use std::io;
+/// use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+///
+/// use tokio::net::{UnixListener, UnixStream};
+/// use toolhost::mcp::Listener;
+///
+/// /// A socket that only processes of this machine can reach.
+/// struct Local(UnixListener);
+///
+/// impl Listener for Local {
+///     type Stream = UnixStream;
+///
+///     fn address(&self) -> io::Result<Option<SocketAddr>> {
+///         Ok(None)
+///     }
+///
+///     async fn accept(&mut self) -> io::Result<(UnixStream, IpAddr)> {
+///         let (stream, _) = self.0.accept().await?;
+///         Ok((stream, Ipv4Addr::LOCALHOST.into()))
+///     }
+/// }
+/// # }
+/// ```
 pub trait Listener: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;

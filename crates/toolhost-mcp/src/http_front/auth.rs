@@ -11,7 +11,7 @@ use super::principal::{AuthRefusal, Principal};
 use super::refuse::{refuse, refuse_for};
 use super::token_table::TokenTable;
 use super::{FrontError, resource_metadata};
-use crate::manifest::{AuthConfig, OauthConfig};
+use toolhost_core::manifest::{AuthConfig, OauthConfig};
 
 /// The clients that the manifest names.
 pub(super) struct Auth {

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::request_rate_limit::{MAX_CLIENTS, RateClient};
-use crate::locks;
+use toolhost_core::locks;
 
 /// The allowance of each client.
 pub(super) struct AuthRateLimit {

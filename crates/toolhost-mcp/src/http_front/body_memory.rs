@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refuse::refuse_for;
 use super::request_rate_limit::RateClient;
-use crate::locks;
+use toolhost_core::locks;
 
 /// Bodies up to this size are read without room: connections bound their number. A request that
 /// outlives its connection needs [room](Short::room) later.

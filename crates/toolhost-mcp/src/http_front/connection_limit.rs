@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::unread_bytes::UnreadBytes;
-use crate::locks;
 use activity::{Activity, STALL_TIMEOUT};
+use toolhost_core::locks;
 
 pub(super) struct ConnectionLimit {
     most: AtomicUsize,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::manifest::Exposed;
+use toolhost_core::manifest::Exposed;
 
 /// Why the front cannot be configured.
 #[derive(Debug, thiserror::Error)]

@@ -22,8 +22,8 @@ use super::refuse::refuse;
 use super::request_rate_limit::RequestRateLimit;
 use super::unread_bytes::UnreadBytes;
 use super::{FrontError, Lifecycle, resource_metadata, tls};
-use crate::locks;
-use crate::manifest::ServeConfig;
+use toolhost_core::locks;
+use toolhost_core::manifest::ServeConfig;
 
 /// Failed tokens that one client may send in a burst, and then per second.
 const FAILURES: (u32, u32) = (20, 1);

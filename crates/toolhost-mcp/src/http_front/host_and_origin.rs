@@ -12,8 +12,8 @@ use tracing::warn;
 use super::peer::Peer;
 use super::refuse::refuse;
 use super::request_rate_limit::RateClient;
-use crate::locks;
-use crate::manifest::{Authority, Origin, ServeConfig};
+use toolhost_core::locks;
+use toolhost_core::manifest::{Authority, Origin, ServeConfig};
 
 /// The most addresses whose refusals are logged.
 const MAX_LOGGED: usize = 1_000;

@@ -15,10 +15,10 @@ use tracing::{debug, warn};
 use url::Url;
 
 use super::FrontError;
-use crate::error::causes;
-use crate::http_client::http_client;
-use crate::locks;
-use crate::manifest::{OauthConfig, is_in_the_clear};
+use toolhost_core::error::causes;
+use toolhost_core::http_client::http_client;
+use toolhost_core::locks;
+use toolhost_core::manifest::{OauthConfig, is_in_the_clear};
 
 /// The shortest time between two fetches.
 pub(super) const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);

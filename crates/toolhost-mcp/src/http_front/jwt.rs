@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::jwks::{Jwks, NoKey};
 use super::principal::{AuthRefusal, Principal};
 use super::{FrontError, signature};
-use crate::manifest::OauthConfig;
+use toolhost_core::manifest::OauthConfig;
 
 /// The clock skew tolerated, in seconds.
 const LEEWAY: u64 = 30;

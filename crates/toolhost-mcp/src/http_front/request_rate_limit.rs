@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::locks;
+use toolhost_core::locks;
 
 /// The most clients remembered at once; further ones share one allowance.
 pub(super) const MAX_CLIENTS: usize = 50_000;

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::refuse::refuse;
-use crate::manifest::OauthConfig;
+use toolhost_core::manifest::OauthConfig;
 
 pub(super) const PATH: &str = "/.well-known/oauth-protected-resource";
 

@@ -28,10 +28,19 @@ use toolhost_testing::http::Headers;
 use tower::ServiceExt;
 
 use super::{Front, Lifecycle, Principal, accept};
-use crate::manifest::ServeConfig;
+use toolhost_core::manifest::ServeConfig;
 
 /// Longer than anything here takes: a test that waits for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until something is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = tokio::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        tokio::task::yield_now().await;
+    }
+}
 
 /// A manifest without `[serve]`.
 fn plain() -> ServeConfig {

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::{FrontError, certificate_validity};
-use crate::manifest::TlsConfig;
+use toolhost_core::manifest::TlsConfig;
 
 /// The longest certificate or key file, in bytes.
 const MAX_PEM: u64 = 1 << 20;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::Principal;
-use crate::manifest::{TokenConfig, TokenDigest};
+use toolhost_core::manifest::{TokenConfig, TokenDigest};
 
 /// The principal of each token.
 pub(super) struct TokenTable(Vec<(TokenDigest, Principal)>);

@@ -13,11 +13,11 @@ use rmcp::service::Peer;
 use rmcp::{ErrorData, RoleServer};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::CallError;
 use crate::http_front::{BodyRoom, Principal};
-use crate::input::QuestionKinds;
-use crate::order;
-use crate::watch::{AllowedTools, Owner};
+use toolhost_core::error::CallError;
+use toolhost_core::input::QuestionKinds;
+use toolhost_core::order;
+use toolhost_core::watch::{AllowedTools, Owner};
 
 use crate::server::elicitation;
 use crate::server::stream_id::StreamId;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rmcp::model::{Prompt, ResourceTemplate, Tool};
 
-use crate::host::{CallOptions, ToolHost};
 use crate::http_front::Principal;
-use crate::order;
-use crate::result_store::{LongResults, ResultStore};
 use crate::server::{ServerInfo, convert, long_results};
+use toolhost_core::host::{CallOptions, ToolHost};
+use toolhost_core::order;
+use toolhost_core::result_store::{LongResults, ResultStore};
 
 /// What a host offers, in the protocol's types.
 pub(crate) struct Catalogue {

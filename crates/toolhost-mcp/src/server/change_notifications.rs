@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
-use crate::locks::lock;
 use crate::server::pending_questions::decrement;
-use crate::watch::Watcher;
+use toolhost_core::locks::lock;
+use toolhost_core::watch::Watcher;
 
 /// The most changes that a session may lag behind.
 const MAX_LAG: usize = 256;

@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rmcp::model as mcp;
 use serde_json::{Map, Value, json};
 
-use crate::error::CallError;
-use crate::input::{Message, Role};
-use crate::prompt::{Prompt, RenderedPrompt};
-use crate::resource::{Resource, ResourceContents, ResourceTemplate};
-use crate::tool::{Content, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult};
-use crate::wire;
+use toolhost_core::error::CallError;
+use toolhost_core::input::{Message, Role};
+use toolhost_core::prompt::{Prompt, RenderedPrompt};
+use toolhost_core::resource::{Resource, ResourceContents, ResourceTemplate};
+use toolhost_core::tool::{Content, Icon, OUTPUT_MISMATCH, Output, ResourceBody, Tool, ToolResult};
+use toolhost_core::wire;
 
 pub(crate) fn tool(tool: &Tool) -> mcp::Tool {
     let mut declared = mcp::Tool::default();

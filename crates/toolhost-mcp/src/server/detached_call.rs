@@ -9,8 +9,6 @@ use rmcp::model::{CallToolResponse, JsonObject, ServerResult};
 use serde_json::Value;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::error::CallError;
-use crate::host::{MAX_ROUNDS, TakenPlaces, asked_too_often};
 use crate::server::caller::Caller;
 use crate::server::catalogue::Catalogue;
 use crate::server::convert::for_session;
@@ -19,7 +17,9 @@ use crate::server::request_state::{self, Binding};
 use crate::server::running_requests::run_call;
 use crate::server::server_state::ServerState;
 use crate::server::tasks::task::{NoReply, Task, answers};
-use crate::tool::{ToolCall, ToolResult};
+use toolhost_core::error::CallError;
+use toolhost_core::host::{MAX_ROUNDS, TakenPlaces, asked_too_often};
+use toolhost_core::tool::{ToolCall, ToolResult};
 
 /// A call, with everything of its client that it needs after the request has ended.
 pub(crate) struct Job {

@@ -23,16 +23,16 @@ use rmcp::model::{
     JsonObject, RequestId,
 };
 
-use crate::error::CallError;
-use crate::host::TakenPlaces;
-use crate::locks::lock;
 use crate::server::caller::{self, Caller};
 use crate::server::catalogue::Catalogue;
 use crate::server::detached_call::Job;
 use crate::server::request_state::{self, Binding};
 use crate::server::running_requests;
 use crate::server::server_state::ServerState;
-use crate::tool::{Tool, ToolCall};
+use toolhost_core::error::CallError;
+use toolhost_core::host::TakenPlaces;
+use toolhost_core::locks::lock;
+use toolhost_core::tool::{Tool, ToolCall};
 
 /// A `tools/call`, from any transport.
 pub(crate) struct IncomingCall {

@@ -17,18 +17,18 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use toolhost_core::Responder;
 
-use crate::error::CallError;
-use crate::input::{
-    Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
-};
-use crate::limits::Limits;
-use crate::schema::Schema;
-use crate::schema::check_scheduling::{Allowed, apart};
 use crate::server::convert;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::stream_id::StreamId;
-use crate::tool::{Content, Media};
-use crate::watch::Owner;
+use toolhost_core::error::CallError;
+use toolhost_core::input::{
+    Message, Question, QuestionKind, QuestionKinds, Reply, Role, Root, SamplingRequest,
+};
+use toolhost_core::limits::Limits;
+use toolhost_core::schema::Schema;
+use toolhost_core::schema::check_scheduling::{Allowed, apart};
+use toolhost_core::tool::{Content, Media};
+use toolhost_core::watch::Owner;
 
 /// The time limit for validating a form's reply.
 const MAX_CHECK: Duration = Duration::from_secs(10);
@@ -280,13 +280,11 @@ pub(crate) async fn check(question: &Question, reply: &Reply) -> Result<(), Stri
         return Ok(());
     };
     let (schema, json) = (schema.clone(), json.as_deref().unwrap_or("{}").to_owned());
-    let limits = Limits::default().with_timeout(MAX_CHECK);
-    let never = CancellationToken::new();
     let allowed = Allowed {
-        limits: &limits,
+        limits: &Limits::default().with_timeout(MAX_CHECK),
         start: Instant::now(),
         spent: Duration::ZERO,
-        cancel: &never,
+        cancel: &CancellationToken::new(),
     };
     // No call runs meanwhile, and the schema is the plugin's: validate on another thread, with a
     // time limit.

@@ -16,14 +16,7 @@ use tokio::sync::SetOnce;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::CallError;
-use crate::host::{CallOptions, TakenPlaces};
 use crate::http_front::Principal;
-use crate::input::InputRequired;
-use crate::locks::lock;
-use crate::order;
-use crate::prompt::{CompletionRequest, CompletionTarget, PromptRequest};
-use crate::resource::ResourceRequest;
 use crate::server::caller::{self, Caller, KnownClient};
 use crate::server::catalogue::Catalogue;
 use crate::server::dispatch::{IncomingCall, dispatch};
@@ -32,8 +25,15 @@ use crate::server::request_state::{self, Binding};
 use crate::server::server_state::{ServerState, SessionPermit};
 use crate::server::subscriptions::{self, Listening, Subscriptions};
 use crate::server::{convert, running_requests, tasks};
-use crate::tool::ToolCall;
-use crate::watch::Owner;
+use toolhost_core::error::CallError;
+use toolhost_core::host::{CallOptions, TakenPlaces};
+use toolhost_core::input::InputRequired;
+use toolhost_core::locks::lock;
+use toolhost_core::order;
+use toolhost_core::prompt::{CompletionRequest, CompletionTarget, PromptRequest};
+use toolhost_core::resource::ResourceRequest;
+use toolhost_core::tool::ToolCall;
+use toolhost_core::watch::Owner;
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;

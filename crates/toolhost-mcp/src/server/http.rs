@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::http_front::{Front, FrontError, Lifecycle, Listener, Site, accept};
-use crate::manifest::ServeConfig;
 use crate::server::http::endpoint::Endpoint;
 use crate::server::server_state::ServerState;
+use toolhost_core::manifest::ServeConfig;
 
 /// Once no request runs, responses still being sent get this long, and after that whatever does not
 /// end by itself.
@@ -73,6 +73,32 @@ impl HttpServer {
 
     /// Serves clients until `shutdown`: then it accepts nothing new, gives running requests
     /// `grace`, and cancels the rest. Returns how many were cancelled.
+    ///
+    /// ```
+    /// # mod toolhost {
+    /// #     pub use toolhost_core::*;
+    /// #     pub use toolhost_mcp::server as mcp;
+    /// # }
+    /// use std::time::Duration;
+    ///
+    /// use tokio::net::TcpListener;
+    /// use toolhost::manifest::ServeConfig;
+    /// use toolhost::mcp::{Server, ServerInfo};
+    /// use toolhost::{CancellationToken, Manifest, ToolHost};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let host = ToolHost::load(Manifest::default()).await?;
+    /// let server = Server::new(host, ServerInfo::default()).http(&ServeConfig::default())?;
+    /// // Clients connect to http://127.0.0.1:PORT/mcp. Other addresses need authentication.
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let shutdown = CancellationToken::new();
+    /// # shutdown.cancel();
+    /// let cancelled = server.serve(listener, shutdown, Duration::from_secs(5)).await?;
+    /// assert_eq!(cancelled, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

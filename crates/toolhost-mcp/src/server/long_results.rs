@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rmcp::model as mcp;
 
-use crate::result_store::{LongResults, READ_RESULT, ResultStore};
 use crate::server::convert;
-use crate::tool::{Content, Output, ResourceBody, ToolResult};
-use crate::watch::Owner;
+use toolhost_core::result_store::{LongResults, READ_RESULT, ResultStore};
+use toolhost_core::tool::{Content, Output, ResourceBody, ToolResult};
+use toolhost_core::watch::Owner;
 
 /// How many characters of a result Claude Code shows its model.
 const MAX_RESULT_SIZE: &str = "anthropic/maxResultSizeChars";

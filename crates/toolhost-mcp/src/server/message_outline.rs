@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::schema;
-use crate::tool::ToolCall;
+use toolhost_core::schema;
+use toolhost_core::tool::ToolCall;
 
 /// The largest `_meta` accepted. It is kept as values, which take many times its text, for as long
 /// as its request runs.

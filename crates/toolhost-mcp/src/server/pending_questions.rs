@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::locks::lock;
-use crate::watch::Owner;
+use toolhost_core::locks::lock;
+use toolhost_core::watch::Owner;
 
 /// The most questions of one session, of one client in all its sessions, and in all.
 const OF_SESSION: usize = 16;
@@ -84,7 +84,7 @@ impl PendingQuestions {
         match answer.await {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(_)) => {
-                let patience = crate::limits::seconds(patience);
+                let patience = toolhost_core::limits::seconds(patience);
                 Err(format!("the client did not answer within {patience}"))
             }
             None => Err("the client has disconnected".to_owned()),

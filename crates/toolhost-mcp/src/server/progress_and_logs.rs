@@ -29,12 +29,12 @@ use rmcp::model::{
 use rmcp::service::Peer;
 use tokio::time::timeout;
 
-use crate::locks::lock;
 use crate::server::change_notifications::ChangeNotifier;
 use crate::server::stream_id::StreamId;
 use crate::server::tasks::task::Task;
-use crate::tool::{LogLine, LogSource};
-use crate::watch::{Progress, Watcher};
+use toolhost_core::locks::lock;
+use toolhost_core::tool::{LogLine, LogSource};
+use toolhost_core::watch::{Progress, Watcher};
 
 /// The most queued progress notifications; those beyond are dropped.
 const MAX_PROGRESS: usize = 256;

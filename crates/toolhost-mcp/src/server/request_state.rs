@@ -13,9 +13,9 @@ use rmcp::model::{
 use sha2::{Digest, Sha256};
 
 use crate::http_front::Principal;
-use crate::input::{InputRequired, QuestionKinds, Resumption};
-use crate::locks::lock;
 use crate::server::elicitation;
+use toolhost_core::input::{InputRequired, QuestionKinds, Resumption};
+use toolhost_core::locks::lock;
 
 /// How long a client may take to answer.
 const TTL: Duration = Duration::from_secs(60 * 60);
@@ -142,7 +142,7 @@ impl Binding {
         /// Longer parameters are replaced by their digest.
         const LONG: usize = 1 << 10;
         let principal = principal.map_or("", |principal| &principal.name);
-        let long = (parameters.len() > LONG).then(|| crate::digest::sha256(parameters));
+        let long = (parameters.len() > LONG).then(|| toolhost_core::digest::sha256(parameters));
         let parameters = long.as_deref().unwrap_or(parameters);
         Binding {
             parts: [plugins, principal, method, name, parameters].map(str::to_owned),

@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::error::CallError;
-use crate::host::CallOptions;
-use crate::locks::lock;
 use crate::server::catalogue::Catalogue;
 use crate::server::change_notifications::{Change, ChangeNotifier, ResourceSubscription};
+use toolhost_core::error::CallError;
+use toolhost_core::host::CallOptions;
+use toolhost_core::locks::lock;
 
 /// The polling interval of a resource, if its client's share allows.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);

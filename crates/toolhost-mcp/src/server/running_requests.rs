@@ -10,14 +10,14 @@ use futures_util::future::BoxFuture;
 use rmcp::ErrorData;
 use toolhost_core::Responder;
 
-use crate::host::{CallOptions, TakenPlaces};
 use crate::server::caller::Caller;
 use crate::server::catalogue::Catalogue;
 use crate::server::elicitation::PeerResponder;
 use crate::server::progress_and_logs::{CallNotifications, Requested};
 use crate::server::server_state::ServerState;
 use crate::server::tasks::task::TaskResponder;
-use crate::tool::{ToolCall, ToolResult};
+use toolhost_core::host::{CallOptions, TakenPlaces};
+use toolhost_core::tool::{ToolCall, ToolResult};
 
 /// Runs a call, at the places in order taken for it, if any.
 ///

@@ -12,8 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::host::ToolHost;
-use crate::result_store::ResultStore;
 use crate::server::ServerInfo;
 use crate::server::catalogue::Catalogue;
 use crate::server::change_notifications::{Change, ChangeNotifier};
@@ -21,7 +19,9 @@ use crate::server::pending_questions::PendingQuestions;
 use crate::server::request_state::RequestStates;
 use crate::server::resource_polling::Polls;
 use crate::server::tasks::Tasks;
-use crate::watch::Owner;
+use toolhost_core::host::ToolHost;
+use toolhost_core::result_store::ResultStore;
+use toolhost_core::watch::Owner;
 
 pub(crate) struct ServerState {
     /// The catalogue served now; a reload replaces it.

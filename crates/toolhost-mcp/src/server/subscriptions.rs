@@ -17,11 +17,11 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::error::CallError;
-use crate::locks::lock;
 use crate::server::change_notifications::{Change, ChangeNotifier, ResourceSubscription};
 use crate::server::resource_polling::{MAX_SUBSCRIPTIONS, PolledResource};
 use crate::server::server_state::ServerState;
+use toolhost_core::error::CallError;
+use toolhost_core::locks::lock;
 
 /// How long a stream may wait for the first versions of its resources.
 const FIRST_VERSION_TIMEOUT: Duration = Duration::from_secs(5);

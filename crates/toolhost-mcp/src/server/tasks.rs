@@ -10,11 +10,11 @@ use rmcp::ErrorData;
 use rmcp::model::{self as mcp, DetailedTask, JsonObject};
 use tokio::sync::broadcast;
 
-use crate::client_store::{ClientStore, StoreBounds, unguessable};
-use crate::locks::lock;
 use crate::server::pending_questions::PendingQuestions;
 use crate::server::tasks::task::{TASK_TTL, Task, failed};
-use crate::watch::Owner;
+use toolhost_core::client_store::{ClientStore, StoreBounds, unguessable};
+use toolhost_core::locks::lock;
+use toolhost_core::watch::Owner;
 
 const BOUNDS: StoreBounds = StoreBounds {
     time: TASK_TTL,

@@ -25,6 +25,20 @@ const MAGIC: usize = 4;
 /// The data of each event of a byte stream: server-sent events
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), or the lines of an Ollama
 /// stream. An event that is cut off by the stream's end is delivered, so that it can be reported.
+///
+/// ```
+/// use bytes::Bytes;
+/// use futures_util::{StreamExt, stream};
+/// use toolhost_wire::wire::event_data;
+///
+/// # futures_util::FutureExt::now_or_never(async {
+/// // However the network cuts them.
+/// let chunks = ["data: {\"a\":", "1}\n\nda", "ta: [DONE]\n\n"];
+/// let events = event_data(stream::iter(chunks.map(|it| Ok(Bytes::from_static(it.as_bytes())))));
+/// let events: Vec<String> = events.map(Result::unwrap).collect().await;
+/// assert_eq!(events, [r#"{"a":1}"#, "[DONE]"]);
+/// # }).unwrap();
+/// ```
 pub fn event_data<S>(bytes: S) -> impl Stream<Item = Result<String, DecodeError>>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,

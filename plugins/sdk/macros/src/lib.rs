@@ -14,7 +14,7 @@ use syn::{
     ReturnType, Type, parse::Parser, parse_quote, spanned::Spanned,
 };
 
-/// Makes a tool of a documented function: see the documentation of `toolhost-plugin`.
+/// Makes a documented function a tool: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn tool(options: TokenStream, item: TokenStream) -> TokenStream {
     let function = syn::parse_macro_input!(item as ItemFn);
@@ -24,7 +24,7 @@ pub fn tool(options: TokenStream, item: TokenStream) -> TokenStream {
     expanded("tool", &function, made)
 }
 
-/// Makes a prompt of a documented function: see the documentation of `toolhost-plugin`.
+/// Makes a documented function a prompt: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn prompt(options: TokenStream, item: TokenStream) -> TokenStream {
     let function = syn::parse_macro_input!(item as ItemFn);
@@ -40,7 +40,7 @@ pub fn plugin(input: TokenStream) -> TokenStream {
     syn::parse_macro_input!(input as Offer).expand().into()
 }
 
-/// The function and what `plugin!` needs of it stay in any case, so that the only error shown is the one that matters.
+/// After an error, keeps the function and stubs for `plugin!`, so that no further errors follow.
 fn expanded(kind: &str, function: &ItemFn, made: Result<TokenStream2, Error>) -> TokenStream {
     let marker = marker(function);
     let made = made.unwrap_or_else(|error| {
@@ -50,20 +50,20 @@ fn expanded(kind: &str, function: &ItemFn, made: Result<TokenStream2, Error>) ->
     quote!(#function #marker #made).into()
 }
 
-/// Derives what a tool's arguments need: see the documentation of `toolhost-plugin`.
+/// Derives the traits of a tool's arguments: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn arguments(options: TokenStream, item: TokenStream) -> TokenStream {
     let object = syn::parse(item.clone()).ok().and_then(as_arguments);
     derive(&options.into(), &item.into(), &quote!(Deserialize), object)
 }
 
-/// Derives what a structured result needs: see the documentation of `toolhost-plugin`.
+/// Derives the traits of a structured result: see the documentation of `toolhost-plugin`.
 #[proc_macro_attribute]
 pub fn structured(options: TokenStream, item: TokenStream) -> TokenStream {
     derive(&options.into(), &item.into(), &quote!(Serialize), None)
 }
 
-/// The derives, told where the author's crate finds serde and schemars without depending on them.
+/// The derives, with paths to the serde and schemars of this SDK.
 fn derive(
     options: &TokenStream2,
     item: &TokenStream2,
@@ -88,7 +88,7 @@ fn derive(
     .into()
 }
 
-/// That a type can be all of a tool's arguments: a struct with names for its fields, or an enum whose variants are
+/// Implements `Arguments` for a type whose JSON is an object: a struct with named fields, or an enum whose variants are
 /// objects.
 fn as_arguments(item: DeriveInput) -> Option<TokenStream2> {
     let is_object = match &item.data {
@@ -96,7 +96,7 @@ fn as_arguments(item: DeriveInput) -> Option<TokenStream2> {
         Data::Enum(it) => it.variants.iter().any(|it| !it.fields.is_empty()),
         Data::Union(_) => false,
     };
-    // What borrows cannot be read from arguments, which are gone when the tool runs.
+    // Arguments must be owned: their JSON is dropped before the tool runs.
     if !is_object || item.generics.lifetimes().next().is_some() {
         return None;
     }
@@ -112,13 +112,13 @@ fn as_arguments(item: DeriveInput) -> Option<TokenStream2> {
     Some(quote!(impl #params ::toolhost_plugin::Arguments for #ident #of #bounds {}))
 }
 
-/// What tools and prompts have in common.
+/// A function with `#[tool]` or `#[prompt]`.
 struct Documented<'a> {
     name: String,
     description: String,
     title: TokenStream2,
     icons: TokenStream2,
-    /// The type of the one argument, if there is one.
+    /// The type of its parameter, if it has one.
     argument: Option<&'a Type>,
     ident: &'a Ident,
 }
@@ -191,7 +191,7 @@ impl<'a> Documented<'a> {
     }
 }
 
-/// The struct that arguments belong into, as its author would write it.
+/// The struct of arguments that the author should write.
 fn struct_of(function: &ItemFn) -> String {
     let inputs = function.sig.inputs.iter().filter_map(|it| match it {
         FnArg::Typed(it) => Some(it),
@@ -220,7 +220,7 @@ fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => quote!(#ty),
     };
-    // Types that will not do are reported once, where they are written.
+    // Report unsuitable types once, where they are written.
     let block_on = quote!(::toolhost_plugin::__private::block_on);
     let run = match (function.sig.asyncness, argument) {
         (None, _) => quote!(#ident),
@@ -315,7 +315,7 @@ fn prompt_of(options: &Options, function: &ItemFn) -> Result<TokenStream2, Error
     })
 }
 
-/// A type of the function's name: `use` of the function brings both, so `plugin!` needs the name alone.
+/// A type with the function's name: `use` imports both, so `plugin!` needs only the name.
 fn marker(function: &ItemFn) -> TokenStream2 {
     let (visibility, ident) = (&function.vis, &function.sig.ident);
     quote! {
@@ -325,7 +325,7 @@ fn marker(function: &ItemFn) -> TokenStream2 {
     }
 }
 
-/// What stands in for a tool or prompt that is not right, so that `plugin!` has no errors of its own.
+/// A stub for an invalid tool or prompt, so that `plugin!` reports no further errors.
 fn nothing_of(kind: &str, function: &ItemFn) -> TokenStream2 {
     let ident = &function.sig.ident;
     let private = quote!(::toolhost_plugin::__private);

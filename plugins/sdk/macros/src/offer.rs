@@ -1,4 +1,4 @@
-//! What stands in the parentheses of `plugin!(…)`.
+//! Parses the input of `plugin!(…)`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,7 +6,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Error, Ident, Path, Token, Type, bracketed};
 
-/// What a plugin offers. It has tools even if there is none.
+/// What a plugin exports. Tools are always exported, even if there are none.
 #[derive(Default)]
 pub(crate) struct Offer {
     tools: Option<Paths>,
@@ -42,8 +42,8 @@ impl Offer {
     }
 }
 
-/// Functions by other names, which a compiler's error quotes where the attribute was forgotten: then there is a
-/// function, and no type of that name.
+/// Aliases of functions. If the attribute was forgotten, there is no type with the function's name, and the compiler's
+/// error quotes the alias.
 fn named(paths: Paths, attribute: &str) -> (TokenStream, Vec<Ident>) {
     let mut names: Vec<Ident> = Vec::new();
     let mut uses = TokenStream::new();
@@ -74,7 +74,7 @@ impl Parse for Offer {
                  completion: … }",
             ));
         }
-        // A colon, and not the two of a path.
+        // A single colon, not the `::` of a path.
         if !(input.peek(Ident) && input.peek2(Token![:]) && !input.peek2(Token![::])) {
             return Ok(Self {
                 tools: Some(Paths::parse_terminated(input)?),

@@ -1,9 +1,9 @@
-//! What stands in the parentheses of `#[tool(…)]` and `#[prompt(…)]`.
+//! Parses the options of `#[tool(…)]` and `#[prompt(…)]`.
 
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Expr, Ident, LitBool, LitStr, Token};
 
-/// The options as written; a hint that is not given stays unset.
+/// The options as written; hints are `None` by default.
 #[derive(Default)]
 pub(crate) struct Options {
     name: Option<LitStr>,
@@ -18,7 +18,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The tool's or prompt's name; a tool's must be what every model API takes.
+    /// The name of the tool or prompt. A tool's name must be valid in every model API.
     pub(crate) fn checked_name(&self, function: &Ident, kind: &str) -> Result<String, Error> {
         let (name, span) = match &self.name {
             Some(name) => (name.value(), name.span()),
@@ -39,7 +39,7 @@ impl Options {
 }
 
 impl Options {
-    /// Those of a tool.
+    /// Parses the options of a tool.
     pub(crate) fn of_tool(input: ParseStream) -> Result<Self, Error> {
         Self::parse(input, |options, key, input| {
             match key.to_string().as_str() {
@@ -68,12 +68,12 @@ impl Options {
         })
     }
 
-    /// Those of a prompt.
+    /// Parses the options of a prompt.
     pub(crate) fn of_prompt(input: ParseStream) -> Result<Self, Error> {
         Self::parse(input, |_, _, _| Ok(Some("")))
     }
 
-    /// `others` takes an option that not all attributes have, or says which there are.
+    /// `others` parses the options that only one of the attributes has, or returns their names.
     fn parse(
         input: ParseStream,
         others: fn(&mut Self, &Ident, ParseStream) -> Result<Option<&'static str>, Error>,
@@ -104,7 +104,7 @@ impl Options {
     }
 }
 
-/// A hint that is given once, by one of the two options that give it.
+/// A hint with two options, of which at most one may be given.
 fn once(hint: &mut Option<bool>, value: bool, key: &Ident) -> Result<(), Error> {
     match hint.replace(value) {
         None => Ok(()),

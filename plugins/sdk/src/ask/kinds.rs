@@ -31,7 +31,7 @@ impl<T: DeserializeOwned + JsonSchema> Form<T> {
 }
 
 impl<T: DeserializeOwned> Form<T> {
-    /// A form that a JSON Schema describes: an object of texts, numbers, booleans and choices.
+    /// A form with a JSON Schema: a flat object of strings, numbers, booleans and enums.
     pub fn of(key: impl Into<String>, message: impl Into<String>, schema: Value) -> Self {
         Self {
             key: key.into(),
@@ -68,7 +68,7 @@ impl<T: DeserializeOwned> Ask for Form<T> {
     }
 }
 
-/// A page to visit: see [`page`](super::page).
+/// A web page to open: see [`page`](super::page).
 #[derive(Clone, Debug)]
 pub struct Page {
     key: String,
@@ -76,7 +76,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A visit to this URL.
+    /// A page by its URL.
     pub fn new(key: impl Into<String>, message: impl Into<String>, url: impl Into<String>) -> Self {
         let (key, url) = (key.into(), url.into());
         Self {
@@ -89,7 +89,7 @@ impl Page {
         }
     }
 
-    /// Names the visit; without this, the name is made of key and URL.
+    /// Sets the id of the request; by default, a hash of key and URL.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.page.id = id.into();
@@ -116,7 +116,7 @@ impl Ask for Page {
     }
 }
 
-/// A conversation that the client's model goes on with: see [`sample`](super::sample).
+/// A conversation for the client's model to continue: see [`sample`](super::sample).
 ///
 /// ```
 /// use toolhost_plugin::{Error, ask};
@@ -138,7 +138,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// A conversation with no message yet, and an answer of at most 1000 tokens.
+    /// A conversation without messages, whose answer has at most 1000 tokens.
     pub fn new(key: impl Into<String>) -> Self {
         Self {
             key: key.into(),
@@ -152,14 +152,14 @@ impl Sample {
         }
     }
 
-    /// Adds what the user said.
+    /// Adds a message of the user.
     #[must_use]
     pub fn user(mut self, content: impl Into<Content>) -> Self {
         self.prompt.messages.push(Message::user(content));
         self
     }
 
-    /// Adds what the model said.
+    /// Adds a message of the model.
     #[must_use]
     pub fn assistant(mut self, content: impl Into<Content>) -> Self {
         self.prompt.messages.push(Message::assistant(content));
@@ -173,21 +173,21 @@ impl Sample {
         self
     }
 
-    /// Sets how long the answer may be.
+    /// Sets the maximum number of tokens of the answer.
     #[must_use]
     pub fn max_tokens(mut self, tokens: u32) -> Self {
         self.prompt.max_tokens = tokens;
         self
     }
 
-    /// Sets how free the answer may be.
+    /// Sets the sampling temperature.
     #[must_use]
     pub fn temperature(mut self, temperature: f64) -> Self {
         self.prompt.temperature = Some(temperature);
         self
     }
 
-    /// Adds a text that ends the answer.
+    /// Adds a stop sequence.
     #[must_use]
     pub fn stop_at(mut self, text: impl Into<String>) -> Self {
         self.prompt.stop_sequences.push(text.into());
@@ -214,14 +214,14 @@ impl Ask for Sample {
     }
 }
 
-/// The client's folders: see [`roots`](super::roots).
+/// The client's roots: see [`roots`](super::roots).
 #[derive(Clone, Debug)]
 pub struct Roots {
     key: String,
 }
 
 impl Roots {
-    /// The question under this key.
+    /// A question with this key.
     pub fn new(key: impl Into<String>) -> Self {
         Self { key: key.into() }
     }
@@ -257,7 +257,7 @@ fn refusal<T>(reply: &Reply) -> Result<Answer<T>, String> {
 }
 
 impl Completion {
-    /// What the model said, if that is text; else nothing.
+    /// The model's answer if it is text; otherwise empty.
     #[must_use]
     pub fn text(&self) -> String {
         match &self.content {
@@ -268,7 +268,7 @@ impl Completion {
 }
 
 impl Message {
-    /// What the user said.
+    /// A message of the user.
     pub fn user(content: impl Into<Content>) -> Self {
         Self {
             role: Role::User,
@@ -276,7 +276,7 @@ impl Message {
         }
     }
 
-    /// What the model said.
+    /// A message of the model.
     pub fn assistant(content: impl Into<Content>) -> Self {
         Self {
             role: Role::Assistant,

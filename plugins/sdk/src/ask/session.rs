@@ -1,4 +1,4 @@
-//! What is known of the current call's questions. An instance serves one call, so there is one of these.
+//! The replies to the questions of the current call. An instance serves one call, so there is one session.
 
 use crate::Error;
 use crate::bindings::toolhost::plugin::types::{Reply, Resumption};
@@ -8,21 +8,21 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 thread_local! {
-    /// As it came. A plugin that never asks has no code to read it with.
+    /// Read when first needed, so that a plugin without questions does not contain the code.
     static RESUMED: RefCell<Option<Resumption>> = const { RefCell::new(None) };
     static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
 #[derive(Default)]
 struct Session {
-    /// Of all rounds, by key.
+    /// The replies of all rounds, by key.
     replies: BTreeMap<String, Reply>,
-    /// The keys of those that were asked for. A client may have answered what it was not asked.
+    /// The keys of questions that were asked. Clients may send replies to others.
     asked: BTreeSet<String>,
     kept: BTreeMap<String, Value>,
 }
 
-/// What goes from one round to the next, as JSON.
+/// The state between two rounds, as JSON.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct State {
@@ -32,13 +32,13 @@ struct State {
     kept: BTreeMap<String, Value>,
 }
 
-/// A call begins.
+/// Begins a call.
 pub(crate) fn begin(resumed: Option<Resumption>) {
     RESUMED.set(resumed);
     SESSION.set(None);
 }
 
-/// The call is over.
+/// Ends the call.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn end() {
     begin(None);
@@ -52,7 +52,7 @@ fn with<T>(work: impl FnOnce(&mut Session) -> T) -> T {
 
 impl Session {
     fn resume(resumed: Resumption) -> Self {
-        // The host knows that the plugin wrote it. If that was another version of the plugin, all is asked again.
+        // The host checks that this plugin wrote it. If it was another version, all questions are asked again.
         let state: State = serde_json::from_slice(&resumed.state).unwrap_or_default();
         let mut session = Self {
             asked: state.replies.keys().cloned().collect(),
@@ -66,7 +66,7 @@ impl Session {
     }
 }
 
-/// The reply to a question, which counts as asked from now on.
+/// The reply to a question, which is then marked as asked.
 pub(crate) fn reply(key: &str) -> Option<Reply> {
     with(|session| {
         let reply = session.replies.get(key).cloned()?;
@@ -75,7 +75,7 @@ pub(crate) fn reply(key: &str) -> Option<Reply> {
     })
 }
 
-/// As if that question had no reply.
+/// Drops the reply to a question.
 pub(crate) fn forget(key: &str) {
     with(|session| session.replies.remove(key));
 }
@@ -88,7 +88,7 @@ pub(crate) fn keep(key: &str, value: Value) {
     with(|session| session.kept.insert(key.to_owned(), value));
 }
 
-/// What the next round has to know; empty if that is nothing.
+/// The state for the next round; empty if there is none.
 pub(crate) fn state() -> Result<Vec<u8>, Error> {
     let state = with(|session| State {
         replies: session

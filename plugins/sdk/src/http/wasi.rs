@@ -1,4 +1,4 @@
-//! Requests through `wasi:http`, with errors in words.
+//! Requests through `wasi:http`, with error messages.
 
 use super::{Address, Body, Request, Response};
 use crate::{Error, task};
@@ -9,11 +9,11 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::{InputStream, StreamError};
 
-/// The host takes no more at once, in bytes.
+/// The most that the host accepts in one write, in bytes.
 const WRITE_CHUNK: usize = 4096;
 const READ_CHUNK: u64 = 65_536;
 
-/// Sends a request and waits for the head of the response.
+/// Sends a request and waits for the status and headers of the response.
 pub(super) async fn send(request: &Request) -> Result<Response, Error> {
     let url = &*request.url;
     let outgoing = outgoing(request)?;
@@ -26,7 +26,7 @@ pub(super) async fn send(request: &Request) -> Result<Response, Error> {
         None => None,
     };
     let failed = |code: ErrorCode| error(url, &code);
-    // The host may only take the body while it sends it: first the request, then the body.
+    // The host may read the body only while it sends the request, so start the request first.
     let future = outgoing_handler::handle(outgoing, None).map_err(failed)?;
     if let Some((body, bytes)) = body {
         write(url, body, bytes)?;
@@ -107,7 +107,7 @@ fn write(url: &str, body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
     let stream = body.write();
     let stream = stream.map_err(|()| Error::failed("the host takes no body"))?;
     for chunk in bytes.chunks(WRITE_CHUNK) {
-        // A server may answer before it has read all: its response says more than this failure.
+        // A server may respond before it has read everything; its response is more useful than this failure.
         if stream.blocking_write_and_flush(chunk).is_err() {
             return Ok(());
         }
@@ -119,7 +119,7 @@ fn write(url: &str, body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
 /// A body that can be read once.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    // The stream is a child of the body and must go first: fields are dropped in this order.
+    // Fields are dropped in this order, and the stream is a child of the body.
     stream: InputStream,
     _body: IncomingBody,
     _response: IncomingResponse,
@@ -135,7 +135,7 @@ impl Incoming {
         })
     }
 
-    /// Reads at most so many bytes, and says whether there were more.
+    /// Reads up to a number of bytes, and returns whether there were more.
     pub(super) fn read(self, max_bytes: usize) -> Result<(Vec<u8>, bool), Error> {
         let mut bytes = Vec::new();
         loop {

@@ -1,14 +1,14 @@
-//! One field of a form, from the schema of its type.
+//! Converts the schema of a type to that of a form's field.
 
 use serde_json::{Map, Value, json};
 
-/// What may stand beside a field's type.
+/// The keywords that a field may have beside `type`.
 const EVERYWHERE: [&str; 3] = ["title", "description", "default"];
 
-/// A value that a field may have, and what people read in its place.
+/// A value of an enum, and its label.
 type Choice = (String, Option<String>);
 
-/// The field's schema as MCP has it, if it can be a field at all.
+/// The field's schema in the subset that MCP allows, if there is one.
 pub(super) fn field(schema: &Value) -> Option<Value> {
     let schema = &without_null(schema);
     let mut field = if let Some(choices) = choices(schema) {
@@ -48,7 +48,7 @@ fn take(schema: &Value, keys: &[&str], field: &mut Map<String, Value>) {
     }
 }
 
-/// What is optional is left out of a form, not null.
+/// Removes `null`: optional fields are left out of a form instead.
 fn without_null(schema: &Value) -> Value {
     let mut schema = schema.clone();
     for key in ["anyOf", "oneOf"] {
@@ -59,7 +59,7 @@ fn without_null(schema: &Value) -> Value {
         if let [case] = cases.as_slice()
             && let Value::Object(mut case) = case.clone()
         {
-            // What stands outside is about the field, what is inside about its type.
+            // The outer keywords describe the field, the inner ones its type.
             take(&schema, &EVERYWHERE, &mut case);
             return case.into();
         }
@@ -76,7 +76,7 @@ fn without_null(schema: &Value) -> Value {
     schema
 }
 
-/// The values of an enum, whose variants may be documented.
+/// The values of an enum, with the doc comments of its variants as labels.
 fn choices(schema: &Value) -> Option<Vec<Choice>> {
     if let Some(cases) = schema.get("oneOf").or_else(|| schema.get("anyOf")) {
         let cases = cases.as_array()?.iter().map(choices);

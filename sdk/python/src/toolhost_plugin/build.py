@@ -179,7 +179,8 @@ def _componentize_py() -> pathlib.Path:
         has_pip = subprocess.run([sys.executable, "-c", "import pip"], stderr=subprocess.DEVNULL).returncode == 0
         if not has_pip and not shutil.which("uv"):
             raise BuildError(
-                f"this Python has no pip to install {requirement} with: run `{sys.executable} -m ensurepip`"
+                f"this Python has no pip to install {requirement} with: run `{sys.executable} -m ensurepip` (Debian: "
+                "`apt-get install python3-pip`), or install uv"
             )
         done = subprocess.run(
             pip if has_pip else uv,

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConnectionLimit;
 use crate::http_front::unread_bytes::UnreadBytes;
-use crate::locks;
+use toolhost_core::locks;
 
 /// A client that reads this many bytes per second is not too slow.
 const MIN_BYTES_PER_SECOND: u64 = 1 << 10;

@@ -1,7 +1,7 @@
 //! `Host`, `Origin`, and CORS.
 
 use super::*;
-use crate::manifest::{TokenConfig, TokenDigest};
+use toolhost_core::manifest::{TokenConfig, TokenDigest};
 
 /// A server with names of its own, which admits nobody to `/mcp`.
 async fn named() -> Server {

@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::manifest::TlsConfig;
+use toolhost_core::manifest::TlsConfig;
 
 /// Files of a certificate for `localhost`, in a folder that lives as long.
 struct Files {

@@ -108,14 +108,6 @@ impl Http2 {
     }
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = tokio::time::Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "never: {what}");
-        tokio::task::yield_now().await;
-    }
-}
-
 fn pings() -> Vec<Vec<u8>> {
     vec![
         frame(PING, 0, 0, &[0; 8]),

@@ -1,7 +1,7 @@
 //! Requests that say more than one thing of where they end, and trailers that say what no header did.
 
 use super::*;
-use crate::manifest::{TokenConfig, TokenDigest};
+use toolhost_core::manifest::{TokenConfig, TokenDigest};
 
 /// What would be answered with 200, and says so, if it were taken for a request.
 const HIDDEN: &str = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nhidden";

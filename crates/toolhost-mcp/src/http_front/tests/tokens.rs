@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::manifest::{TokenConfig, TokenDigest};
+use toolhost_core::manifest::{TokenConfig, TokenDigest};
 
 fn clients(names: &[(&str, &str)]) -> ServeConfig {
     let mut config = plain();

@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http_front::{self, BodyRoom, Principal, Short, UnreadBytes};
-use crate::manifest::ServeConfig;
 use crate::server::dispatch::ArrivedCall;
 use crate::server::handler::{ClientSession, ReadyHandler};
 use crate::server::http::content_negotiation::{self, Accepted, JSON, is_events, of_kind};
@@ -29,7 +28,8 @@ use crate::server::initialize;
 use crate::server::json_rpc::message_text;
 use crate::server::message_outline::MessagePeek;
 use crate::server::server_state::ServerState;
-use crate::watch::Owner;
+use toolhost_core::manifest::ServeConfig;
+use toolhost_core::watch::Owner;
 
 /// An `initialize` of another protocol version is passed on unchanged up to this many bytes.
 const MAX_SEEN: usize = 16 << 10;

@@ -37,7 +37,7 @@ use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use tokio::sync::Notify;
 
 use crate::http_front::UnreadBytes;
-use crate::locks::lock;
+use toolhost_core::locks::lock;
 pub(crate) use undelivered_answers::{StreamName, UNDELIVERED_TTL, UndeliveredAnswers};
 
 /// The most events, and bytes of them, that are queued for a slow client or kept for one that is

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::server::caller;
 use crate::server::dispatch::IncomingCall;
 use crate::server::message_outline::{MAX_ID, are_arguments, is_much, object, trimmed_arguments};
-use crate::tool::ToolCall;
+use toolhost_core::tool::ToolCall;
 
 /// A `tools/call` and its `_meta`.
 pub(crate) struct FastCall {

@@ -42,13 +42,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::http_front::{BodyRoom, Principal, UnreadBytes};
-use crate::locks::lock;
 use crate::server::caller::{self, Caller};
 use crate::server::handler::{HandlerSlot, ReadyHandler};
 use crate::server::http::event_log::{EventReader, UNDELIVERED_TTL, UndeliveredAnswers};
 use crate::server::http::fast_path::FastCall;
 use crate::server::http::stream_routing::{AcceptedRequest, RefusedRequest, Route, Streams};
 use crate::server::stream_id::StreamId;
+use toolhost_core::locks::lock;
 
 /// Messages of a client that may wait to be handled.
 const INBOX_MESSAGES: usize = 64;

@@ -13,13 +13,13 @@ use rmcp::transport::streamable_http_server::session::ServerSseMessage as Event;
 use rmcp::transport::streamable_http_server::{SessionId, SessionManager};
 
 use crate::http_front::UnreadBytes;
-use crate::locks;
 use crate::server::caller;
 use crate::server::http::event_log::UndeliveredAnswers;
 use crate::server::http::session::{
     AnswerSlot, HttpSession, RequestOutcome, SessionError, SessionTransport,
 };
 use crate::server::pending_questions::decrement;
+use toolhost_core::locks;
 
 /// A session may be evicted once it has been unused for this part of its timeout.
 const UNUSED: u32 = 10;

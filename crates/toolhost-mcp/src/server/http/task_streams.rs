@@ -22,7 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::server::http::refusal::refuse;
 use crate::server::http::sse;
 use crate::server::server_state::ServerState;
-use crate::watch::Owner;
+use toolhost_core::watch::Owner;
 
 /// The most tasks of one subscription.
 const MAX_TASKS: usize = 1_000;

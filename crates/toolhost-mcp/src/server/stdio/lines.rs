@@ -21,10 +21,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::json_lines::{IdFinder, LineReader, ReadLine};
-use crate::locks::lock;
 use crate::server::initialize;
 use crate::server::json_rpc::{in_use, unreadable, weight};
 use crate::server::message_outline::{CallOutline, MessagePeek};
+use toolhost_core::locks::lock;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 

@@ -33,12 +33,12 @@ use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 use toolhost_core::Responder;
 
-use crate::error::CallError;
-use crate::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
-use crate::locks::lock;
 use crate::server::elicitation::{self, PeerResponder};
 use crate::server::pending_questions::PendingQuestions;
-use crate::watch::Owner;
+use toolhost_core::error::CallError;
+use toolhost_core::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
+use toolhost_core::locks::lock;
+use toolhost_core::watch::Owner;
 
 /// How long a task's result is kept after it has ended.
 pub(crate) const TASK_TTL: Duration = Duration::from_secs(60 * 60);

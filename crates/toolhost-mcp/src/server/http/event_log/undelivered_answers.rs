@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rmcp::transport::streamable_http_server::SessionId;
 
 use super::EventLog;
-use crate::locks::lock;
+use toolhost_core::locks::lock;
 
 /// How long, and how many, undelivered answers are kept.
 pub(crate) const UNDELIVERED_TTL: Duration = Duration::from_secs(60);
