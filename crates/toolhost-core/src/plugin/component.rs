@@ -136,7 +136,9 @@ fn not_compiled(error: &wasmtime::Error) -> String {
     let why = format!("{error:#}");
     // wasmparser names the feature that is off, and has no error type for it.
     match why.contains("component model async") {
-        true => format!("uses async features of the component model that this host does not support: {why}"),
+        true => format!(
+            "uses async features of the component model that this host does not support: {why}"
+        ),
         false => format!("is not a valid component: {why}"),
     }
 }
