@@ -134,3 +134,64 @@ async fn a_command_of_wasi_0_3_is_a_tool() {
         }
     }
 }
+
+/// 48.0.8 panics, or takes one end for the other: GHSA-xrvr-8678-5wp8.
+#[tokio::test]
+async fn a_copy_that_is_cancelled_on_the_wrong_end_fails_its_call_only() {
+    let component = r#"(component
+        (core module $memory (memory (export "memory") 1))
+        (core instance $memory (instantiate $memory))
+        (alias core export $memory "memory" (core memory $bytes))
+        (type $s (stream u8))
+        (core func $new (canon stream.new $s))
+        (core func $read (canon stream.read $s async (memory $bytes)))
+        (core func $write (canon stream.write $s async (memory $bytes)))
+        (core func $cancel-read (canon stream.cancel-read $s))
+        (core func $cancel-write (canon stream.cancel-write $s))
+        (core func $drop (canon stream.drop-readable $s))
+        (core module $m
+            (import "" "new" (func $new (result i64)))
+            (import "" "read" (func $read (param i32 i32 i32) (result i32)))
+            (import "" "write" (func $write (param i32 i32 i32) (result i32)))
+            (import "" "cancel-read" (func $cancel-read (param i32) (result i32)))
+            (import "" "cancel-write" (func $cancel-write (param i32) (result i32)))
+            (import "" "drop" (func $drop (param i32)))
+            (func (export "writer") (result i32) (local $ends i64) (local $reader i32)
+                (local.set $ends (call $new))
+                (local.set $reader (i32.wrap_i64 (local.get $ends)))
+                (drop (call $read (local.get $reader) (i32.const 0) (i32.const 8)))
+                (drop (call $cancel-write (local.get $reader)))
+                (call $drop (local.get $reader))
+                (i32.const 7))
+            (func (export "reader") (result i32) (local $ends i64) (local $writer i32)
+                (local.set $ends (call $new))
+                (local.set $writer (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32))))
+                (drop (call $write (local.get $writer) (i32.const 0) (i32.const 8)))
+                (drop (call $cancel-read (local.get $writer)))
+                (drop (call $write (local.get $writer) (i32.const 0) (i32.const 8)))
+                (i32.const 7))
+            (func (export "well") (result i32) (i32.const 5)))
+        (core instance $i (instantiate $m (with "" (instance
+            (export "new" (func $new))
+            (export "read" (func $read))
+            (export "write" (func $write))
+            (export "cancel-read" (func $cancel-read))
+            (export "cancel-write" (func $cancel-write))
+            (export "drop" (func $drop))))))
+        (type $async (func async (result u32)))
+        (func (export "writer") (type $async) (canon lift (core func $i "writer")))
+        (func (export "reader") (type $async) (canon lift (core func $i "reader")))
+        (func (export "well") (result u32) (canon lift (core func $i "well"))))"#;
+    let typed = Typed::new(wat::parse_str(component).unwrap()).await;
+    for wrong in ["writer", "reader"] {
+        let failed = typed.host.call(call(wrong, json!({}))).await;
+        let code = error(&failed).code();
+        assert!(
+            ["trap", "internal"].contains(&code),
+            "{wrong}: {:?}",
+            error(&failed)
+        );
+        let well = typed.host.call(call("well", json!({}))).await;
+        assert_eq!(well.to_text(), "5");
+    }
+}
