@@ -160,7 +160,7 @@ for (const engine of engines) {
         type: ["failed", /^TypeError: .*length/],
         text: ["failed", /^Uncaught "a text"$/],
         recursion:
-          engine === "quickjs" ? ["limit", /512 KiB of stack/] : ["failed", /^InternalError: too much recursion$/],
+          engine === "quickjs" ? ["limit", /stack size limit exceeded \(512 KiB\)/] : ["failed", /^InternalError: too much recursion$/],
         rejected: ["failed", /^RangeError: one$/],
         cause: ["failed", /^Error: outer \(cause: TypeError: inner\)$/],
         never: engine === "quickjs" ? ["failed", /a promise that can never settle/] : ["trap", /event loop error/],
