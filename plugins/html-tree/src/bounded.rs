@@ -33,7 +33,7 @@ impl BoundedSink {
     /// Notes whether a child of this node is too deep.
     fn look_at(&self, parent: &Rc<Node>) {
         if !self.is_too_deep.get() {
-            let mut ancestors = std::iter::successors(Some(Rc::clone(parent)), |node| above(node));
+            let mut ancestors = std::iter::successors(Some(Rc::clone(parent)), above);
             self.is_too_deep.set(ancestors.nth(MAX_DEPTH).is_some());
         }
     }

@@ -275,7 +275,8 @@ mod tests {
             (":is(span, em)", "s m"),
             ("div:has(> em)", "e:1"),
             ("div:has(p i)", "d"),
-            ("p:has(+ span)", ""),
+            // The comment between them does not count.
+            ("p:has(+ span)", "p2"),
             ("p:has(~ span):has(i)", "p2"),
             (r"#e\:1", "e:1"),
             (r"#\65 \3a 1", "e:1"),
