@@ -414,7 +414,7 @@ impl FromStr for Format {
 /// ```
 /// use toolhost_wire::wire::{self, Format};
 ///
-/// let response = br#"{"content": [
+/// let response = br#"{"role": "assistant", "content": [
 ///     {"type": "tool_use", "id": "toolu_1", "name": "add", "input": {"a": 1, "b": 2}}
 /// ]}"#;
 /// let (format, calls) = wire::decode(response, None)?;

@@ -8,6 +8,7 @@ use super::is_name;
 use super::reader::{
     ManifestSource, ManifestTable, Value, expect_string, expect_table, mismatch, path_in,
 };
+use crate::bounded_read;
 use crate::error::CallError;
 use crate::input::{Message, Role};
 use crate::paths::Paths;
@@ -61,8 +62,9 @@ impl StaticResource {
             StaticBody::File(path) => {
                 let (path, paths) = (path.clone(), paths.clone());
                 let read = tokio::task::spawn_blocking(move || {
+                    let file = paths.open_regular(&path)?;
                     paths.expect_accepted(&path)?;
-                    paths.read(&path, MAX_FILE)
+                    bounded_read::read(&file, MAX_FILE)
                 })
                 .await;
                 let bytes = read.map_err(CallError::internal)?;
@@ -88,8 +90,9 @@ impl StaticResource {
         };
         let paths = paths.clone();
         let changed = move || {
+            let file = paths.open_regular(&path).ok()?;
             paths.expect_accepted(&path).ok()?;
-            let metadata = paths.open_regular(&path).ok()?.metadata().ok()?;
+            let metadata = file.metadata().ok()?;
             let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
             Some(format!("{} {}", modified.as_nanos(), metadata.len()))
         };

@@ -76,7 +76,7 @@ pub(super) fn select_tools(
                 None => continue,
             },
         };
-        let read = match taken.insert(&*tool.name) {
+        let read = match tool.name.is_empty() || taken.insert(&*tool.name) {
             true => read(tool, &names, settings, &mut room, &mut offered.left_out),
             false => Err("is listed twice".to_owned()),
         };
