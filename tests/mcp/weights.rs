@@ -300,6 +300,7 @@ fn a_connection_that_takes_no_answer_holds_a_few_and_no_more() {
 /// A server over stdio that was sent an `initialize`, and then these requests at once. Nothing of
 /// its answers has been read.
 struct Unread {
+    _folder: Folder,
     child: Child,
     stdin: ChildStdin,
     growth: Growth,
@@ -332,6 +333,7 @@ impl Unread {
         }
         stdin.write_all(lines.as_bytes()).unwrap();
         Unread {
+            _folder: folder,
             child,
             stdin,
             growth,
