@@ -33,12 +33,16 @@ impl Items for Stock {
             Query::ById(id) => stock().into_iter().filter(|item| item.id == id).collect(),
             Query::ByPrice((least, most)) => stock()
                 .into_iter()
-                .filter(|item| item.price.is_some_and(|price| (least..=most).contains(&price)))
+                .filter(|item| {
+                    item.price
+                        .is_some_and(|price| (least..=most).contains(&price))
+                })
                 .collect(),
             Query::ByName(None) => return Err(Problem::Incomplete(vec!["name".to_owned()])),
-            Query::ByName(Some(name)) => {
-                stock().into_iter().filter(|item| item.name == name).collect()
-            }
+            Query::ByName(Some(name)) => stock()
+                .into_iter()
+                .filter(|item| item.name == name)
+                .collect(),
         };
         match found.is_empty() {
             true => Err(Problem::NothingFound),
@@ -66,7 +70,9 @@ impl Items for Stock {
 
 impl Guest for Stock {
     fn checksum(bytes: Vec<u8>) -> u32 {
-        bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+        bytes.iter().fold(0_u32, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u32::from(*byte))
+        })
     }
 
     fn environment() -> Vec<(String, String)> {
