@@ -143,7 +143,6 @@ fn rust_works() {
 
 /// Its functions become tools with typed components of any kind.
 #[test]
-#[ignore = "components of other worlds are refused"]
 fn wit_works() {
     works("WIT", rust());
 }
