@@ -82,6 +82,22 @@ async fn the_manifest_renames_describes_and_chooses() {
 }
 
 #[tokio::test]
+async fn allowed_callers_are_those_of_the_function_by_any_of_its_names() {
+    for name in ["scale", "test:typed/shapes@1.0.0#scale"] {
+        let folder = folder(&format!(
+            "[plugin.shapes]\npath = \"shapes.wasm\"\nallowed-callers.\"{name}\" = [\"direct\"]\n"
+        ));
+        let host = load(read(&folder)).await;
+        assert_eq!(
+            host.tool("scale").unwrap().allowed_callers,
+            ["direct"],
+            "{name}"
+        );
+        assert!(host.tool("plain").unwrap().allowed_callers.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn tools_of_the_plugin_interface_are_renamed_and_described_too() {
     let mut echo = plugin("echo");
     let at = super::at();

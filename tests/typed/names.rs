@@ -57,15 +57,19 @@ async fn a_long_name_is_cut_and_keeps_apart_from_others() {
     }
 }
 
-/// Two interfaces of one name, of two packages.
+/// Two interfaces of one name, of two packages: the function of the one returns its argument, that of the other one more.
 fn colliding() -> Vec<u8> {
     let component = r#"(component
-        (core module $m (func (export "f") (param i32) (result i32) (local.get 0)))
+        (core module $m
+            (func (export "same") (param i32) (result i32) (local.get 0))
+            (func (export "more") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))
         (core instance $i (instantiate $m))
-        (func $f (param "x" u32) (result u32) (canon lift (core func $i "f")))
-        (instance $api (export "get" (func $f)))
-        (export "one:a/users@1.0.0" (instance $api))
-        (export "two:b/users" (instance $api)))"#;
+        (func $same (param "x" u32) (result u32) (canon lift (core func $i "same")))
+        (func $more (param "x" u32) (result u32) (canon lift (core func $i "more")))
+        (instance $a (export "get" (func $same)))
+        (instance $b (export "get" (func $more)))
+        (export "one:a/users@1.0.0" (instance $a))
+        (export "two:b/users" (instance $b)))"#;
     wat::parse_str(component).unwrap()
 }
 
@@ -80,20 +84,31 @@ async fn names_that_collide_are_an_error_that_names_both() {
         assert!(message.contains(words), "{message}");
     }
     let named = |name: &str| (name.to_owned(), at());
-    // By their full names they are told apart.
-    let typed = Typed::with(colliding(), |mut plugin| {
-        plugin
-            .rename
-            .insert("two:b/users#get".to_owned(), named("get_b"));
-        plugin
-    })
-    .await;
-    assert_eq!(typed.names(), ["get_b", "users_get"]);
-    let typed = Typed::with(colliding(), |plugin| {
-        plugin.with_tools(vec![named("one:a/users@1.0.0#get")])
-    })
-    .await;
-    assert_eq!(typed.names(), ["users_get"]);
+    // By their full names they are told apart, and each calls its own function.
+    for (renamed, own, other) in [
+        ("one:a/users@1.0.0#get", json!(7), json!(8)),
+        ("two:b/users#get", json!(8), json!(7)),
+    ] {
+        let typed = Typed::with(colliding(), |mut plugin| {
+            plugin
+                .rename
+                .insert(renamed.to_owned(), named("get_renamed"));
+            plugin
+        })
+        .await;
+        assert_eq!(typed.names(), ["get_renamed", "users_get"]);
+        assert_eq!(
+            typed.returned("get_renamed", json!(7)).await,
+            Ok(own.clone())
+        );
+        assert_eq!(typed.returned("users_get", json!(7)).await, Ok(other));
+        let typed = Typed::with(colliding(), |plugin| {
+            plugin.with_tools(vec![named(renamed)])
+        })
+        .await;
+        assert_eq!(typed.names(), ["users_get"]);
+        assert_eq!(typed.returned("users_get", json!(7)).await, Ok(own));
+    }
     // A new name may collide as well.
     let message = refused_with(returning(TWO_INTERFACES), |mut plugin| {
         plugin.rename.insert("free".to_owned(), named("list-all"));

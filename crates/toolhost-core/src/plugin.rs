@@ -513,14 +513,6 @@ impl ToolProvider for Plugin {
     }
 }
 
-/// Sets the allowed callers of tools from the manifest.
-fn name_callers(tools: &mut [ProvidedTool], config: &PluginConfig) {
-    for tool in tools {
-        let callers = config.allowed_callers.of(&tool.own_name);
-        tool.tool.allowed_callers = callers.to_vec();
-    }
-}
-
 fn check_pin(config: &PluginConfig, found: &str, manifest: &Path) -> Result<(), Diagnostic> {
     let Some(pinned) = &config.sha256 else {
         return Ok(());
@@ -717,7 +709,7 @@ fn select_tools(
             problems.push(problem(message));
             continue;
         }
-        let full = declared.path.clone().unwrap_or_else(|| own.clone());
+        let full = declared.full_name().to_owned();
         if let Some(other) = taken.insert(name.clone(), full.clone()) {
             let message = format!("offers two tools named `{name}`");
             problems.push(match other == full {
@@ -738,7 +730,7 @@ fn select_tools(
             );
             notes.push(ToolNote::new(&name, why));
         }
-        match declared.provided(own, name, &config.name) {
+        match declared.provided(name, config) {
             Ok(tool) => {
                 schemas += tool.schema_bytes();
                 tools.push(tool);
@@ -751,7 +743,6 @@ fn select_tools(
             return Err(vec![problem(message)]);
         }
     }
-    name_callers(&mut tools, config);
     match problems.is_empty() {
         true => Ok((tools, notes)),
         false => Err(problems),

@@ -18,7 +18,12 @@ pub struct AllowedCallers {
 impl AllowedCallers {
     /// The allowed callers of a tool, by its own name; empty if none were set.
     pub fn of(&self, tool: &str) -> &[String] {
-        match self.by_tool.get(tool) {
+        self.of_any(std::iter::once(tool))
+    }
+
+    /// The same for a tool with several names.
+    pub(crate) fn of_any<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> &[String] {
+        match names.find_map(|name| self.by_tool.get(name)) {
             Some((callers, _)) => callers,
             None => &self.all,
         }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::manifest::PluginConfig;
 use crate::provider::ProvidedTool;
 use crate::tool::Tool;
 
@@ -50,21 +51,28 @@ impl Declared {
         std::iter::once(&*self.tool.name).chain(self.path.as_deref())
     }
 
-    /// As the host offers it, under `name`.
+    /// The name that no other tool of the component has.
+    pub(super) fn full_name(&self) -> &str {
+        self.path.as_deref().unwrap_or(&self.tool.name)
+    }
+
+    /// As the host offers it, under `name`. At its provider it is called by its full name.
     ///
     /// # Errors
     ///
     /// A schema is not valid.
     pub(super) fn provided(
         self,
-        own_name: String,
         name: String,
-        plugin: &str,
+        config: &PluginConfig,
     ) -> Result<ProvidedTool, String> {
+        let full_name = self.full_name().to_owned();
+        let callers = config.allowed_callers.of_any(self.names()).to_vec();
         let mut tool = self.tool;
         tool.name = name;
-        let tool = tool.with_plugin(plugin).with_sandboxed(true);
-        ProvidedTool::parse(own_name, tool, &self.input, self.output.as_deref())
+        tool.allowed_callers = callers;
+        let tool = tool.with_plugin(&config.name).with_sandboxed(true);
+        ProvidedTool::parse(full_name, tool, &self.input, self.output.as_deref())
     }
 
     /// Sets the description of an argument. Returns whether there is one of that name.

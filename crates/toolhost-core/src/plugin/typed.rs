@@ -34,17 +34,16 @@ pub(super) use documentation::Documentation;
 use encode::EncodeError;
 use shape::{Fields, Shape, Shaper, signature};
 
-/// The most types in all functions of a component, each place where a named type is used counted
-/// anew.
+/// The most types in all functions of a component; a named type counts at each place that uses it.
 const MAX_TYPES: usize = 100_000;
 
 /// The reasons shown when a component has no function that can be a tool.
 const SHOWN_REASONS: usize = 5;
 
-/// The functions of a component that are tools, by the tools' own names.
+/// The functions of a component that are tools, by their full names.
 pub(super) struct Functions {
     pre: InstancePre<Sandbox>,
-    by_name: BTreeMap<String, Callable>,
+    by_path: BTreeMap<String, Callable>,
 }
 
 enum Callable {
@@ -148,7 +147,7 @@ pub(super) fn find(
     let mut found = Found {
         functions: Functions {
             pre: pre.clone(),
-            by_name: BTreeMap::new(),
+            by_path: BTreeMap::new(),
         },
         // So that names of the manifest are checked against all of them.
         declared: others
@@ -162,16 +161,18 @@ pub(super) fn find(
         let path = export.path();
         let made = match export.is_command() {
             true => {
-                let run = Command { run: export.index };
                 let declared = command::declared(own.clone(), path.clone());
-                Ok((Callable::Command(run), declared))
+                let program = Command {
+                    name: own.clone(),
+                    run: export.index,
+                };
+                Ok((Callable::Command(program), declared))
             }
             false => function(export, &own, documentation, &mut types),
         };
         match made {
             Ok((callable, declared)) => {
-                // Of two tools with one name, both are declared, which is reported.
-                found.functions.by_name.insert(own, callable);
+                found.functions.by_path.insert(path, callable);
                 found.declared.push(declared);
             }
             Err(why) => {
@@ -185,7 +186,7 @@ pub(super) fn find(
             }
         }
     }
-    if found.functions.by_name.is_empty() && !found.left_out.is_empty() {
+    if found.functions.by_path.is_empty() && !found.left_out.is_empty() {
         let shown = found.declared.iter().filter_map(|function| {
             let name = function.path.as_ref()?;
             Some(format!("`{name}` {}", function.refused.as_ref()?))
@@ -328,24 +329,25 @@ impl Functions {
         self.pre.engine()
     }
 
-    /// Calls a tool in a new instance, in any store whose engine compiled the component.
+    /// Calls a function by its full name in a new instance, in any store whose engine compiled the
+    /// component.
     pub(super) async fn call(
         &self,
         store: &mut Store<Sandbox>,
-        tool: &str,
+        path: &str,
         arguments: &str,
         bounds: CallBounds<'_>,
     ) -> wasmtime::Result<Result<Output, Failure>> {
-        match self.by_name.get(tool) {
+        match self.by_path.get(path) {
             Some(Callable::Function(function)) => {
                 function.call(&self.pre, store, arguments, bounds).await
             }
             Some(Callable::Command(command)) => {
                 let limits = bounds.limits;
-                let called = command.call(&self.pre, store, tool, arguments, limits);
+                let called = command.call(&self.pre, store, arguments, limits);
                 called.await
             }
-            None => Err(wasmtime::Error::msg(format!("no function `{tool}`"))),
+            None => Err(wasmtime::Error::msg(format!("no function `{path}`"))),
         }
     }
 }

@@ -23,6 +23,8 @@ const STDOUT: &str = "stdout:";
 
 /// The function that runs the program.
 pub(super) struct Command {
+    /// The program's name, its first argument.
+    pub(super) name: String,
     pub(super) run: ComponentExportIndex,
 }
 
@@ -73,11 +75,10 @@ impl Command {
         &self,
         pre: &InstancePre<Sandbox>,
         store: &mut Store<Sandbox>,
-        own_name: &str,
         arguments: &str,
         limits: &Limits,
     ) -> wasmtime::Result<Result<Output, Failure>> {
-        let program = match program(own_name, arguments, store.data(), limits) {
+        let program = match program(&self.name, arguments, store.data(), limits) {
             Ok(program) => program,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -123,7 +124,7 @@ impl Command {
 
 /// What the call asks the program to do.
 fn program(
-    own_name: &str,
+    name: &str,
     arguments: &str,
     sandbox: &Sandbox,
     limits: &Limits,
@@ -150,7 +151,7 @@ fn program(
         }
     }
     Ok(Program {
-        args: std::iter::once(own_name.to_owned()).chain(args).collect(),
+        args: std::iter::once(name.to_owned()).chain(args).collect(),
         env,
         stdin: stdin.into(),
         stdout: CapturedOutput::new(limits.max_output),

@@ -10,7 +10,7 @@ use wasmtime::component::types::Variant;
 /// The most nested types. JSON nests as deep, and its readers may not accept more than 128.
 const MAX_DEPTH: usize = 60;
 
-/// The most types in one function, each place where a named type is used counted anew.
+/// The most types in one function; a named type counts at each place that uses it.
 const MAX_TYPES: usize = 2000;
 
 /// The longest signature in a description, in bytes.
