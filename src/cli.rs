@@ -477,6 +477,13 @@ fn manifest_above(start: &Path) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
+/// The folder of a file: the working folder if its path is only a name.
+fn folder_of(file: &Path) -> &Path {
+    let parent = file.parent();
+    let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
 fn find_manifest(start: &Path) -> anyhow::Result<PathBuf> {
     match manifest_above(start) {
         // As short as possible.

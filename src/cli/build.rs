@@ -3,7 +3,6 @@
 //! [`project`] finds what there is to build, a module for each language runs its tools, [`super::child`] bounds them.
 
 mod c;
-
 mod javascript;
 pub(super) mod project;
 mod python;
@@ -16,13 +15,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use toolhost::inspect::inspect_within;
+use toolhost::replacement::Replacement;
 use toolhost::{CodeCache, Manifest};
 
 use super::child::Ended;
 use super::out::{Out, line, say};
 use super::sources::Files;
 use super::{
-    ANSWERED, CommandContext, FAILED, INTERRUPTED, MISSING, Status, parse_timeout, progress,
+    ANSWERED, CommandContext, FAILED, INTERRUPTED, MISSING, Status, folder_of, parse_timeout,
+    progress,
 };
 use project::{Language, Project};
 pub(super) use toolchain::BuildError;
@@ -101,13 +102,8 @@ pub(super) fn output_of(project: &Project, manifest: Option<&Manifest>) -> PathB
     let folder = project.folder.canonicalize().ok();
     let plugins = manifest.into_iter().flat_map(|manifest| &manifest.plugins);
     let mut listed = plugins.filter(|plugin| {
-        let parent = plugin.path.parent();
-        let parent = parent.map(|parent| match parent.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => parent,
-        });
-        let parent = parent.and_then(|parent| parent.canonicalize().ok());
-        parent.is_some() && parent == folder
+        let beside = folder_of(&plugin.path).canonicalize().ok();
+        beside.is_some() && beside == folder
     });
     match (listed.next(), listed.next()) {
         (Some(only), None) => only.path.clone(),
@@ -211,15 +207,9 @@ fn write(output: &Path, bytes: &[u8]) -> Built<()> {
     let failed = |error: std::io::Error| {
         BuildError::failed(format!("cannot write {}: {error}", output.display()))
     };
-    let parent = output.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(failed)?;
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
-    let staging = parent.join(format!(".{name}.{}", std::process::id()));
-    let written = fs::write(&staging, bytes).and_then(|()| fs::rename(&staging, output));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&staging);
-        failed(error)
-    })
+    fs::create_dir_all(folder_of(output)).map_err(failed)?;
+    let written = Replacement::write_over_link(output, bytes);
+    written.and_then(Replacement::put).map_err(failed)
 }
 
 /// The folder of an SDK that the project does not have itself.

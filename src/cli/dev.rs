@@ -19,7 +19,7 @@ use super::call::run_shown;
 use super::out::{Out, say};
 use super::reload::{FileSnapshot, POLL_INTERVAL, Reloader};
 use super::serve::{Served, check_exposure, info, listen, parse_address, scheme};
-use super::{ANSWERED, CommandContext, HostOptions, Status, parse_timeout};
+use super::{ANSWERED, CommandContext, HostOptions, Status, folder_of, parse_timeout};
 use sources::Sources;
 
 #[derive(clap::Args)]
@@ -227,11 +227,7 @@ fn watched(paths: &[PathBuf], manifest: &Manifest, is_named: bool) -> anyhow::Re
     }
     if paths.is_empty() {
         for plugin in &manifest.plugins {
-            let folder = match plugin.path.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new("."),
-            };
-            if let Some(project) = Project::of_folder(folder) {
+            if let Some(project) = Project::of_folder(folder_of(&plugin.path)) {
                 add(project, plugin.path.clone());
             }
         }

@@ -12,7 +12,7 @@ use toolhost::manifest::FILE_NAME;
 use super::clients::toml_string;
 use super::out::{Out, line};
 use super::sources::{self, Files};
-use super::{ANSWERED, CommandContext, Status, find_manifest};
+use super::{ANSWERED, CommandContext, Status, find_manifest, folder_of};
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -253,7 +253,7 @@ fn without_dev_dependencies(package: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A table that is to be added to a manifest.
+/// A table to add to a manifest.
 struct ManifestEntry<'m> {
     file: &'m Path,
     text: String,
@@ -306,11 +306,7 @@ impl ManifestEntry<'_> {
 fn from_manifest(manifest: &Path, path: &Path) -> anyhow::Result<String> {
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
     let path = here.context("cannot find the working folder")?.join(path);
-    let folder = manifest
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let folder = folder.canonicalize();
+    let folder = folder_of(manifest).canonicalize();
     let folder =
         folder.with_context(|| format!("cannot find the folder of {}", manifest.display()))?;
     let path = path.strip_prefix(&folder).unwrap_or(&path);

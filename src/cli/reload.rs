@@ -170,7 +170,7 @@ impl<T: ReloadTarget> Reloader<T> {
         }
     }
 
-    /// Loads what is there now. Returns whether that is in use.
+    /// Loads the manifest and its plugins again. Returns whether the new host is in use.
     pub(super) async fn load(&mut self) -> bool {
         let (before, manifest) = self.settled().await;
         let loaded = match manifest {

@@ -139,12 +139,12 @@ fn a_component_is_loaded_once_and_its_tools_are_named() {
     let copy = format!("cp '{}' hello.wasm", guest("echo").display());
     let copy = format!("PATH=/usr/bin:/bin; {copy}; echo chatter; echo chatter >&2");
     let folder = made_by(&copy);
-    // In a pipe it says nothing else.
+    // A pipe gets these two lines only.
     let built = run(build(&folder, &[]), "").answered().stdout;
     let lines: Vec<&str> = built.lines().collect();
     assert!(lines[0].starts_with("built ./hello.wasm in "), "{built}");
     assert_eq!(lines[1..], ["tools: echo"], "{built}");
-    // Where the manifest has it, if that is beside the sources; and where it is told.
+    // The component is written to the path in the manifest if that is beside the sources, or to `--output`.
     fs::remove_file(folder.path().join("hello.wasm")).unwrap();
     folder.write("toolhost.toml", "[plugin.other]\npath = 'other.wasm'\n");
     run(build(&folder, &["Makefile"]), "").answered();

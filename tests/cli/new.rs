@@ -70,7 +70,7 @@ fn it_is_listed_in_the_manifest_above_which_is_otherwise_left_as_it_is() {
     let after = fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
     let entry = "\n[plugin.hello]\npath = \"a b/below/hello/hello.wasm\"\n";
     assert_eq!(after, format!("{before}{entry}"));
-    // And where it is told.
+    // Or in the manifest that is named.
     let new = ["-m", "other.toml", "new", "second", "--lang", "python"];
     run(folder.command_that_finds(&new), "").answered();
     let other = fs::read_to_string(folder.path().join("other.toml")).unwrap();

@@ -645,7 +645,7 @@ async fn a_resource_is_read_from_the_folder_where_it_was_loaded() {
         refused.contains("since the load it leads to another folder"),
         "{refused}"
     );
-    // A new load takes what is there.
+    // The next load accepts the new folder.
     let host = load(&folder).await.unwrap();
     let read = host.read_resource("docs://r", &options).await;
     assert!(format!("{read:?}").contains("private"));

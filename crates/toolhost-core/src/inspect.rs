@@ -12,6 +12,8 @@ use crate::limits::Limits;
 use crate::manifest::PluginConfig;
 use crate::paths::Paths;
 use crate::plugin::component::Linked;
+#[doc(hidden)]
+pub use crate::plugin::component::component_of;
 use crate::plugin::{Compiled, component};
 use crate::provider::ToolNote;
 use crate::tool::Tool;

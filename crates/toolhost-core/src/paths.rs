@@ -341,13 +341,13 @@ impl Paths {
         Ok(file)
     }
 
-    /// Keeps in mind where a file is, for [`expect_accepted`](Paths::expect_accepted).
+    /// Records where a file is, for [`expect_accepted`](Paths::expect_accepted).
     pub(crate) fn accept(&self, path: &Path) {
         locks::write(&self.accepted).insert(path.to_owned(), Accepted::of(path));
     }
 
-    /// Checks that a path still leads into the folder where its file was when it was accepted:
-    /// whoever has allowed the manifest has not seen where it leads since.
+    /// Checks that a path still leads into the folder where its file was at load: the user who
+    /// trusted the manifest has seen no other.
     ///
     /// # Errors
     ///

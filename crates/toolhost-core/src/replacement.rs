@@ -25,7 +25,7 @@ impl Replacement {
     /// It cannot be written.
     pub fn write(file: &Path, text: &str) -> io::Result<Replacement> {
         let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-        Replacement::write_here(file, text)
+        Replacement::write_here(file, text.as_bytes())
     }
 
     /// As [`write`](Replacement::write), for a file whose path its user has not named: a link in
@@ -41,10 +41,19 @@ impl Replacement {
             ));
         }
         // `put` renames over a link that comes later, and does not follow it.
-        Replacement::write_here(file.to_owned(), text)
+        Replacement::write_over_link(file, text.as_bytes())
     }
 
-    fn write_here(file: PathBuf, text: &str) -> io::Result<Replacement> {
+    /// As [`write`](Replacement::write), for any contents; a link is replaced itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Replacement::write).
+    pub fn write_over_link(file: &Path, contents: &[u8]) -> io::Result<Replacement> {
+        Replacement::write_here(file.to_owned(), contents)
+    }
+
+    fn write_here(file: PathBuf, contents: &[u8]) -> io::Result<Replacement> {
         let beside = beside(&file);
         // There may be a link, which must not be written through.
         match std::fs::remove_file(&beside) {
@@ -59,7 +68,7 @@ impl Replacement {
         if let Ok(old) = replacement.file.metadata() {
             new.set_permissions(old.permissions())?;
         }
-        replacement.fill(new, text)
+        replacement.fill(new, contents)
     }
 
     /// Writes a new file that only its user can read, in a folder that is created if needed and
@@ -83,11 +92,11 @@ impl Replacement {
         let beside = file.with_extension(format!("{}-{number}", std::process::id()));
         let new = new.open(&beside)?;
         let file = file.to_owned();
-        Replacement { beside, file }.fill(new, text)
+        Replacement { beside, file }.fill(new, text.as_bytes())
     }
 
-    fn fill(self, mut new: File, text: &str) -> io::Result<Replacement> {
-        new.write_all(text.as_bytes())?;
+    fn fill(self, mut new: File, contents: &[u8]) -> io::Result<Replacement> {
+        new.write_all(contents)?;
         // If there is no room for it after all, the old file stays.
         new.sync_all()?;
         Ok(self)

@@ -79,7 +79,7 @@ pub(crate) fn html_tables(args: TablesArguments) -> Result<Json<Tables>, Error> 
     Ok(Json(Tables { tables, note }))
 }
 
-/// A row as it is written.
+/// A row of the source, before spans are laid out.
 struct Row {
     element: usize,
     section: Section,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use serde_json::Value;
 
-use super::super::is_in_name;
+use super::super::{folder_of, is_in_name};
 
 /// How a plugin is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +82,7 @@ impl Project {
             bail!("{shown} is built already: `toolhost inspect` shows what it is");
         }
         let of_file = Language::of_file(path);
-        let own_folder = match path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-            Some(parent) => parent,
-            None => Path::new("."),
-        };
+        let own_folder = folder_of(path);
         let is_script = matches!(of_file, Some(Language::JavaScript | Language::Python));
         if let (true, Some(language)) = (is_script, of_file) {
             return Ok(Project {

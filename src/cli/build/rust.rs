@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-};
-use wit_component::ComponentEncoder;
+use toolhost::inspect::component_of;
 
 use super::project::Project;
 use super::toolchain::{BuildError, Built, Toolchain, is_installed};
@@ -42,10 +39,9 @@ pub(super) async fn build(
     let bytes = bytes.map_err(|error| {
         BuildError::failed(format!("cannot read {}: {error}", module.display()))
     })?;
-    let component = match is_core_module(&bytes) {
-        true => component(&bytes)?,
-        false => bytes,
-    };
+    let component = component_of(&bytes);
+    let component =
+        component.map_err(|error| BuildError::failed(format!("{} {error}", module.display())))?;
     super::write(output, &component)
 }
 
@@ -100,24 +96,4 @@ fn built(messages: &str, package: &str) -> Option<PathBuf> {
     let files: Vec<_> = files.collect();
     let own = files.iter().rev().find(|(is_own, _)| *is_own);
     own.or(files.last()).map(|(_, file)| file.clone())
-}
-
-/// Whether these are the bytes of a core module, not of a component.
-fn is_core_module(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\0asm\x01\0\0\0")
-}
-
-fn component(module: &[u8]) -> Built<Vec<u8>> {
-    let encoder = ComponentEncoder::default().module(module);
-    let encoder = encoder.and_then(|encoder| {
-        encoder.adapter(
-            WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-            WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-        )
-    });
-    encoder
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| {
-            BuildError::failed(format!("the module cannot become a component: {error:#}"))
-        })
 }

@@ -1,5 +1,6 @@
 //! Turns a file into a linked component, or a message that says why not.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -108,26 +109,31 @@ pub(crate) fn check_before_compiling(bytes: &[u8]) -> Result<(), String> {
     check_imports(&names)
 }
 
-/// Compiles a component, or takes its code from the cache.
-pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
+/// The component in a file of these bytes: a core module for WASI 0.1 is adapted.
+///
+/// # Errors
+///
+/// It is neither, as a phrase about the file.
+pub fn component_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     // The last four bytes are the version of a core module, or the layer of a component.
-    let adapted;
-    let bytes = match bytes.get(..8) {
-        None => return Err(format!("is not a component: it has {} bytes", bytes.len())),
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => bytes,
-        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
-            adapted = core_module::adapt(bytes)?;
-            &adapted
-        }
+    match bytes.get(..8) {
+        None => Err(format!("is not a component: it has {} bytes", bytes.len())),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes.into()),
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Ok(core_module::adapt(bytes)?.into()),
         Some([0, b'a', b's', b'm', ..]) => {
             let why = "is not a valid component: it is WebAssembly of an unknown version";
-            return Err(why.to_owned());
+            Err(why.to_owned())
         }
-        Some(_) => return Err("is not a component: it is not WebAssembly at all".to_owned()),
-    };
-    component_size::check(bytes)?;
+        Some(_) => Err("is not a component: it is not WebAssembly at all".to_owned()),
+    }
+}
+
+/// Compiles a component, or takes its code from the cache.
+pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
+    let bytes = component_of(bytes)?;
+    component_size::check(&bytes)?;
     // Not `Component::new`, which also accepts the text format if some crate enables it.
-    Component::from_binary(engine, bytes).map_err(|error| not_compiled(&error))
+    Component::from_binary(engine, &bytes).map_err(|error| not_compiled(&error))
 }
 
 /// Why a component cannot be compiled.
