@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::bare::Bare;
-use common::{echo, guest, limited_manifest, load, median};
+use common::{answer, concurrent_manifest, echo, guest, limited_manifest, load, median};
 use criterion::Criterion;
 use tokio::runtime::Runtime;
 use toolhost::ToolHost;
@@ -35,8 +35,17 @@ fn main() {
     let bare = Bare::new(&guest("echo"));
     let mut criterion = Criterion::default().configure_from_args().sample_size(60);
 
-    let samples: [Samples; 5] = Default::default();
-    let [one_host, one_audited, one_bare, many_host, many_bare] = &samples;
+    let concurrent = Concurrent(runtime.block_on(load(concurrent_manifest(IN_FLIGHT as usize))));
+
+    let samples: [Samples; 6] = Default::default();
+    let [
+        one_host,
+        one_audited,
+        one_concurrent,
+        one_bare,
+        many_host,
+        many_bare,
+    ] = &samples;
     let mut group = criterion.benchmark_group("one_call");
     group.bench_function("toolhost", |b| {
         b.iter_custom(|n| {
@@ -49,6 +58,13 @@ fn main() {
         b.iter_custom(|n| {
             sampled(one_audited, n, || {
                 sequence(&runtime, n, Arc::new(audited.clone()))
+            })
+        });
+    });
+    group.bench_function("concurrent_engine", |b| {
+        b.iter_custom(|n| {
+            sampled(one_concurrent, n, || {
+                sequence(&runtime, n, Arc::new(concurrent.clone()))
             })
         });
     });
@@ -69,6 +85,7 @@ fn main() {
 
     report("one call, median", one_host, one_bare);
     report("one call, audited", one_audited, one_bare);
+    report("one call, async plugin", one_concurrent, one_bare);
     report("64 in flight, time per call", many_host, many_bare);
 }
 
@@ -79,6 +96,17 @@ trait Call: Send + Sync + 'static {
 impl Call for ToolHost {
     async fn call(&self) {
         let result = ToolHost::call(self, echo()).await;
+        assert!(result.outcome.is_ok());
+    }
+}
+
+/// A host of a plugin for the concurrent engine.
+#[derive(Clone)]
+struct Concurrent(ToolHost);
+
+impl Call for Concurrent {
+    async fn call(&self) {
+        let result = self.0.call(answer()).await;
         assert!(result.outcome.is_ok());
     }
 }

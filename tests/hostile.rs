@@ -18,7 +18,7 @@ mod wire;
 
 use std::time::Duration;
 
-use attack::Attack;
+use attack::{Attack, Generation};
 use process::{Held, memory, memory_within};
 use serde_json::json;
 use stage::Stage;
@@ -39,12 +39,28 @@ const HEALTHY: usize = 20;
 /// table and of no other test: this binary again, which costs no second linking of wasmtime.
 #[test]
 fn every_attack_ends_as_it_must_and_leaves_nothing() {
+    run_alone(
+        "every_attack_ends_as_it_must_and_leaves_nothing",
+        Generation::Wasi2,
+    );
+}
+
+/// The same attacks, by the same code, on the engine for WASI 0.3.
+#[test]
+fn every_attack_by_wasi_0_3_ends_as_it_must_and_leaves_nothing() {
+    run_alone(
+        "every_attack_by_wasi_0_3_ends_as_it_must_and_leaves_nothing",
+        Generation::Wasi3,
+    );
+}
+
+fn run_alone(test: &str, generation: Generation) {
     if std::env::var_os(ALONE).is_some() {
-        return run_table();
+        return run_table(generation);
     }
-    let test = "hostile::every_attack_ends_as_it_must_and_leaves_nothing";
+    let test = format!("hostile::{test}");
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", &test, "--nocapture", "--test-threads=1"])
         .env(ALONE, "1")
         // Debug information is not to be read for errors that are as they should be.
         .env("RUST_BACKTRACE", "0")
@@ -64,8 +80,8 @@ fn every_attack_ends_as_it_must_and_leaves_nothing() {
     assert!(stdout.contains("1 passed"), "{stdout}");
 }
 
-fn run_table() {
-    let stage = Stage::new();
+fn run_table(generation: Generation) {
+    let stage = Stage::new(generation);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Threads for blocking calls end soon after their last one.
     let quiet = Duration::from_millis(100);
@@ -79,7 +95,7 @@ fn run_table() {
     let before = Held::settled(5 * quiet);
     let memory_before = memory();
     let mut wrong = Vec::new();
-    for (manifest, attacks) in grouped() {
+    for (manifest, attacks) in grouped(generation) {
         runtime.block_on(async {
             let host = common::load(stage.manifest(manifest)).await;
             for attack in attacks {
@@ -127,9 +143,9 @@ async fn every_tool_of_the_guest_is_in_the_table_and_every_row_has_a_name() {
 }
 
 /// The attacks by what the manifest says, in the table's order.
-fn grouped() -> Vec<(&'static str, Vec<&'static Attack>)> {
+fn grouped(generation: Generation) -> Vec<(&'static str, Vec<&'static Attack>)> {
     let mut groups: Vec<(&str, Vec<&Attack>)> = Vec::new();
-    for attack in table::attacks() {
+    for attack in table::attacks().filter(|attack| attack.is_of(generation)) {
         match groups.iter_mut().find(|(text, _)| *text == attack.manifest) {
             Some((_, attacks)) => attacks.push(attack),
             None => groups.push((attack.manifest, vec![attack])),
@@ -144,7 +160,7 @@ async fn warm_up(stage: &Stage) {
     let loader = Loader::new(quiet).code_cache(CodeCache::Off);
     drop(loader.load().await.unwrap());
     // All of them, so that none is compiled later on.
-    for (manifest, _) in grouped() {
+    for (manifest, _) in grouped(stage.generation) {
         common::load(stage.manifest(manifest)).await;
     }
     let host = common::load(stage.manifest("")).await;

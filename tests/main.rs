@@ -6,6 +6,7 @@ mod batch;
 mod bfcl;
 mod call;
 mod cli;
+mod concurrent;
 mod embedding;
 mod examples;
 mod first_steps;

@@ -1,6 +1,7 @@
 //! Components without the plugin interface, whose functions are tools. The components are made from
 //! WIT by `toolhost_testing::typed`; those in `elsewhere` were made by others.
 
+mod asynchronous;
 mod bounds;
 mod built;
 mod commands;

@@ -52,6 +52,20 @@ pub fn limited_manifest(max_concurrency: usize) -> Manifest {
     manifest
 }
 
+/// A plugin of the concurrent engine, with its limits as they are by default.
+pub fn concurrent_manifest(max_concurrency: usize) -> Manifest {
+    let mut manifest = Manifest::default();
+    manifest.host.max_concurrency = max_concurrency;
+    let plugin = PluginConfig::new("concurrent", guest("concurrent"));
+    manifest.plugins.push(plugin);
+    manifest
+}
+
+/// A call that plugin answers at once.
+pub fn answer() -> ToolCall {
+    ToolCall::new("call", "answer", ARGUMENTS)
+}
+
 pub fn echo() -> ToolCall {
     ToolCall::new("call", "echo", ARGUMENTS)
 }

@@ -17,6 +17,17 @@ pub struct Attack {
     pub seen: &'static [(&'static str, usize)],
     /// Whether the call may end before they see all of it.
     pub or_less: bool,
+    /// How it ends with WASI 0.3, if that is another way.
+    pub by_wasi3: Option<End>,
+    /// Whether WASI 0.3 has nothing like it.
+    pub only_wasi2: bool,
+}
+
+/// What the plugin that attacks is built for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    Wasi2,
+    Wasi3,
 }
 
 /// How a call ends. In texts `…` stands for anything.
@@ -46,6 +57,8 @@ pub const fn attack(
         end,
         seen: &[],
         or_less: false,
+        by_wasi3: None,
+        only_wasi2: false,
     }
 }
 
@@ -90,6 +103,22 @@ impl Attack {
         self
     }
 
+    pub const fn by_wasi3(mut self, end: End) -> Attack {
+        self.by_wasi3 = Some(end);
+        self
+    }
+
+    pub const fn only_wasi2(mut self) -> Attack {
+        self.only_wasi2 = true;
+        self
+    }
+
+    /// Components that are written by hand for an attack are not built twice.
+    pub fn is_of(&self, generation: Generation) -> bool {
+        let is_twice = !self.only_wasi2 && !self.manifest.contains("path = ");
+        generation == Generation::Wasi2 || is_twice
+    }
+
     pub fn call(&self, stage: &Stage) -> ToolCall {
         let arguments = stage.fill(self.arguments);
         ToolCall::new(self.name, self.tool, arguments)
@@ -103,7 +132,11 @@ impl Attack {
         };
         let shown: String = found.chars().take(3000).collect();
         let got = format!("ended as {kind}: {shown}");
-        let (expected, pattern) = match &self.end {
+        let end = match (&self.by_wasi3, stage.generation) {
+            (Some(end), Generation::Wasi3) => end,
+            _ => &self.end,
+        };
+        let (expected, pattern) = match end {
             End::Answer(text) => ("answer", (*text).to_owned()),
             End::Request(what) => ("denied", denied_request(what)),
             End::Error(code @ "denied", what) => (*code, format!("not permitted: {what}")),

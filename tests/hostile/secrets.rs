@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::attack::Attack;
+use super::attack::Generation;
 use super::stage::{SECRET, Stage};
 use super::table;
 use crate::common::binary::{Folder, json_lines, run};
@@ -52,7 +53,7 @@ fn leaks() -> Vec<&'static Attack> {
 
 #[test]
 fn no_output_log_or_audit_of_the_binary_has_a_secret() {
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let granted = stage.manifest_text(
         "permissions.secrets = { TOKEN = { file = '<secret>' } }\n\
          permissions.http = ['http://<web>']",
@@ -101,7 +102,7 @@ fn no_output_log_or_audit_of_the_binary_has_a_secret() {
 
 #[tokio::test]
 async fn nothing_of_the_interface_prints_a_secret() {
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let manifest = stage.manifest(
         "permissions.http = ['http://<web>']\n\
          permissions.secrets = { TOKEN = { file = '<secret>' }, OTHER = { file = '<secret>' } }\n\

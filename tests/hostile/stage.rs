@@ -12,6 +12,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 use toolhost_testing::http::{Request, Server, Stream, hang, page, tls};
 
+use super::attack::Generation;
 use super::components;
 use crate::common;
 
@@ -19,6 +20,7 @@ use crate::common;
 pub const SECRET: &str = "s3cr3t/Token+Value=42";
 
 pub struct Stage {
+    pub generation: Generation,
     folder: TempDir,
     /// It answers in all ways; see `answer`.
     pub web: Server,
@@ -31,8 +33,9 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new() -> Stage {
+    pub fn new(generation: Generation) -> Stage {
         let stage = Stage {
+            generation,
             folder: tempfile::tempdir().unwrap(),
             other: Server::start(|_, client| page(client, "200", "", "other")),
             tls: Server::behind(tls::wrap(self_signed()), |_, client| {
@@ -137,9 +140,13 @@ impl Stage {
     pub fn manifest_text(&self, plugin: &str) -> String {
         let hostile = common::guest("hostile");
         let hostile = hostile.display();
+        let attacker = match self.generation {
+            Generation::Wasi2 => common::guest("hostile"),
+            Generation::Wasi3 => common::guest("hostile3"),
+        };
         let path = match plugin.contains("path = ") {
             true => String::new(),
-            false => format!("path = '{hostile}'\n"),
+            false => format!("path = '{}'\n", attacker.display()),
         };
         format!(
             "[host]\nmax-concurrency = 8\n\

@@ -4,12 +4,13 @@ use serde_json::json;
 use toolhost::{ToolHost, ToolResult};
 use toolhost_testing::http::{Server, page};
 
+use super::attack::Generation;
 use super::stage::{SECRET, Stage};
 use crate::common::{call, load, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_with_a_secret_arrives_at_its_host_only_and_once() {
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let host = load(stage.manifest(
         "permissions.http = ['http://<web>', 'http://<other>']\n\
          permissions.secrets = { TOKEN = { file = '<secret>' } }\n\
@@ -64,7 +65,7 @@ async fn a_header_with_a_secret_arrives_at_its_host_only_and_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_request_arrives_for_each_that_is_sent() {
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let host = load(stage.manifest("permissions.http = ['http://<web>']")).await;
     let url = stage.fill("http://<web>/echo");
     let header = |name: &str, value: &str| json!({ "url": url, "name": name, "value": value });
@@ -101,7 +102,7 @@ async fn an_address_of_ipv6_may_be_granted_by_itself() {
     let server = Server::start_at("[::1]:0", |_, client| page(client, "200", "", "six")).ok();
     let port = server.as_ref().map_or(9, |server| server.address.port());
     let seen = || server.as_ref().map_or(0, |server| server.take().len());
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let granted = format!("permissions.http = ['http://[::1]:{port}']");
     let host = load(stage.manifest(&granted)).await;
     let get = |host: &str| {
@@ -144,7 +145,7 @@ async fn race(host: &ToolHost, elsewhere: &str, rounds: u32) -> Vec<ToolResult> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_calls_do_not_get_out_by_a_link() {
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let host = load(stage.manifest(
         "permissions.files = [{ host = '<writing>', guest = '/rw', access = 'read-write' }]",
     ))
@@ -162,7 +163,7 @@ async fn racing_calls_do_not_get_out_by_a_link() {
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_calls_do_not_open_a_pipe() {
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let pipe = stage.fill("<writing>/pipe");
     let made = std::process::Command::new("mkfifo").arg(pipe).status();
     assert!(made.unwrap().success());
@@ -184,7 +185,7 @@ async fn racing_calls_do_not_open_a_pipe() {
 #[tokio::test]
 async fn no_file_takes_the_mode_of_another_but_one_of_the_calls_own() {
     use std::os::unix::fs::PermissionsExt;
-    let stage = Stage::new();
+    let stage = Stage::new(Generation::Wasi2);
     let path = |name: &str| std::path::PathBuf::from(stage.fill("<writing>")).join(name);
     let allow = |name: &str, mode| {
         std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(mode)).unwrap();

@@ -1,6 +1,5 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
-mod aimock;
 mod api;
 mod components;
 mod demo;
@@ -8,6 +7,7 @@ mod dist;
 mod fuzz;
 mod guests;
 mod mcp;
+mod npm;
 mod python;
 mod sdks;
 mod test;
@@ -30,6 +30,7 @@ Commands:
   api         Compare the public interface of the libraries with the one in docs/api
   fuzz        Fuzz what reads untrusted input, guided by coverage
   aimock      Install the mock of models' APIs that the agent's tests talk to
+  componentize-qjs  Install what a test makes a component of JavaScript with
   mcp         Install the clients and the conformance suite that the protocol's tests run
   components  Fetch components of other projects that tests load
   sdks        Test the SDKs, and plugins in every language from `toolhost new` to a call
@@ -46,8 +47,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let done = match command.as_str() {
-        "aimock" => aimock::command(rest),
+        "aimock" => npm::command(&npm::AIMOCK, rest),
         "api" => api::command(rest),
+        "componentize-qjs" => npm::command(&npm::COMPONENTIZE_QJS, rest),
         "components" => components::command(rest),
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),

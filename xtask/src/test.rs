@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::guests::Scope;
-use crate::{CRATES, aimock, asks_for_help, cargo, components, guests, mcp, root, run, sdks, ui};
+use crate::{CRATES, asks_for_help, cargo, components, guests, mcp, npm, root, run, sdks, ui};
 use anyhow::Result;
 use std::path::Path;
 
@@ -21,7 +21,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         guests::build(guests::way()?, Scope::All)
     })?;
     steps.run("install the peers that tests talk to", || {
-        aimock::install()?;
+        npm::install(&npm::AIMOCK)?;
+        npm::install(&npm::COMPONENTIZE_QJS)?;
         components::fetch()?;
         mcp::install()
     })?;

@@ -1,7 +1,7 @@
 //! The wasmtime engine: allocation, interruption, and what guests may import.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -12,9 +12,11 @@ use wasmtime::{
 };
 
 use crate::error::LoadError;
+use crate::locks;
 use crate::private_files;
 use crate::sandbox::{
     CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE, link,
+    link_concurrent,
 };
 
 /// How often a computing guest yields, and the granularity of deadlines.
@@ -26,6 +28,11 @@ const HOST_STACK: usize = 1536 << 10;
 /// Memory of a pool slot kept resident between calls: resetting it is much cheaper than page
 /// faults.
 const KEEP_RESIDENT: usize = 2 << 20;
+
+/// The stacks of one instance of the concurrent engine: one for what it computes, and one for a task
+/// that waits in a function which it called synchronously. `plugin/async_features.rs` refuses
+/// components that could use more.
+const CONCURRENT_STACKS: u32 = 2;
 
 /// The name of the folder beside compiled code: see [`CodeCache::folder`].
 pub(crate) const SIDE_FOLDER: &str = "mcp";
@@ -97,18 +104,60 @@ fn user_folder() -> Option<&'static Path> {
     folder.as_deref()
 }
 
+/// Whether several tasks of one instance can run at a time, as components need that import WASI 0.3
+/// or use the component model's async features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concurrency {
+    /// It is faster, and all that WASI 0.2 needs.
+    Off,
+    On,
+}
+
+/// The engines for plugins with the same stack size: see docs/adr/0024.
+pub(crate) struct Engines {
+    config: EngineConfig,
+    sequential: Arc<Engine>,
+    /// Created for the first plugin that needs it.
+    concurrent: Mutex<Option<Arc<Engine>>>,
+}
+
+impl Engines {
+    pub(crate) fn new(config: EngineConfig) -> Result<Engines, LoadError> {
+        Ok(Engines {
+            sequential: Arc::new(Engine::new(&config, Concurrency::Off)?),
+            concurrent: Mutex::default(),
+            config,
+        })
+    }
+
+    pub(crate) fn get(&self, concurrency: Concurrency) -> Result<Arc<Engine>, LoadError> {
+        if concurrency == Concurrency::Off {
+            return Ok(self.sequential.clone());
+        }
+        let mut concurrent = locks::lock(&self.concurrent);
+        if let Some(engine) = &*concurrent {
+            return Ok(engine.clone());
+        }
+        let engine = Arc::new(Engine::new(&self.config, concurrency)?);
+        Ok(concurrent.insert(engine).clone())
+    }
+}
+
 pub(crate) struct Engine {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) linker: Linker<Sandbox>,
 }
 
 impl Engine {
-    pub(crate) fn new(config: &EngineConfig) -> Result<Engine, LoadError> {
+    pub(crate) fn new(
+        config: &EngineConfig,
+        concurrency: Concurrency,
+    ) -> Result<Engine, LoadError> {
         let error = |error: wasmtime::Error| LoadError::Engine {
             source: error.into(),
         };
         let cache = open_cache(&config.cache);
-        let engine = match wasmtime::Engine::new(&pooling(config, &cache)) {
+        let engine = match wasmtime::Engine::new(&pooling(config, concurrency, &cache)) {
             Ok(engine) => engine,
             // The address space may be limited.
             Err(reason) => {
@@ -117,16 +166,20 @@ impl Engine {
                      `max-concurrency` needs less address space",
                     config.instances
                 );
-                wasmtime::Engine::new(&base(config, &cache)).map_err(error)?
+                wasmtime::Engine::new(&base(config, concurrency, &cache)).map_err(error)?
             }
         };
-        let linker = link(&engine).map_err(error)?;
+        let linker = match concurrency {
+            Concurrency::Off => link(&engine),
+            Concurrency::On => link_concurrent(&engine),
+        };
+        let linker = linker.map_err(error)?;
         start_ticker(&engine)?;
         Ok(Engine { engine, linker })
     }
 }
 
-fn base(engine: &EngineConfig, cache: &Option<Cache>) -> Config {
+fn base(engine: &EngineConfig, concurrency: Concurrency, cache: &Option<Cache>) -> Config {
     let stack = engine.stack.as_u64() as usize;
     let mut config = Config::new();
     config
@@ -137,8 +190,10 @@ fn base(engine: &EngineConfig, cache: &Option<Cache>) -> Config {
         // Without the first, 48.0.8 has an abort that a guest can reach (GHSA-rc4p-x33f-vpr2).
         .wasm_gc(false)
         .wasm_memory64(false)
-        // Component-model async costs every call of every plugin, and WASI 0.2 does not use it.
-        .concurrency_support(false)
+        // It costs every call, and WASI 0.2 does not use it. The further proposals (stackful lifts,
+        // threads, error contexts) stay off.
+        .concurrency_support(concurrency == Concurrency::On)
+        .wasm_component_model_async(concurrency == Concurrency::On)
         // Both would be read at every start, only for line numbers in a debug log.
         .generate_address_map(false)
         .native_unwind_info(false)
@@ -146,12 +201,16 @@ fn base(engine: &EngineConfig, cache: &Option<Cache>) -> Config {
     config
 }
 
-fn pooling(config: &EngineConfig, cache: &Option<Cache>) -> Config {
+fn pooling(config: &EngineConfig, concurrency: Concurrency, cache: &Option<Cache>) -> Config {
     let slots = u32::try_from(config.instances).unwrap_or(u32::MAX);
     let per_slot = |count: u32| slots.saturating_mul(count);
+    let stacks = match concurrency {
+        Concurrency::Off => 1,
+        Concurrency::On => CONCURRENT_STACKS,
+    };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_stacks(slots)
+        .total_stacks(per_slot(stacks))
         .total_memories(per_slot(MEMORIES_PER_INSTANCE))
         .total_tables(per_slot(TABLES_PER_INSTANCE))
         .total_core_instances(per_slot(CORE_INSTANCES_PER_INSTANCE))
@@ -168,7 +227,7 @@ fn pooling(config: &EngineConfig, cache: &Option<Cache>) -> Config {
         .async_stack_keep_resident(16 << 10)
         // On Linux 6.7 and newer.
         .pagemap_scan(Enabled::Auto);
-    let mut base = base(config, cache);
+    let mut base = base(config, concurrency, cache);
     base.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     base
 }

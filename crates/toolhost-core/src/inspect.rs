@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::component::Component;
 
 use crate::digest::sha256;
-use crate::engine::{CodeCache, Engine, EngineConfig};
+use crate::engine::{CodeCache, EngineConfig, Engines};
 use crate::error::{Diagnostic, LoadError};
 use crate::limits::Limits;
 use crate::manifest::PluginConfig;
@@ -128,14 +128,14 @@ struct Prepared {
 /// Reads and compiles the component: seconds of CPU if it is not in the cache.
 fn prepare(path: &Path, cache: CodeCache) -> Result<Prepared, LoadError> {
     let limits = Limits::default();
-    let engine = Engine::new(&EngineConfig {
+    let engines = Engines::new(EngineConfig {
         instances: 1,
         stack: limits.stack(),
         cache,
     })?;
     let invalid = |message| LoadError::invalid(path, message);
     let bytes = component::read(path, limits.max_component, &Paths::default()).map_err(invalid)?;
-    let component = component::compile(&bytes, &engine.engine).map_err(invalid)?;
+    let (component, engine) = component::compile(&bytes, &engines).map_err(invalid)?;
     let linked = component::link(&component, &engine);
     Ok(Prepared {
         bytes,

@@ -1,8 +1,8 @@
 //! `Plugin`: a component that is loaded once and called many times, each time in a fresh
 //! instance.
 
+mod async_features;
 mod call;
-mod call_tool;
 mod client_grants;
 pub(crate) mod component;
 mod component_size;
@@ -12,6 +12,7 @@ mod declared;
 mod naming;
 mod questions;
 mod resources_and_prompts;
+mod tools;
 mod typed;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ use crate::bindings::resources::exports::toolhost::plugin::resources as wit_reso
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::bounded_read;
 use crate::digest::sha256;
-use crate::engine::Engine;
+use crate::engine::Engines;
 use crate::error::{CallError, Diagnostic};
 use crate::limits::{ByteSize, Limits, size};
 use crate::manifest::{Order, PluginConfig};
@@ -45,12 +46,12 @@ use crate::schema::check_scheduling::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
 use call::InstanceEnd;
-use call_tool::CallTool;
 use client_grants::Clients;
 use component::Linked;
 use declared::Declared;
 pub(crate) use resources_and_prompts::PluginPrompt;
 use resources_and_prompts::{OptionalExports, OptionalListings};
+use tools::Tools;
 use typed::{CallBounds, Documentation, Functions};
 
 /// The most tools of a plugin: a model could not choose among more.
@@ -84,7 +85,7 @@ pub(crate) struct Plugin {
 /// What a call of the plugin runs.
 enum Callee {
     /// `call-tool` of the plugin interface.
-    CallTool(CallTool),
+    Tools(Tools),
     /// A function of any type.
     Functions(Functions),
 }
@@ -92,7 +93,7 @@ enum Callee {
 impl Callee {
     fn engine(&self) -> &wasmtime::Engine {
         match self {
-            Callee::CallTool(call_tool) => call_tool.engine(),
+            Callee::Tools(tools) => tools.pre().engine(),
             Callee::Functions(functions) => functions.engine(),
         }
     }
@@ -136,7 +137,7 @@ impl Compiled {
         config: PluginConfig,
         manifest: &Path,
         paths: &Arc<Paths>,
-        engine: &Engine,
+        engines: &Engines,
         secrets: Secrets,
     ) -> Result<Compiled, Vec<Diagnostic>> {
         let (mut problems, mut lacking) = (Vec::new(), Vec::new());
@@ -164,8 +165,8 @@ impl Compiled {
                 let sha256 = sha256(&bytes);
                 check_pin(&config, &sha256, manifest)?;
                 let linked = component::check_before_compiling(&bytes)
-                    .and_then(|()| component::compile(&bytes, &engine.engine))
-                    .and_then(|component| component::link(&component, engine))
+                    .and_then(|()| component::compile(&bytes, engines))
+                    .and_then(|(component, engine)| component::link(&component, &engine))
                     .map_err(|message| Diagnostic::new(&config.path, None, message))?;
                 let documentation = documentation(&config, &linked, manifest, paths)?;
                 Ok((sha256, linked, documentation))
@@ -210,14 +211,10 @@ impl Compiled {
         let exported =
             OptionalExports::new(self.linked.instance_pre(), &exports).map_err(failed)?;
         let (callee, declared, mut notes) = match &self.linked {
-            Linked::Plugin(pre) => {
-                let call_tool = CallTool::new(pre).map_err(failed)?;
-                let tools = self.list("list-tools", async |store| {
-                    let plugin = pre.instantiate_async(&mut *store).await?;
-                    plugin.toolhost_plugin_tools().call_list_tools(store).await
-                });
-                let declared = tools.await?.into_iter().map(convert::declared).collect();
-                (Callee::CallTool(call_tool), declared, Vec::new())
+            Linked::Plugin(tools) => {
+                let listed = self.list("list-tools", async |store| tools.list(store).await);
+                let declared = listed.await?.into_iter().map(convert::declared).collect();
+                (Callee::Tools(tools.clone()), declared, Vec::new())
             }
             Linked::Functions(pre) => {
                 let found = typed::find(pre, &self.config, self.documentation.as_ref());
@@ -403,13 +400,13 @@ impl Plugin {
 
     async fn serve(
         &self,
-        call_tool: &CallTool,
+        tools: &Tools,
         tool: &ProvidedTool,
         request: wit::Call,
         context: CallContext<'_>,
     ) -> RunOutcome {
         let (limits, start, cancel) = (context.limits, context.start, context.cancel);
-        let run = async |store: &mut Store<Sandbox>| call_tool.call(store, &request).await;
+        let run = async |store: &mut Store<Sandbox>| tools.call(store, &request).await;
         let ended = self.run(context, run).await;
         let served = ended.into_served(limits, convert::output);
         if tool.output.is_none() {
@@ -497,8 +494,8 @@ impl ToolProvider for Plugin {
         call: &'c ToolCall,
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome> {
-        let call_tool = match &self.callee {
-            Callee::CallTool(call_tool) => call_tool,
+        let tools = match &self.callee {
+            Callee::Tools(tools) => tools,
             Callee::Functions(functions) => {
                 return Box::pin(self.call_function(functions, tool, call, context));
             }
@@ -509,7 +506,7 @@ impl ToolProvider for Plugin {
             id: call.id.clone().unwrap_or_default(),
             resumed: call.resumed.as_deref().cloned().map(questions::resumption),
         };
-        Box::pin(self.serve(call_tool, tool, request, context))
+        Box::pin(self.serve(tools, tool, request, context))
     }
 }
 

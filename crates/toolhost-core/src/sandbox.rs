@@ -25,6 +25,7 @@ mod quota_metering;
 mod rename_and_unlink;
 mod sockets;
 mod temporary;
+mod wasi3;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -37,6 +38,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
+use wasmtime_wasi_http::p3;
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::bindings::toolhost::plugin::{host, types};
@@ -57,11 +59,12 @@ pub use journal::Journal;
 pub(crate) use limiter::{
     CORE_INSTANCES_PER_INSTANCE, Limiter, MEMORIES_PER_INSTANCE, TABLES_PER_INSTANCE,
 };
-pub(crate) use linker::link;
+pub(crate) use linker::{link, link_concurrent};
 pub(crate) use operations::Operations;
 pub(crate) use program::{CapturedOutput, Program};
 use sockets::Lookups;
 use temporary::Temporaries;
+use wasi3::Wasi3State;
 
 /// The host's cost of a resource, beside what is counted separately: a table entry, a task, a
 /// buffer.
@@ -119,6 +122,11 @@ impl Grants {
         self.folders.iter().any(|folder| !folder.kernel.is_empty())
     }
 
+    /// Whether any of its folders has a quota.
+    fn has_quotas(&self) -> bool {
+        self.folders.iter().any(|folder| folder.quota().is_some())
+    }
+
     /// Limits without any grants; ambient capabilities that were removed stay so.
     pub(crate) fn none(limits: &Limits, permissions: &Permissions) -> Arc<Grants> {
         Arc::new(Grants {
@@ -156,6 +164,7 @@ pub(crate) struct Sandbox {
     http: WasiHttpCtx,
     /// Created when the guest first uses it.
     http_gate: Option<HttpGate>,
+    wasi3: Wasi3State,
 }
 
 impl Sandbox {
@@ -163,6 +172,16 @@ impl Sandbox {
     ///
     /// A granted folder cannot be opened.
     pub(crate) fn new(grants: &Arc<Grants>, journal: Journal) -> Result<Sandbox, String> {
+        let mut sandbox = Sandbox::without_wasi(grants, journal);
+        // Opening a folder can fail, and the guest's first import is too late for that.
+        if !grants.folders.is_empty() {
+            let wasi = wasi_context(grants, &sandbox.journal, &sandbox.lookups, None)?;
+            sandbox.wasi = Some(wasi);
+        }
+        Ok(sandbox)
+    }
+
+    fn without_wasi(grants: &Arc<Grants>, journal: Journal) -> Sandbox {
         let limits = &grants.limits;
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(
@@ -170,7 +189,7 @@ impl Sandbox {
         );
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.max_resources as usize);
-        let mut sandbox = Sandbox {
+        Sandbox {
             limiter: Limiter::new(limits.memory),
             journal,
             grants: grants.clone(),
@@ -186,13 +205,8 @@ impl Sandbox {
             listed_last: None,
             http,
             http_gate: None,
-        };
-        // Opening a folder can fail, and the guest's first import is too late for that.
-        if !grants.folders.is_empty() {
-            let wasi = wasi_context(grants, &sandbox.journal, &sandbox.lookups, None)?;
-            sandbox.wasi = Some(wasi);
+            wasi3: Wasi3State::default(),
         }
-        Ok(sandbox)
     }
 
     /// Sets what its program gets, before it runs.
@@ -233,12 +247,28 @@ impl Sandbox {
                     size_of_fields(fields)
                 } else if let Some(request) = entry.downcast_ref::<HostOutgoingRequest>() {
                     size_of_request(request)
+                } else if let Some(request) = entry.downcast_ref::<p3::Request>() {
+                    size_of_new_request(request)
+                } else if let Some(response) = entry.downcast_ref::<p3::Response>() {
+                    http::BODY_CHUNK + size_of_fields(&response.headers)
                 } else {
                     0
                 }
         });
         let held: usize = held.sum();
         self.limiter.hold(held.saturating_add(more))
+    }
+
+    /// As [`weigh`](Sandbox::weigh), on the concurrent engine, where most is in wasmtime's own
+    /// table.
+    pub(crate) fn weigh_concurrent(&mut self, entries: usize) -> bool {
+        let requests = self.http_gate.as_ref().map_or(0, HttpGate::held);
+        let entries = entries.saturating_mul(wasi3::ENTRY_COST);
+        self.weigh(
+            entries
+                .saturating_add(requests)
+                .saturating_add(self.wasi3.held()),
+        )
     }
 }
 
@@ -261,6 +291,14 @@ fn size_of_request(request: &HostOutgoingRequest) -> usize {
     method + scheme + text(&request.authority) + text(&request.path_with_query) + headers
 }
 
+fn size_of_new_request(request: &p3::Request) -> usize {
+    let authority = request.authority.as_ref().map_or(0, |it| it.as_str().len());
+    let path = request.path_with_query.as_ref();
+    let path = path.map_or(0, |it| it.as_str().len());
+    let method = request.method.as_str().len();
+    method + authority + path + size_of_fields(&request.headers)
+}
+
 fn wasi_context(
     grants: &Grants,
     journal: &Journal,
@@ -270,7 +308,7 @@ fn wasi_context(
     let mut wasi = WasiCtx::builder();
     let stdout = match program {
         None => GuestStream::Log(journal.clone(), LogSource::Stdout),
-        Some(program) => GuestStream::Captured(program.stdout.clone()),
+        Some(program) => GuestStream::Captured(journal.clone(), program.stdout.clone()),
     };
     if let Some(program) = program {
         wasi.args(&program.args)

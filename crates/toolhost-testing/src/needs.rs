@@ -62,6 +62,18 @@ pub fn aimock() -> &'static Result<(), String> {
     })
 }
 
+/// componentize-qjs, which makes components of JavaScript, and Node to run it.
+pub fn componentize_qjs() -> &'static Result<(), String> {
+    static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        runs("node")?;
+        is_file(
+            "target/componentize-qjs/node_modules/componentize-qjs/index.js",
+            "componentize-qjs",
+        )
+    })
+}
+
 /// The SDKs of MCP, its Inspector and its conformance suite, with a Node and a Python of their own.
 pub fn mcp_peers() -> &'static Result<(), String> {
     static FOUND: OnceLock<Result<(), String>> = OnceLock::new();

@@ -116,7 +116,16 @@ impl Request {
     ///
     /// The manifest does not grant the address, or there is no response.
     pub fn send(&self) -> Result<Response, Error> {
-        wasi::send(self)
+        crate::task::block_on(self.send_async())
+    }
+
+    /// As [`send`](Request::send), in an async tool: requests that are [joined](crate::task::join_all) overlap.
+    ///
+    /// # Errors
+    ///
+    /// As those of `send`.
+    pub async fn send_async(&self) -> Result<Response, Error> {
+        wasi::send(self).await
     }
 }
 

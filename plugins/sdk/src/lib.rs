@@ -67,6 +67,8 @@
 //! It returns an [`IntoResult`]: a `String`, a [`Json`] value, an [`Output`] with several content blocks, or a `Result`
 //! of one of these. `?` converts any [`std::error::Error`] to [`Error::failed`] with its whole chain of causes.
 //!
+//! A tool may be an `async fn`, to wait for several things at a time: see [`task`].
+//!
 //! # `#[prompt]`
 //!
 //! The function has one parameter, a struct of arguments, or none. Clients send the arguments of prompts as text; the
@@ -105,6 +107,7 @@ mod output;
 mod prompts;
 mod resources;
 mod schema;
+pub mod task;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

@@ -20,6 +20,7 @@ pub use crate::bindings::toolhost::plugin::types::{
 };
 pub use crate::schema::paragraphs;
 use crate::schema::{no_arguments, of_arguments, of_output, of_texts};
+pub use crate::task::block_on;
 use crate::{IntoConversation, IntoResult};
 pub use wit_bindgen;
 

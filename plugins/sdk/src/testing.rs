@@ -108,7 +108,7 @@ pub(crate) fn secret(name: &str) -> Option<String> {
     HOST.with_borrow(|host| host.secrets.get(name).cloned())
 }
 
-pub(crate) fn send(request: &Request) -> Result<Response, Error> {
+pub(crate) async fn send(request: &Request) -> Result<Response, Error> {
     // Not borrowed while it answers: the function may use the host itself.
     match HOST.with_borrow(|host| host.http.clone()) {
         Some(server) => server(request),

@@ -54,7 +54,9 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"bytes": 20000000}"#,
         NOTHING,
         limit("output size limit exceeded (1 MiB)"),
-    ),
+    )
+    // An async function returns by a call of the host.
+    .by_wasi3(limit("host call transfer limit exceeded (6 MiB)")),
     attack(
         "error-bomb",
         "error_bomb",
@@ -68,7 +70,8 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"count": 100000}"#,
         NOTHING,
         limit("output size limit exceeded (1 MiB)"),
-    ),
+    )
+    .by_wasi3(limit("host call transfer limit exceeded (6 MiB)")),
     attack(
         "structured-bomb",
         "structured_bomb",

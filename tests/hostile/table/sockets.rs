@@ -63,7 +63,8 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"address": "[::ffff:127.0.0.1]:<line-port>"}"#,
         ADDRESS,
         failed("refused: invalid-argument at connect"),
-    ),
+    )
+    .by_wasi3(failed("refused: invalid-argument at connected")),
     attack(
         "tcp-to-another-port",
         "tcp",

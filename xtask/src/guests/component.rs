@@ -7,8 +7,11 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::{ComponentEncoder, DecodedWasm};
 
-/// What a plugin exports.
-const TOOLS: &str = "toolhost:plugin/tools@0.1.0";
+/// What a plugin exports: one of these.
+const TOOLS: [&str; 2] = [
+    "toolhost:plugin/tools@0.1.0",
+    "toolhost:concurrent/tools@0.1.0",
+];
 
 /// The component of a guest. A module that imports nothing of preview1 gets no adapter.
 pub(crate) fn make(guest: &Guest) -> Result<Vec<u8>> {
@@ -45,15 +48,16 @@ pub(crate) fn check(guest: &Guest, component: &[u8]) -> Result<()> {
         .keys()
         .map(|key| resolve.name_world_key(key))
         .collect();
-    if !exports.iter().any(|export| export == TOOLS) {
+    if !exports.iter().any(|export| TOOLS.contains(&&**export)) {
         let found = if exports.is_empty() {
             "nothing".to_owned()
         } else {
             exports.join(", ")
         };
         bail!(
-            "it exports {found}, and a plugin exports {TOOLS}; if it is meant to be none, say so in its Cargo.toml: \
-             [package.metadata.toolhost] world = false"
+            "it exports {found}, and a plugin exports {}; if it is meant to be none, say so in its Cargo.toml: \
+             [package.metadata.toolhost] world = false",
+            TOOLS.join(" or ")
         );
     }
     Ok(())

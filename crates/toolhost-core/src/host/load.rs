@@ -18,7 +18,7 @@ use super::queue::{CallQueue, pages_in, pages_of};
 use super::resources_and_prompts::StaticContent;
 use super::{HostShared, LoadedPlugin, ToolHost};
 use crate::audit::AuditLog;
-use crate::engine::{CodeCache, Engine, EngineConfig, SIDE_FOLDER};
+use crate::engine::{CodeCache, EngineConfig, Engines, SIDE_FOLDER};
 use crate::error::{Diagnostic, LoadError, said_by};
 use crate::hook::Hook;
 use crate::limits::{ByteSize, size};
@@ -502,12 +502,12 @@ fn domain_of(provider: &Arc<dyn ToolProvider>) -> Option<Arc<Domain>> {
     }
 }
 
-/// One engine for each stack size, which is a setting of the engine.
+/// The engines for each stack size, which is a setting of the engine.
 fn engines(
     host: &HostConfig,
     plugins: &[PluginConfig],
     cache: &CodeCache,
-) -> Result<BTreeMap<ByteSize, Arc<Engine>>, LoadError> {
+) -> Result<BTreeMap<ByteSize, Arc<Engines>>, LoadError> {
     let mut engines = BTreeMap::new();
     for plugin in plugins {
         let stack = plugin.limits.stack();
@@ -519,7 +519,7 @@ fn engines(
             stack,
             cache: cache.clone(),
         };
-        engines.insert(stack, Arc::new(Engine::new(&config)?));
+        engines.insert(stack, Arc::new(Engines::new(config)?));
     }
     Ok(engines)
 }
@@ -627,7 +627,7 @@ async fn load_plugin(
     plugin: PluginConfig,
     manifest: Arc<PathBuf>,
     paths: Arc<Paths>,
-    engine: Arc<Engine>,
+    engines: Arc<Engines>,
     secrets: Secrets,
 ) -> Result<Plugin, Vec<Diagnostic>> {
     let path = plugin.path.clone();
@@ -635,7 +635,7 @@ async fn load_plugin(
     let bound = plugin.limits.max_compile;
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
     let compiled = component::compiling(bound, move || {
-        Compiled::new(plugin, &file, &paths, &engine, secrets)
+        Compiled::new(plugin, &file, &paths, &engines, secrets)
     });
     let compiled = compiled.await.map_err(failed)??;
     // Calls of a survey fail anyway.

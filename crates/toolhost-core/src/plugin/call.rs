@@ -31,6 +31,13 @@ use crate::tool::{LogLine, LogSource, Output};
 const MAX_LAST_LINES: usize = 12;
 const MAX_LAST_WORDS: usize = 1500;
 
+/// The most entries in wasmtime's table of tasks and streams for one handle of a guest: a stream has
+/// its state and two ends. The table also has what a guest has handed over to the host, without any
+/// handle left.
+const ENTRIES_PER_HANDLE: usize = 3;
+
+/// The entries of a call that has no handle: its task and its thread.
+const OWN_ENTRIES: usize = 16;
 /// Why a function returned nothing.
 pub(super) enum Failure {
     Arguments { pointer: String, message: String },
@@ -164,13 +171,23 @@ pub(super) async fn in_sandbox<R>(
     store.limiter(|sandbox| &mut sandbox.limiter);
     store.set_hostcall_fuel(usize::try_from(limits.transfer().as_u64()).unwrap_or(usize::MAX));
     store.set_max_component_handles(limits.max_resources as usize);
+    if let Some(table) = store.concurrent_resource_table() {
+        let resources = limits.max_resources as usize;
+        table.set_max_capacity(resources.saturating_mul(ENTRIES_PER_HANDLE) + OWN_ENTRIES);
+    }
     store.set_epoch_deadline(1);
     let memory = limits.memory;
     store.epoch_deadline_callback(move |mut store| {
         if Instant::now() >= deadline {
             return Err(StopReason::Deadline.into());
         }
-        if !store.data_mut().weigh(0) {
+        let entries = store.concurrent_resource_table();
+        let entries = entries.map(|table| table.iter_mut().count());
+        let fits = match entries {
+            Some(entries) => store.data_mut().weigh_concurrent(entries),
+            None => store.data_mut().weigh(0),
+        };
+        if !fits {
             return Err(StopReason::Limit(Limit::Memory, memory.into()).into());
         }
         // tokio's own yield lets the runtime look at timers and sockets before this guest

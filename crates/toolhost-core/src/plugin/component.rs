@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -12,30 +13,26 @@ use wasmparser::{Parser, Payload};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
-use crate::bindings::PluginPre;
 use crate::bounded_read;
-use crate::engine::Engine;
+use crate::engine::{Engine, Engines};
 use crate::error::said_by;
 use crate::limits::{seconds, size};
 use crate::paths::Paths;
 use crate::sandbox::Sandbox;
 
-use super::{component_size, core_module};
-
-/// The package of the plugin interface.
-pub(super) const PLUGIN_PACKAGE: &str = "toolhost:plugin";
-pub(super) const PLUGIN_VERSION: &str = "0.1.0";
+use super::tools::{CONCURRENT_PACKAGE, PLUGIN_PACKAGE, PLUGIN_VERSION, Tools};
+use super::{async_features, component_size, core_module};
 
 /// The packages that a host offers completely, in versions compatible with these.
-const OFFERED: [(&str, &str); 8] = [
-    (PLUGIN_PACKAGE, "0.1"),
-    ("wasi:cli", "0.2"),
-    ("wasi:clocks", "0.2"),
-    ("wasi:filesystem", "0.2"),
-    ("wasi:http", "0.2"),
-    ("wasi:io", "0.2"),
-    ("wasi:random", "0.2"),
-    ("wasi:sockets", "0.2"),
+const OFFERED: [(&str, &[&str]); 8] = [
+    (PLUGIN_PACKAGE, &["0.1"]),
+    ("wasi:cli", &["0.2", "0.3"]),
+    ("wasi:clocks", &["0.2", "0.3"]),
+    ("wasi:filesystem", &["0.2", "0.3"]),
+    ("wasi:http", &["0.2", "0.3"]),
+    ("wasi:io", &["0.2"]),
+    ("wasi:random", &["0.2", "0.3"]),
+    ("wasi:sockets", &["0.2", "0.3"]),
 ];
 
 /// Reads a component's file.
@@ -128,12 +125,16 @@ pub fn component_of(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     }
 }
 
-/// Compiles a component, or takes its code from the cache.
-pub(crate) fn compile(bytes: &[u8], engine: &wasmtime::Engine) -> Result<Component, String> {
+/// Compiles a component for the engine that it needs, or takes its code from the cache.
+pub(crate) fn compile(bytes: &[u8], engines: &Engines) -> Result<(Component, Arc<Engine>), String> {
     let bytes = component_of(bytes)?;
     component_size::check(&bytes)?;
+    let engine = engines.get(async_features::concurrency(&bytes)?);
+    let engine = engine.map_err(|error| format!("cannot be compiled: {error}"))?;
     // Not `Component::new`, which also accepts the text format if some crate enables it.
-    Component::from_binary(engine, &bytes).map_err(|error| not_compiled(&error))
+    let component =
+        Component::from_binary(&engine.engine, &bytes).map_err(|error| not_compiled(&error))?;
+    Ok((component, engine))
 }
 
 /// Why a component cannot be compiled.
@@ -142,7 +143,7 @@ fn not_compiled(error: &wasmtime::Error) -> String {
     // wasmparser names the feature that is off, and has no error type for it.
     match why.contains("component model async") {
         true => format!(
-            "uses async functions of the component model (WASI 0.3), which this host does not run: {why}"
+            "uses async features of the component model that this host does not support: {why}"
         ),
         false => format!("is not a valid component: {why}"),
     }
@@ -151,7 +152,7 @@ fn not_compiled(error: &wasmtime::Error) -> String {
 /// A linked component, by what it exports.
 pub(crate) enum Linked {
     /// The plugin interface.
-    Plugin(PluginPre<Sandbox>),
+    Plugin(Tools),
     /// Functions of any type.
     Functions(InstancePre<Sandbox>),
 }
@@ -159,7 +160,7 @@ pub(crate) enum Linked {
 impl Linked {
     pub(super) fn instance_pre(&self) -> &InstancePre<Sandbox> {
         match self {
-            Linked::Plugin(pre) => pre.instance_pre(),
+            Linked::Plugin(tools) => tools.pre(),
             Linked::Functions(pre) => pre,
         }
     }
@@ -170,11 +171,11 @@ pub(crate) fn link(component: &Component, engine: &Engine) -> Result<Linked, Str
     let is_plugin = is_plugin(&exports(component))?;
     check_imports(&imports(component))?;
     let pre = engine.linker.instantiate_pre(component);
-    let linked = pre.and_then(|pre| match is_plugin {
-        true => PluginPre::new(pre).map(Linked::Plugin),
+    let pre = pre.map_err(|error| format!("does not fit this host: {error:#}"))?;
+    match is_plugin {
+        true => Tools::new(pre).map(Linked::Plugin),
         false => Ok(Linked::Functions(pre)),
-    });
-    linked.map_err(|error| format!("does not fit this host: {error:#}"))
+    }
 }
 
 /// The names of its imports, such as `wasi:cli/environment@0.2.6`.
@@ -196,12 +197,15 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
 }
 
 /// The permission that an interface uses.
-const PERMISSIONS: [(&str, &str); 7] = [
+const PERMISSIONS: [(&str, &str); 10] = [
     ("wasi:filesystem/", "files"),
     ("wasi:http/outgoing-handler@", "http"),
+    ("wasi:http/client@", "http"),
     ("wasi:sockets/tcp-create-socket@", "sockets"),
+    ("wasi:sockets/types@", "sockets"),
     ("wasi:cli/environment@", "env"),
     ("wasi:clocks/wall-clock@", "clock"),
+    ("wasi:clocks/system-clock@", "clock"),
     ("wasi:clocks/monotonic-clock@", "clock"),
     ("wasi:random/", "random"),
 ];
@@ -240,28 +244,34 @@ fn asks_for_secrets(component: &Component) -> bool {
 ///
 /// It exports another version, a part of it only, or nothing.
 fn is_plugin(exports: &[String]) -> Result<bool, String> {
-    let package = format!("{PLUGIN_PACKAGE}/");
-    let prefix = format!("{package}tools@");
-    let versions: Vec<&str> = exports
-        .iter()
-        .filter_map(|export| export.strip_prefix(&prefix))
-        .collect();
-    match &versions[..] {
-        [] if exports.is_empty() => Err(format!(
+    for package in [PLUGIN_PACKAGE, CONCURRENT_PACKAGE] {
+        let prefix = format!("{package}/tools@");
+        let versions = exports.iter().filter_map(|it| it.strip_prefix(&prefix));
+        let versions: Vec<&str> = versions.collect();
+        if versions.contains(&PLUGIN_VERSION) {
+            return Ok(true);
+        }
+        if !versions.is_empty() {
+            return Err(format!(
+                "is a plugin for {package}@{}, but this host supports {PLUGIN_VERSION}",
+                versions.join(", ")
+            ));
+        }
+    }
+    if exports.is_empty() {
+        return Err(format!(
             "is not a toolhost plugin: it exports neither {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} nor any function (it \
              exports nothing; in Rust, `plugin!(TOOL, …)` exports tools)"
-        )),
-        [] if exports.iter().any(|it| it.starts_with(&package)) => Err(format!(
+        ));
+    }
+    let package = format!("{PLUGIN_PACKAGE}/");
+    if exports.iter().any(|it| it.starts_with(&package)) {
+        return Err(format!(
             "is not a toolhost plugin: it does not export {PLUGIN_PACKAGE}/tools@{PLUGIN_VERSION} (it exports {})",
             exports.join(", ")
-        )),
-        [] => Ok(false),
-        versions if versions.contains(&PLUGIN_VERSION) => Ok(true),
-        versions => Err(format!(
-            "is a plugin for {PLUGIN_PACKAGE}@{}, but this host supports {PLUGIN_VERSION}",
-            versions.join(", ")
-        )),
+        ));
     }
+    Ok(false)
 }
 
 fn check_imports(imports: &[String]) -> Result<(), String> {
@@ -286,9 +296,7 @@ pub(crate) fn is_offered(import: &str) -> bool {
     };
     let version = rest.split_once('@').map_or("", |(_, version)| version);
     OFFERED.iter().any(|(offered, compatible)| {
-        *offered == package
-            && version
-                .strip_prefix(compatible)
-                .is_some_and(|patch| patch.starts_with('.'))
+        let mut patches = compatible.iter().filter_map(|it| version.strip_prefix(it));
+        *offered == package && patches.any(|patch| patch.starts_with('.'))
     })
 }

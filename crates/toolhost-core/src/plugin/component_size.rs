@@ -49,7 +49,7 @@ struct ReadComponent {
 }
 
 /// Why reading stopped.
-enum UnfoldError {
+pub(super) enum UnfoldError {
     Refused(String),
     /// Malformed: the compiler reports that better.
     Malformed,
@@ -127,7 +127,7 @@ fn read(component: &[u8]) -> Result<(), UnfoldError> {
 }
 
 /// Checks the nesting of a type section, without recursion.
-fn check_type_depth(section: &[u8]) -> Result<(), UnfoldError> {
+pub(super) fn check_type_depth(section: &[u8]) -> Result<(), UnfoldError> {
     const A_TYPE: u8 = 0x01;
     const COMPONENT: u8 = 0x41;
     const INSTANCE: u8 = 0x42;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-use super::component::{PLUGIN_PACKAGE, PLUGIN_VERSION};
+use super::tools::{PLUGIN_PACKAGE, PLUGIN_VERSION};
 use super::{Plugin, convert, questions};
 use crate::bindings::completion::CompletionProviderPre;
 use crate::bindings::completion::exports::toolhost::plugin::completion as wit_completion;

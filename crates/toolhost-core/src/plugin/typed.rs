@@ -102,7 +102,7 @@ impl Export {
 
     fn is_command(&self) -> bool {
         let interface = self.interface.as_deref().unwrap_or_default();
-        interface.starts_with(command::RUN) && self.name == "run"
+        command::is_run(interface) && self.name == "run"
     }
 }
 
@@ -251,9 +251,6 @@ fn function(
     documentation: Option<&Documentation>,
     types: &mut usize,
 ) -> Result<(Callable, Declared), String> {
-    if let Some(why) = refused_kind(&export.ty) {
-        return Err(why);
-    }
     if export.name.starts_with('[') {
         return Err("belongs to a resource".to_owned());
     }
@@ -295,12 +292,6 @@ fn function(
         output: output.map(|schema| schema.to_string()),
     };
     Ok((Callable::Function(Box::new(function)), declared))
-}
-
-/// Why functions of that kind cannot be called.
-fn refused_kind(function: &ComponentFunc) -> Option<String> {
-    let why = "is an async function of the component model, which this host does not call";
-    function.async_().then(|| why.to_owned())
 }
 
 /// A name that every model API accepts: other characters are replaced, a long one is cut, and a

@@ -70,9 +70,15 @@ fn waits(
     sandbox: &mut Sandbox,
     subscribe: impl FnOnce(&mut dyn Host) -> wasmtime::Result<Resource<DynPollable>>,
 ) -> wasmtime::Result<(Resource<DynPollable>,)> {
+    check(sandbox)?;
+    Ok((subscribe(&mut sandbox.clocks())?,))
+}
+
+/// Ends the call if its plugin may not wait for a time.
+pub(super) fn check(sandbox: &Sandbox) -> wasmtime::Result<()> {
     if sandbox.grants.permissions.clock == Ambient::None {
         sandbox.journal.deny("clock: waiting for a time".to_owned());
         return Err(wasmtime::Error::msg("the plugin has no clock"));
     }
-    Ok((subscribe(&mut sandbox.clocks())?,))
+    Ok(())
 }

@@ -141,22 +141,24 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
         .instance("wasi:filesystem/preopens@0.2.12")?
         .func_wrap(
             "get-directories",
-            |mut store: StoreContextMut<Sandbox>, (): ()| {
-                let sandbox = store.data_mut();
-                let folders = sandbox.filesystem().get_directories()?;
-                for (number, (folder, _)) in folders.iter().enumerate() {
-                    watch(sandbox, folder)?;
-                    // They are numbered in the order in which they were granted.
-                    let granted = sandbox.grants.folders.get(number);
-                    let quota = granted.and_then(|it| it.quota());
-                    sandbox.set_quota(folder, quota);
-                }
-                Ok((folders,))
-            },
+            |mut store: StoreContextMut<Sandbox>, (): ()| Ok((folders(store.data_mut())?,)),
         )
 }
 
-async fn set_times(
+/// The granted folders, by their names for the guest.
+pub(super) fn folders(sandbox: &mut Sandbox) -> wasmtime::Result<Vec<(Fd, String)>> {
+    let folders = sandbox.filesystem().get_directories()?;
+    for (number, (folder, _)) in folders.iter().enumerate() {
+        watch(sandbox, folder)?;
+        // They are numbered in the order in which they were granted.
+        let granted = sandbox.grants.folders.get(number);
+        let quota = granted.and_then(|it| it.quota());
+        sandbox.set_quota(folder, quota);
+    }
+    Ok(folders)
+}
+
+pub(super) async fn set_times(
     sandbox: &mut Sandbox,
     fd: Fd,
     access: NewTimestamp,
@@ -167,7 +169,7 @@ async fn set_times(
     files.set_times(fd, access, modification).await
 }
 
-async fn set_times_at(
+pub(super) async fn set_times_at(
     sandbox: &mut Sandbox,
     fd: Fd,
     mut at: PathFlags,
@@ -184,7 +186,7 @@ async fn set_times_at(
     done
 }
 
-async fn stat(
+pub(super) async fn stat(
     sandbox: &mut Sandbox,
     fd: Fd,
     at: PathFlags,
@@ -197,7 +199,7 @@ async fn stat(
     found
 }
 
-async fn metadata_hash(
+pub(super) async fn metadata_hash(
     sandbox: &mut Sandbox,
     fd: Fd,
     at: PathFlags,
@@ -212,7 +214,7 @@ async fn metadata_hash(
     found
 }
 
-async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<String> {
+pub(super) async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<String> {
     let spot = guarded_operations::to_look(sandbox, &fd, path).await?;
     let mut files = sandbox.filesystem();
     let target = files.readlink_at(spot.fd(), spot.name.clone()).await;
@@ -222,7 +224,7 @@ async fn readlink(sandbox: &mut Sandbox, fd: Fd, path: String) -> FsResult<Strin
 
 /// Opens a file or a folder. No guest can change what is at the path between the check and the
 /// opening.
-async fn open(
+pub(super) async fn open(
     sandbox: &mut Sandbox,
     fd: Fd,
     mut at: PathFlags,
@@ -290,7 +292,7 @@ async fn open_there(
 }
 
 /// Returns a result to the guest; a denial is recorded.
-fn note<T>(
+pub(super) fn note<T>(
     sandbox: &mut Sandbox,
     name: &str,
     what: &str,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderName, Method, Uri};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 use url::Url;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::bindings::http::types as p3;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::http_bounds::{HttpBounds, OpenRequest, size};
@@ -22,6 +24,8 @@ pub(super) const BODY_CHUNK: usize = 64 << 10;
 
 pub(super) struct HttpGate {
     bounds: Arc<HttpBounds>,
+    /// Ends what drives connections when the instance is gone.
+    instance: DropGuard,
     /// The number of requests so far.
     sent: u32,
 }
@@ -40,8 +44,15 @@ impl HttpGate {
         };
         HttpGate {
             bounds: Arc::new(bounds),
+            instance: CancellationToken::new().drop_guard(),
             sent: 0,
         }
+    }
+
+    /// Bytes that the host may hold for open requests: what is being sent, and what was received.
+    pub(super) fn held(&self) -> usize {
+        let open = self.bounds.open.load(Ordering::Relaxed) as usize;
+        open.saturating_mul(3 * BODY_CHUNK)
     }
 
     /// Returns the destination of a request, if it is allowed.
@@ -115,6 +126,10 @@ impl WasiHttpHooks for HttpGate {
         BODY_CHUNK
     }
 
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
     // wasmtime's own versions log warnings, but an unreachable server is for the tool to report.
 
     fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
@@ -126,6 +141,26 @@ impl WasiHttpHooks for HttpGate {
             }
             io::ErrorKind::NotFound => ErrorCode::DestinationNotFound,
             _ => ErrorCode::ConnectionRefused,
+        }
+    }
+
+    fn p3_error_from_connect(&mut self, error: &io::Error) -> p3::ErrorCode {
+        debug!("no connection: {error}");
+        match error.kind() {
+            io::ErrorKind::TimedOut => p3::ErrorCode::ConnectionTimeout,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                p3::ErrorCode::DestinationUnavailable
+            }
+            io::ErrorKind::NotFound => p3::ErrorCode::DestinationNotFound,
+            _ => p3::ErrorCode::ConnectionRefused,
+        }
+    }
+
+    fn p3_error_from_hyper(&mut self, error: &hyper::Error) -> p3::ErrorCode {
+        debug!("no HTTP: {error}");
+        match error.is_incomplete_message() {
+            true => p3::ErrorCode::HttpResponseIncomplete,
+            false => p3::ErrorCode::HttpProtocolError,
         }
     }
 
@@ -160,9 +195,19 @@ impl WasiHttpHooks for HttpGate {
                 }
             }
         }
+        let instance = self.instance.token().clone();
         Box::new(async move {
             let (destination, open) = begun?;
-            send(request, destination, options.unwrap_or_default(), open).await
+            let options = options.unwrap_or_default();
+            let (response, driver) = send(request, destination, options, open).await?;
+            // With WASI 0.3 the task that drives the connection holds its own handle.
+            let driver = async move {
+                let ended = instance
+                    .run_until_cancelled_owned(Box::into_pin(driver))
+                    .await;
+                ended.unwrap_or(Ok(()))
+            };
+            Ok((response, Box::new(driver) as ConnectionDriver))
         })
     }
 }

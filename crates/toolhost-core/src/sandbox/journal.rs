@@ -287,14 +287,20 @@ pub(super) enum GuestStream {
     /// It goes to the log.
     Log(Journal, LogSource),
     /// It is the result.
-    Captured(CapturedOutput),
+    Captured(Journal, CapturedOutput),
 }
 
 impl GuestStream {
     fn take_in(&self, bytes: &[u8]) -> Result<(), StopReason> {
         match self {
             GuestStream::Log(journal, source) => journal.write(*source, bytes),
-            GuestStream::Captured(output) => output.write(bytes),
+            GuestStream::Captured(_, output) => output.write(bytes),
+        }
+    }
+
+    fn journal(&self) -> &Journal {
+        match self {
+            GuestStream::Log(journal, _) | GuestStream::Captured(journal, _) => journal,
         }
     }
 }
@@ -341,8 +347,17 @@ impl AsyncWrite for GuestStream {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.take_in(bytes);
-        Poll::Ready(written.map(|()| bytes.len()).map_err(io::Error::other))
+        Poll::Ready(match self.take_in(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(stop) => {
+                // No error here ends the call.
+                if let StopReason::Limit(limit, bound) = stop {
+                    self.journal().over(limit, bound);
+                }
+                // wasmtime-wasi logs a warning about any other.
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -41,6 +41,11 @@ impl Limiter {
         self.peak as u64
     }
 
+    /// What memories and tables leave of the limit for what the host holds.
+    pub(crate) fn left(&self) -> usize {
+        self.bound.saturating_sub(self.used)
+    }
+
     /// Records what the host holds for the guest now. Returns whether it fits.
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         self.held = bytes;

@@ -1,10 +1,10 @@
-//! The linker: what guests may import, which is WASI, `wasi:http` and the plugin interface's
-//! `host`, with some of WASI's functions replaced.
+//! The linker: what guests may import, which is WASI 0.2, `wasi:http` and the plugin interface's
+//! `host`, with some of WASI's functions replaced; on the concurrent engine also WASI 0.3.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use super::{Sandbox, clocks, files, sockets};
+use super::{Sandbox, clocks, files, sockets, wasi3};
 use crate::bindings;
 
 /// Links everything that a guest may import; the sandbox decides what it can access through it.
@@ -26,5 +26,12 @@ pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox
         },
     )?;
     linker.allow_shadowing(false);
+    Ok(linker)
+}
+
+/// As [`link`], with WASI 0.3.
+pub(crate) fn link_concurrent(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox>> {
+    let mut linker = link(engine)?;
+    wasi3::link(&mut linker)?;
     Ok(linker)
 }

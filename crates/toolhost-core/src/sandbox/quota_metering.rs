@@ -20,7 +20,7 @@ use super::{Operations, Sandbox};
 use crate::quota::{self, HeldQuota, Quota, WriteAt};
 
 /// The most that a guest may write to a stream at once: the host holds it while it waits.
-const WRITE_SIZE: usize = 64 << 10;
+pub(super) const WRITE_SIZE: usize = 64 << 10;
 
 impl Sandbox {
     /// The quota of the folder that it was opened from.
@@ -37,7 +37,7 @@ impl Sandbox {
     }
 
     /// The file and its quota, if it has one and is writable.
-    fn metered(&self, fd: &Fd) -> FsResult<Option<(Arc<Quota>, Arc<File>)>> {
+    pub(super) fn metered(&self, fd: &Fd) -> FsResult<Option<(Arc<Quota>, Arc<File>)>> {
         let Some(quota) = self.quota(fd) else {
             return Ok(None);
         };
@@ -145,7 +145,7 @@ pub(super) async fn opened(
     opened: FsResult<Fd>,
 ) -> FsResult<Fd> {
     // Saves work where there are no quotas at all.
-    if sandbox.quotas.is_empty() {
+    if !sandbox.grants.has_quotas() {
         return opened;
     }
     let file = opened.as_ref().ok().and_then(|fd| sandbox.file(fd).ok());

@@ -120,7 +120,7 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
             Box::new(async move {
                 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host;
                 let sandbox = store.data_mut();
-                sandbox.journal.deny("socket: udp".to_owned());
+                deny_udp(sandbox);
                 let created = sandbox.sockets().create_udp_socket(family).await;
                 Ok((code(sandbox, created)?,))
             })
@@ -128,7 +128,12 @@ pub(super) fn replace(linker: &mut Linker<Sandbox>) -> wasmtime::Result<()> {
     )
 }
 
-fn deny_unless_granted(sandbox: &Sandbox, what: &str) {
+/// No permission grants datagrams.
+pub(super) fn deny_udp(sandbox: &Sandbox) {
+    sandbox.journal.deny("socket: udp".to_owned());
+}
+
+pub(super) fn deny_unless_granted(sandbox: &Sandbox, what: &str) {
     if sandbox.grants.permissions.sockets.is_empty() {
         sandbox.journal.deny(format!("socket: {what}"));
     }
@@ -153,19 +158,9 @@ fn resolve(
     network: Resource<Network>,
     name: String,
 ) -> wasmtime::Result<Result<Resource<ResolveAddressStream>, ErrorCode>> {
-    let rules = &sandbox.grants.permissions.sockets;
     let lower = name.to_ascii_lowercase();
-    if !rules.iter().any(|rule| rule.host().matches(&lower)) {
-        sandbox
-            .journal
-            .deny(format!("socket: the address of {name}"));
+    if !begin_lookup(sandbox, &lower)? {
         return Ok(Err(ErrorCode::AccessDenied));
-    }
-    // Each lookup may occupy a thread of the host for as long as the name server takes.
-    sandbox.lookups.count += 1;
-    let most = sandbox.grants.limits.max_requests;
-    if sandbox.lookups.count > most {
-        return Err(StopReason::Limit(Limit::Requests, most.into()).into());
     }
     let stream = sandbox.sockets().resolve_addresses(network, name);
     let stream = code(sandbox, stream)?;
@@ -175,7 +170,34 @@ fn resolve(
     Ok(stream)
 }
 
-/// Notes the addresses that the guest gets, so that it may connect there.
+/// Counts a lookup of a name in lower case. Returns whether it is granted.
+pub(super) fn begin_lookup(sandbox: &mut Sandbox, name: &str) -> wasmtime::Result<bool> {
+    let rules = &sandbox.grants.permissions.sockets;
+    if !rules.iter().any(|rule| rule.host().matches(name)) {
+        sandbox
+            .journal
+            .deny(format!("socket: the address of {name}"));
+        return Ok(false);
+    }
+    // Each lookup may occupy a thread of the host for as long as the name server takes.
+    sandbox.lookups.count += 1;
+    let most = sandbox.grants.limits.max_requests;
+    if sandbox.lookups.count > most {
+        return Err(StopReason::Limit(Limit::Requests, most.into()).into());
+    }
+    Ok(true)
+}
+
+/// Notes an address that the guest gets for a name in lower case, so that it may connect there.
+pub(super) fn found(sandbox: &Sandbox, name: &str, ip: IpAddr) {
+    for rule in &sandbox.grants.permissions.sockets {
+        if rule.host().matches(name) && may_be(name, ip) {
+            reach(&sandbox.lookups.reachable, ip, rule.port());
+        }
+    }
+}
+
+/// Notes the addresses that the guest gets.
 fn next_address(
     sandbox: &mut Sandbox,
     stream: Resource<ResolveAddressStream>,
@@ -188,11 +210,7 @@ fn next_address(
             IpAddress::Ipv4((a, b, c, d)) => IpAddr::from([a, b, c, d]),
             IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => IpAddr::from([a, b, c, d, e, f, g, h]),
         };
-        for rule in &sandbox.grants.permissions.sockets {
-            if rule.host().matches(&name) && may_be(&name, ip) {
-                reach(&sandbox.lookups.reachable, ip, rule.port());
-            }
-        }
+        found(sandbox, &name, ip);
     }
     Ok(next)
 }

@@ -132,11 +132,11 @@ impl<'a> Documented<'a> {
     ) -> Result<Self, Error> {
         let signature = &function.sig;
         let ident = &signature.ident;
-        if let Some(asyncness) = &signature.asyncness {
-            return Err(Error::new(
-                asyncness.span(),
-                format!("a {kind} is not async: its instance serves one call"),
-            ));
+        if let Some(asyncness) = &signature.asyncness
+            && kind != "tool"
+        {
+            let message = format!("a {kind} is not async; a tool may be");
+            return Err(Error::new(asyncness.span(), message));
         }
         if !signature.generics.params.is_empty() {
             return Err(Error::new(
@@ -221,9 +221,15 @@ fn tool_of(options: Options, function: &ItemFn) -> Result<TokenStream2, Error> {
         ReturnType::Type(_, ty) => quote!(#ty),
     };
     // Report unsuitable types once, where they are written.
+    let block_on = quote!(::toolhost_plugin::__private::block_on);
+    let run = match (function.sig.asyncness, argument) {
+        (None, _) => quote!(#ident),
+        (Some(_), None) => quote!(|| #block_on(#ident())),
+        (Some(_), Some(_)) => quote!(|arguments| #block_on(#ident(arguments))),
+    };
     let made = match argument {
-        None => quote!(::toolhost_plugin::__private::tool::<#output>(#ident)),
-        Some(ty) => quote!(::toolhost_plugin::__private::tool_of::<#ty, #output>(#ident)),
+        None => quote!(::toolhost_plugin::__private::tool::<#output>(#run)),
+        Some(ty) => quote!(::toolhost_plugin::__private::tool_of::<#ty, #output>(#run)),
     };
     let written =
         |schema: Option<Expr>| option(schema.map(|it| quote!(::std::string::String::from(#it))));

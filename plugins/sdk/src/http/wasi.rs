@@ -1,7 +1,7 @@
 //! Requests through `wasi:http`, with error messages.
 
 use super::{Address, Body, Request, Response};
-use crate::Error;
+use crate::{Error, task};
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, HeaderError, IncomingBody, IncomingResponse, Method, OutgoingBody,
@@ -14,7 +14,7 @@ const WRITE_CHUNK: usize = 4096;
 const READ_CHUNK: u64 = 65_536;
 
 /// Sends a request and waits for the status and headers of the response.
-pub(super) fn send(request: &Request) -> Result<Response, Error> {
+pub(super) async fn send(request: &Request) -> Result<Response, Error> {
     let url = &*request.url;
     let outgoing = outgoing(request)?;
     let body = match &request.body {
@@ -40,7 +40,7 @@ pub(super) fn send(request: &Request) -> Result<Response, Error> {
                     "{url}: the response was already taken"
                 )));
             }
-            None => future.subscribe().block(),
+            None => task::ready(future.subscribe()).await,
         }
     };
     let headers = response

@@ -1,7 +1,6 @@
 //! Attacks by ending in every way but an answer.
 
-use crate::exports::toolhost::plugin::tools as exported;
-use crate::{Answer, Behaviour, Hostile, escaped, text};
+use crate::{Answer, Behaviour, Hostile, escaped, exported, text};
 use std::hint::{assert_unchecked, black_box};
 use std::process;
 use wasip2::clocks::monotonic_clock;

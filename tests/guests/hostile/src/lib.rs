@@ -15,14 +15,27 @@ mod secrets;
 mod sockets;
 mod time;
 
-use exports::toolhost::plugin::tools::{Call, Error, Guest, Output, Tool};
+use exported::{Call, Error, Guest, Output, Tool};
+#[cfg(feature = "wasi3")]
+use exports::toolhost::concurrent::tools as exported;
+#[cfg(not(feature = "wasi3"))]
+use exports::toolhost::plugin::tools as exported;
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::hint::black_box;
 use toolhost::plugin::types::{Annotations, Content};
 use wasip2::io::streams::{OutputStream, StreamError};
 
+// This guest is built twice: as `hostile`, and as `hostile3`, a plugin of the concurrent engine whose
+// `wasip2` is WASI 0.3.
+#[cfg(not(feature = "wasi3"))]
 wit_bindgen::generate!({ path: "../../../wit/0.1.0", world: "plugin" });
+#[cfg(feature = "wasi3")]
+wit_bindgen::generate!({
+    path: ["../../../wit/0.1.0", "../../../wit/concurrent-0.1.0"],
+    world: "toolhost:concurrent/plugin",
+    generate_all,
+});
 
 struct Hostile;
 export!(Hostile);
@@ -47,14 +60,24 @@ impl Guest for Hostile {
             .collect()
     }
 
-    fn call_tool(call: Call) -> Answer {
-        let Some(tool) = tools().find(|tool| tool.name == call.name) else {
-            return Err(Error::Failed(format!("no tool {}", call.name)));
-        };
-        let arguments = serde_json::from_str(&call.arguments)
-            .map_err(|error| Error::InvalidArguments(error.to_string()))?;
-        (tool.run)(&Given { arguments })
+    #[cfg(feature = "wasi3")]
+    async fn call_tool(call: Call) -> Answer {
+        run(call)
     }
+
+    #[cfg(not(feature = "wasi3"))]
+    fn call_tool(call: Call) -> Answer {
+        run(call)
+    }
+}
+
+fn run(call: Call) -> Answer {
+    let Some(tool) = tools().find(|tool| tool.name == call.name) else {
+        return Err(Error::Failed(format!("no tool {}", call.name)));
+    };
+    let arguments = serde_json::from_str(&call.arguments)
+        .map_err(|error| Error::InvalidArguments(error.to_string()))?;
+    (tool.run)(&Given { arguments })
 }
 
 type Answer = Result<Output, Error>;

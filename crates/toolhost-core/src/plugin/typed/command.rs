@@ -15,8 +15,11 @@ use crate::plugin::declared::Declared;
 use crate::sandbox::{CapturedOutput, Program, Sandbox};
 use crate::tool::{Content, EmbeddedResource, LogSource, Output, ResourceBody, Tool};
 
-/// The interface that commands export, without its version.
-pub(super) const RUN: &str = "wasi:cli/run@0.2.";
+/// Whether it is the interface that commands export.
+pub(super) fn is_run(interface: &str) -> bool {
+    let version = interface.strip_prefix("wasi:cli/run@");
+    version.is_some_and(|version| version.starts_with("0.2.") || version.starts_with("0.3."))
+}
 
 /// The URI of output that is not text.
 const STDOUT: &str = "stdout:";
@@ -101,7 +104,7 @@ impl Command {
         }
         let journal = &store.data().journal;
         let mut message = match status {
-            // WASI 0.2 passes on no more than that there was one.
+            // WASI passes on no more than that there was one.
             1 => "exited with an error status".to_owned(),
             status => format!("exited with status {status}"),
         };
