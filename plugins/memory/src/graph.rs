@@ -5,6 +5,7 @@ use toolhost_plugin::serde_json::{self, Map, Value};
 use toolhost_plugin::{Error, JsonSchema};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "toolhost_plugin::schemars")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Entity {
     /// Its name; no other entity has the same.
@@ -16,6 +17,7 @@ pub(crate) struct Entity {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "toolhost_plugin::schemars")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Relation {
     /// Name of the entity where the relation starts.
