@@ -9,6 +9,7 @@ mod memory;
 mod reference;
 mod sdk;
 mod server;
+mod sql;
 mod text;
 mod time;
 

@@ -47,7 +47,7 @@ const TAIL: &str = "
 ";
 
 /// The grants that shipped plugins need to be useful; the user has to give them.
-const GRANTS: [(&str, &str); 3] = [
+const GRANTS: [(&str, &str); 4] = [
     ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
     (
         "filesystem",
@@ -56,6 +56,10 @@ const GRANTS: [(&str, &str); 3] = [
     (
         "memory",
         "permissions.files = [{ host = \".\", guest = \"/memory\", access = \"read-write\" }]",
+    ),
+    (
+        "sql",
+        "permissions.files = [{ host = \".\", guest = \"/data\", access = \"read-only\" }]",
     ),
 ];
 

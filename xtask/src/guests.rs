@@ -4,6 +4,7 @@
 //! [`toolchain`] finds or installs what compiles them, [`cargo`] runs it, [`component`] makes and checks components;
 //! here is what goes where.
 
+mod c_compiler;
 mod cargo;
 mod component;
 pub(crate) mod toolchain;
@@ -131,6 +132,7 @@ pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
             "text",
             "html",
             "memory",
+            "sql",
         ],
         _ => &["bfcl", "conformance", "echo"],
     }

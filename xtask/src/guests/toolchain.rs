@@ -1,5 +1,6 @@
 //! What compiles guests: rustup's wasm32-wasip2, or Debian's own packages where rustup cannot fetch that.
 
+use super::c_compiler::CCompiler;
 use crate::ui::say;
 use anyhow::{Context, Result, bail};
 use std::env;
@@ -23,6 +24,7 @@ pub(crate) struct Toolchain {
     target_dir: PathBuf,
     /// Folder of a `rust-lld`, or the name of a `wasm-ld`: what links, the Debian way.
     linker: Option<Linker>,
+    c_compiler: CCompiler,
 }
 
 enum Linker {
@@ -52,29 +54,34 @@ const NOT_FOR_GUESTS: [&str; 10] = [
 
 /// Finds the way to build, installing what it lacks.
 pub(crate) fn find(way: Option<Way>, build_dir: &Path) -> Result<Toolchain> {
-    let rustup = || Toolchain {
-        way: Way::Rustup,
-        target_dir: build_dir.join("wasip2"),
-        linker: None,
+    let linker = find_linker_of(way)?;
+    let (way, folder) = match linker {
+        None => (Way::Rustup, "wasip2"),
+        Some(_) => (Way::Debian, "wasip1"),
     };
-    let debian = |linker| Toolchain {
-        way: Way::Debian,
-        target_dir: build_dir.join("wasip1"),
-        linker: Some(linker),
-    };
+    Ok(Toolchain {
+        way,
+        target_dir: build_dir.join(folder),
+        linker,
+        c_compiler: CCompiler::install(build_dir)?,
+    })
+}
+
+/// Finds the way to build, by what links: rustup's toolchain itself, or a linker for Debian's.
+fn find_linker_of(way: Option<Way>) -> Result<Option<Linker>> {
     match way {
         Some(Way::Rustup) => {
             provide_wasip2()?;
-            Ok(rustup())
+            Ok(None)
         }
-        Some(Way::Debian) => Ok(debian(provide_debian()?)),
+        Some(Way::Debian) => Ok(Some(provide_debian()?)),
         None => {
             let Err(no_rustup) = provide_wasip2() else {
-                return Ok(rustup());
+                return Ok(None);
             };
             say(format_args!("{no_rustup:#}; trying Debian's packages"));
             match provide_debian() {
-                Ok(linker) => Ok(debian(linker)),
+                Ok(linker) => Ok(Some(linker)),
                 Err(no_debian) => bail!(
                     "nothing here can build for WebAssembly.\n  rustup: {no_rustup:#}\n  Debian: {no_debian:#}\n\
                      Install one of these and run this again:\n  \
@@ -128,6 +135,7 @@ impl Toolchain {
                 .env("RUSTFLAGS", flags)
                 .env("RUSTC_BOOTSTRAP", "1");
         }
+        self.c_compiler.tell(&mut cargo, self.triple());
         cargo
     }
 
