@@ -1,5 +1,6 @@
 //! `multi_tool_use.parallel`: several calls in one, run side by side and answered as one.
 
+use bytesize::ByteSize;
 use serde_json::{Value, json};
 use toolhost::manifest::AuditConfig;
 use toolhost::wire::Format;
@@ -237,4 +238,17 @@ fn a_dry_run_shows_the_calls_inside() {
     assert_eq!(planned[0]["id"], "c1.0");
     assert_eq!(planned[0]["plugin"], "calculator");
     assert_eq!(planned[1]["error"]["code"], "unknown-tool");
+}
+
+#[tokio::test]
+async fn what_their_outputs_take_together_is_bounded() {
+    let mut plugin = common::plugin("misbehave");
+    plugin.limits.max_output = ByteSize::mib(9);
+    let host = load(manifest([plugin])).await;
+    let uses: Vec<_> = (0..10)
+        .map(|_| ("huge_output", json!({ "bytes": 9_000_000 })))
+        .collect();
+    let text = host.call(parallel(&uses)).await.to_text();
+    assert!(text.len() > 7 * 9_000_000 && text.len() < 64 << 20);
+    assert_eq!(text.matches("output size").count(), 3);
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::client::{Client, New, Old};
 use crate::common::binary::{Folder, listed};
 use crate::common::{guest, wait_until};
 use crate::http::{self, Incoming};
-use crate::resident::{resident_of, used, wait_until_busy, wait_until_idle};
+use crate::resident::{is_idle, resident_of, used, wait_until_busy, wait_until_idle};
 use crate::server::Http;
 
 const MIB: usize = 1 << 20;
@@ -297,53 +297,138 @@ fn a_connection_that_takes_no_answer_holds_a_few_and_no_more() {
     assert_eq!(other.text("echo", json!({ "text": "hi" })), "hi");
 }
 
+/// A server over stdio that was sent an `initialize`, and then these requests at once. Nothing of
+/// its answers has been read.
+struct Unread {
+    _folder: Folder,
+    child: Child,
+    stdin: ChildStdin,
+    growth: Growth,
+    requests: usize,
+}
+
+impl Unread {
+    fn start(manifest: String, requests: impl IntoIterator<Item = Value>) -> Unread {
+        let folder = Folder::with(manifest);
+        let mut child = folder
+            .command(&["serve"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let growth = Growth::of(child.id());
+        let begin = json!({ "jsonrpc": "2.0", "id": "begin", "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": { "name": "test", "version": "1" } } });
+        let begun = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let mut lines = format!("{begin}\n{begun}\n");
+        let mut count = 1;
+        for (id, mut request) in requests.into_iter().enumerate() {
+            request["jsonrpc"] = "2.0".into();
+            request["id"] = id.into();
+            lines += &format!("{request}\n");
+            count += 1;
+        }
+        stdin.write_all(lines.as_bytes()).unwrap();
+        Unread {
+            _folder: folder,
+            child,
+            stdin,
+            growth,
+            requests: count,
+        }
+    }
+
+    fn stdout(&mut self) -> BufReader<ChildStdout> {
+        BufReader::with_capacity(MIB, self.child.stdout.take().unwrap())
+    }
+
+    /// How much more memory the server took at most, until it computes no more.
+    fn most_held(&mut self) -> usize {
+        let process = self.child.id();
+        wait_until_busy(process);
+        self.growth.until("nothing more is started", || {
+            is_idle(process) && is_idle(process)
+        })
+    }
+
+    /// Reads everything: no answer is missing.
+    fn read_all(mut self) {
+        let mut stdout = self.stdout();
+        for answers in 0..self.requests {
+            assert_ne!(stdout.skip_until(b'\n').unwrap(), 0, "{answers} answers");
+        }
+        drop(self.stdin);
+        self.child.wait().unwrap();
+    }
+}
+
+/// The server holds 64 MiB of unread answers, and those of the calls that ran when that was
+/// exceeded; the last term is the message that is being written, and everything else.
+fn most_unread(concurrency: usize, answer: usize) -> usize {
+    64 * MIB + concurrency * answer + 96 * MIB
+}
+
+fn huge_output(bytes: usize) -> Value {
+    json!({ "method": "tools/call",
+        "params": { "name": "huge_output", "arguments": { "bytes": bytes } } })
+}
+
+fn misbehave(host: &str) -> String {
+    let guest = guest("misbehave");
+    format!(
+        "[host]\n{host}\n[plugin.misbehave]\npath = '{}'\nmax-output = '9MiB'\n",
+        guest.display()
+    )
+}
+
 #[test]
 fn stdio_client_that_reads_nothing_is_backpressured() {
-    const CALLS: usize = 60;
-    let manifest = format!(
-        "[plugin.misbehave]\npath = '{}'\nmax-output = '9MiB'\n",
-        guest("misbehave").display()
-    );
-    let folder = Folder::with(manifest);
-    let mut child = folder
-        .command(&["serve"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut growth = Growth::of(child.id());
-    let begin = json!({ "jsonrpc": "2.0", "id": "begin", "method": "initialize", "params": {
-        "protocolVersion": "2025-11-25", "capabilities": {},
-        "clientInfo": { "name": "test", "version": "1" } } });
-    writeln!(stdin, "{begin}").unwrap();
-    let writer = std::thread::spawn(move || {
-        for id in 0..CALLS {
-            let params = json!({ "name": "huge_output", "arguments": { "bytes": 8 * MIB } });
-            let call =
-                json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
-            // The server reads a call once it may have another answer.
-            writeln!(stdin, "{call}").unwrap();
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        stdin
-    });
-    let mut last = 0;
-    let grown = growth.until("no more is read", || {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = resident_of(child.id());
-        let is_over = now > 64 * MIB && now.abs_diff(last) < MIB;
-        last = now;
-        is_over
-    });
-    assert!(grown < 300 * MIB, "{} MiB", grown / MIB);
-    let mut stdout = BufReader::with_capacity(MIB, child.stdout.take().unwrap());
-    for answers in 0..=CALLS {
-        assert_ne!(stdout.skip_until(b'\n').unwrap(), 0, "{answers} answers");
+    let calls = (0..60).map(|_| huge_output(8 * MIB));
+    let mut server = Unread::start(misbehave("max-concurrency = 4"), calls);
+    let held = server.most_held();
+    assert!(held > 64 * MIB, "{} MiB", held / MIB);
+    assert!(held < most_unread(4, 8 * MIB), "{} MiB", held / MIB);
+    server.read_all();
+}
+
+#[test]
+fn answers_other_than_those_of_calls_are_bounded_while_a_stdio_client_reads_nothing() {
+    let text = "x".repeat(MIB);
+    let manifest = format!("[resource.long]\nuri = 'docs://long'\ntext = '{text}'\n");
+    let read = || json!({ "method": "resources/read", "params": { "uri": "docs://long" } });
+    let mut server = Unread::start(manifest, (0..400).map(|_| read()));
+    let held = server.most_held();
+    assert!(held < most_unread(16, MIB), "{} MiB", held / MIB);
+    server.read_all();
+}
+
+#[test]
+fn a_call_that_waits_for_a_stdio_client_to_read_can_be_cancelled() {
+    const CALLS: usize = 20;
+    let calls = (0..CALLS).map(|_| huge_output(8 * MIB));
+    let mut server = Unread::start(misbehave("max-concurrency = 1"), calls);
+    server.most_held();
+    // The last one is still waiting.
+    let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled",
+        "params": { "requestId": CALLS - 1 } });
+    let ping = json!({ "jsonrpc": "2.0", "method": "ping", "id": "ping" });
+    writeln!(server.stdin, "{cancel}\n{ping}").unwrap();
+    // All but the cancelled one are answered, and the ping is.
+    let mut answered = Vec::new();
+    let mut stdout = server.stdout();
+    while answered.len() < CALLS + 1 {
+        let mut line = String::new();
+        assert_ne!(stdout.read_line(&mut line).unwrap(), 0);
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        answered.push(answer["id"].clone());
     }
-    drop(writer.join().unwrap());
-    child.wait().unwrap();
+    assert!(answered.contains(&json!("ping")), "{answered:?}");
+    assert!(!answered.contains(&json!(CALLS - 1)), "{answered:?}");
+    drop(server.stdin);
+    server.child.wait().unwrap();
 }
 
 fn forms() -> Value {

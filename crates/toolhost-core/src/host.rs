@@ -719,9 +719,8 @@ impl ToolHost {
         let permits = queue.wait(
             registered,
             queued,
-            cancel,
+            context,
             (ticket, entering),
-            context.client.party(),
             place.as_ref(),
         );
         let _permits = match permits.await {

@@ -110,6 +110,10 @@ pub enum Owner {
 /// The tools that a client may call, beside the host's own; all when `None`.
 pub type AllowedTools = Option<Arc<BTreeSet<String>>>;
 
+/// Whether calls have to wait before they start, such as those of a client that does not read its
+/// answers.
+pub type Paused = tokio::sync::watch::Receiver<bool>;
+
 /// The context of a call inside the host.
 #[derive(Clone)]
 pub(crate) struct RunContext {
@@ -127,6 +131,7 @@ pub(crate) struct RunContext {
     pub(crate) key: Option<Arc<str>>,
     /// Set when its provider is called.
     pub(crate) begun: Option<Arc<AtomicBool>>,
+    pub(crate) paused: Option<Paused>,
 }
 
 impl RunContext {
@@ -142,6 +147,19 @@ impl RunContext {
             allowed: None,
             key: None,
             begun: None,
+            paused: None,
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.as_ref().is_some_and(|paused| *paused.borrow())
+    }
+
+    /// Waits until calls may start.
+    pub(crate) async fn resumed(&self) {
+        if let Some(paused) = &self.paused {
+            // Without a sender nothing pauses any more.
+            let _ = paused.clone().wait_for(|is_paused| !is_paused).await;
         }
     }
 }

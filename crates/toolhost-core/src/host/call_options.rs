@@ -13,7 +13,7 @@ use crate::input::QuestionKinds;
 use crate::locks;
 use crate::order::OrderClient;
 use crate::tool::ToolCall;
-use crate::watch::{AllowedTools, Owner, RunContext, Watcher};
+use crate::watch::{AllowedTools, Owner, Paused, RunContext, Watcher};
 
 /// Options of calls and other requests: the same for one call
 /// ([`ToolHost::call_with`](crate::ToolHost::call_with)), a batch
@@ -51,6 +51,7 @@ pub struct CallOptions {
     pub(crate) owner: Owner,
     /// The tools that may be called beside the host's own.
     pub(crate) allowed: AllowedTools,
+    paused: Option<Paused>,
     /// Places in order that were taken ahead for the first call with these options.
     places: Option<Arc<Mutex<TakenPlaces>>>,
 }
@@ -244,6 +245,13 @@ impl CallOptions {
         self
     }
 
+    /// Starts nothing while this is paused: what has to wait holds no permit. Queue time.
+    #[doc(hidden)]
+    pub fn unless_paused(mut self, paused: Option<Paused>) -> Self {
+        self.paused = paused;
+        self
+    }
+
     /// Uses places in order that were taken ahead for the call.
     #[doc(hidden)]
     pub fn placed(mut self, places: Option<TakenPlaces>) -> Self {
@@ -294,6 +302,7 @@ impl CallOptions {
             allowed: self.allowed.clone(),
             key: self.key.clone(),
             begun: self.begun.clone(),
+            paused: self.paused.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -15,7 +16,7 @@ use toolhost_schema::Watch;
 use super::{Arrival, CallOptions, ToolHost, call_validation};
 use crate::error::CallError;
 use crate::input::QuestionKinds;
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::schema::Schema;
 use crate::tool::{Content, Output, Repair, ToolCall, ToolResult, Usage};
 use crate::wire::json::ErrorDetail;
@@ -28,6 +29,9 @@ const MAX_STEPS: u64 = 5_000_000;
 const MAX_CALLS: usize = 64;
 
 const NAMES: [&str; 2] = ["multi_tool_use.parallel", "parallel"];
+
+/// The most bytes of all their outputs together: they are held until the last call ends.
+const MAX_OUTPUT: ByteSize = ByteSize::mib(64);
 
 /// The schema of its arguments. Those of the inner calls are checked with their own.
 static ARGUMENTS: LazyLock<(Value, Schema)> = LazyLock::new(|| {
@@ -160,9 +164,18 @@ impl ToolHost {
             }
         }
         let mut results = Vec::new();
+        let mut held = 0;
         // A task is lost only while the runtime shuts down.
         while let Some(done) = running.join_next().await {
-            results.extend(done.ok());
+            let Ok((number, mut result)) = done else {
+                continue;
+            };
+            let bytes = result.outcome.as_ref().map_or(0, Output::len);
+            match held + bytes <= MAX_OUTPUT.as_u64() {
+                true => held += bytes,
+                false => result.outcome = Err(CallError::over(Limit::Output, MAX_OUTPUT)),
+            }
+            results.push((number, result));
         }
         results.sort_unstable_by_key(|(number, _)| *number);
         unpacked.fold(results.into_iter().map(|(_, result)| result).collect())

@@ -4,7 +4,8 @@
 //! A call waits in three steps: for its place in order, holding nothing ([`CallQueue::in_order`]); for
 //! its provider's permit; then for memory and for the host's permit, in that order, so that a call
 //! that waits for one of them holds only what others do not need. A call that finds all three free
-//! takes them at once and is never counted as waiting. `max-queue` bounds the waiting calls,
+//! takes them at once and is never counted as waiting. A paused client's calls
+//! wait before they take any ([`CallQueue::permits`]). `max-queue` bounds the waiting calls,
 //! `queue-timeout` all of their waiting, `order-timeout` how long a call ahead may run.
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::locks;
 use crate::manifest::HostConfig;
 use crate::order::{FairSemaphore, Party, Permit, PlaceInOrder};
 use crate::registry::Registered;
+use crate::watch::RunContext;
 
 /// Memory is counted in WebAssembly pages.
 const PAGE: u64 = 64 << 10;
@@ -183,16 +185,17 @@ impl CallQueue {
         &'a self,
         by: &'a Registered,
         queued: Instant,
-        cancel: &CancellationToken,
+        context: &RunContext,
         (ticket, entering): (Option<QueueTicket>, Option<oneshot::Sender<()>>),
-        party: Party,
         place: Option<&PlaceInOrder>,
     ) -> Result<Permits<'a>, CallError> {
+        let (cancel, party) = (&context.cancel, context.client.party());
         if cancel.is_cancelled() {
             return Err(CallError::Cancelled);
         }
         let behind = place.filter(|place| !place.is_granted());
         if behind.is_none()
+            && !context.is_paused()
             && let Some(permits) = self.permits_now(by)
         {
             return Ok(permits);
@@ -205,7 +208,7 @@ impl CallQueue {
         if let Some(place) = behind {
             self.in_order(place, queued, cancel).await?;
         }
-        let permits = cancel.run_until_cancelled(self.permits(by, party));
+        let permits = cancel.run_until_cancelled(self.permits(by, context));
         let permits = match self.timeout {
             None => permits.await,
             Some(timeout) => {
@@ -276,9 +279,21 @@ impl CallQueue {
         })
     }
 
+    /// Waits for the permits of a client that is not paused.
+    async fn permits<'a>(&'a self, by: &'a Registered, context: &RunContext) -> Permits<'a> {
+        loop {
+            context.resumed().await;
+            let permits = self.acquire(by, context.client.party()).await;
+            // It may have been paused while it waited. Other clients can use the permits.
+            if !context.is_paused() {
+                return permits;
+            }
+        }
+    }
+
     /// Acquires the provider's permit first and the host's last, so that a call waiting for its
     /// provider or for memory blocks no other.
-    async fn permits<'a>(&'a self, by: &'a Registered, party: Party) -> Permits<'a> {
+    async fn acquire<'a>(&'a self, by: &'a Registered, party: Party) -> Permits<'a> {
         let own = match &by.permits {
             Some(permits) => Some(permits.acquire(party, 1).await),
             None => None,

@@ -390,14 +390,7 @@ impl ToolHost {
             return ended.refused(error).outcome;
         }
         let queue = &self.shared.queue;
-        let permits = queue.wait(
-            registered,
-            queued,
-            &context.cancel,
-            (None, None),
-            context.client.party(),
-            place.as_ref(),
-        );
+        let permits = queue.wait(registered, queued, context, (None, None), place.as_ref());
         let _permits = match permits.await {
             Ok(permits) => permits,
             Err(error) => return ended.refused(error).outcome,

@@ -17,7 +17,7 @@ use crate::http_front::{BodyRoom, Principal};
 use toolhost_core::error::CallError;
 use toolhost_core::input::QuestionKinds;
 use toolhost_core::order;
-use toolhost_core::watch::{AllowedTools, Owner};
+use toolhost_core::watch::{AllowedTools, Owner, Paused};
 
 use crate::server::elicitation;
 use crate::server::stream_id::StreamId;
@@ -48,6 +48,8 @@ pub(crate) struct Caller {
     pub(crate) task: Option<Arc<Task>>,
     /// The request's `_meta`, for tools of other servers.
     pub(crate) meta: Option<Box<JsonObject>>,
+    /// Whether its client has to read answers before more may start, over stdio.
+    pub(crate) paused: Option<Paused>,
     /// The reservation for its body, held for as long as something of it is kept.
     pub(crate) _room: Option<BodyRoom>,
 }

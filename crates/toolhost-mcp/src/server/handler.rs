@@ -33,7 +33,7 @@ use toolhost_core::order;
 use toolhost_core::prompt::{CompletionRequest, CompletionTarget, PromptRequest};
 use toolhost_core::resource::ResourceRequest;
 use toolhost_core::tool::ToolCall;
-use toolhost_core::watch::Owner;
+use toolhost_core::watch::{Owner, Paused};
 
 /// How long a client may go by a list without asking again; it is told of changes before.
 const LIST_TTL_MS: u64 = 60_000;
@@ -90,6 +90,8 @@ struct ClientState {
     order: order::OrderClient,
     /// Cancelled at the end of its input, over stdio.
     gone: CancellationToken,
+    /// Whether it has to read answers before more may start, over stdio.
+    paused: OnceLock<Paused>,
 }
 
 /// The handler of a session's requests; empty until the session has begun.
@@ -122,6 +124,11 @@ impl ClientSession {
             server,
             client: Arc::default(),
         }
+    }
+
+    /// Starts none of its requests while this is paused.
+    pub(crate) fn unless_paused(&self, paused: Paused) {
+        let _ = self.client.paused.set(paused);
     }
 
     /// Cancelled when its client will send nothing more, and receives no notifications any more.
@@ -243,6 +250,7 @@ impl ClientSession {
             cancel,
             task: None,
             meta: None,
+            paused: self.client.paused.get().cloned(),
             _room: None,
         }
     }

@@ -6,6 +6,7 @@ use rmcp::model::{
     ContentBlock, ErrorCode, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
     ServerResult,
 };
+use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -19,12 +20,20 @@ pub(crate) fn message_text(message: &ServerJsonRpcMessage) -> String {
     })
 }
 
+/// The part of a message that is not content, approximately.
+const MESSAGE_OVERHEAD: usize = 512;
+
 /// The approximate size of a message in memory.
 pub(crate) fn weight(message: &ServerJsonRpcMessage) -> usize {
-    /// The part that is not content.
-    const ANY: usize = 512;
-    if let JsonRpcMessage::Response(response) = message
-        && let ServerResult::CallToolResult(result) = &response.result
+    match message {
+        JsonRpcMessage::Response(response) => result_weight(&response.result),
+        message => MESSAGE_OVERHEAD + json_len(message),
+    }
+}
+
+/// The approximate size of a response with this result.
+pub(crate) fn result_weight(result: &ServerResult) -> usize {
+    if let ServerResult::CallToolResult(result) = result
         && result.structured_content.is_none()
         && result.meta.is_none()
     {
@@ -35,12 +44,16 @@ pub(crate) fn weight(message: &ServerJsonRpcMessage) -> usize {
             _ => None,
         });
         if let Some(bytes) = content.sum::<Option<usize>>() {
-            return ANY + bytes;
+            return MESSAGE_OVERHEAD + bytes;
         }
     }
-    let mut counted = ByteCounter(ANY);
+    MESSAGE_OVERHEAD + json_len(result)
+}
+
+fn json_len(value: &impl Serialize) -> usize {
+    let mut counted = ByteCounter(0);
     // If it cannot be written, an error is sent in its place.
-    let _ = serde_json::to_writer(&mut counted, message);
+    let _ = serde_json::to_writer(&mut counted, value);
     counted.0
 }
 

@@ -59,7 +59,8 @@ where
     let options = catalogue
         .options(caller.principal.as_ref(), caller.order)
         .cancellation(caller.cancel.clone())
-        .owned_by(caller.owner.clone());
+        .owned_by(caller.owner.clone())
+        .unless_paused(caller.paused.clone());
     let options = match caller.is_stateless {
         true => options.advertise(caller.can_ask),
         false => options.responder(responder(server, caller)),

@@ -14,13 +14,15 @@ use rmcp::service::{
 };
 use rmcp::{ErrorData, RoleServer, Service};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::handler::ClientSession;
 use crate::server::server_state::ServerState;
-use crate::server::stdio::lines::LineTransport;
+use crate::server::stdio::lines::{LineTransport, Runs};
 use crate::server::stdio::transport::OrderedTransport;
+use toolhost_core::watch::Paused;
 
 /// How long running calls get after end of input; rmcp sends answers for 5 seconds.
 const EOF_GRACE: Duration = Duration::from_secs(4);
@@ -62,8 +64,8 @@ where
     let end = client.gone().clone();
     let longest = server.catalogue().info.max_message;
     let transport = LineTransport::new(reader, writer, longest, end.clone());
+    let service = StdioService::new(client.clone(), transport.paused());
     let transport = OrderedTransport::new(transport, client.clone());
-    let service = StdioService(client.clone());
     let stop = stop.child_token();
     let session = match serve_server_with_ct(service, transport, stop.clone()).await {
         Ok(session) => session,
@@ -97,16 +99,76 @@ where
     }
 }
 
-/// The client's session as rmcp's service, with calls bypassing rmcp's dispatch.
-struct StdioService(ClientSession);
+/// The most requests other than calls that are answered at once: what they return is not bounded by
+/// the permits of the host.
+const MAX_OTHERS: usize = 16;
+
+/// The client's session as rmcp's service, with calls bypassing rmcp's dispatch. While the client
+/// does not read its answers, nothing more is started: calls wait for their permits, and other
+/// requests here.
+struct StdioService {
+    session: ClientSession,
+    paused: Paused,
+    others: Semaphore,
+}
+
+impl StdioService {
+    fn new(session: ClientSession, paused: Paused) -> StdioService {
+        session.unless_paused(paused.clone());
+        StdioService {
+            session,
+            paused,
+            others: Semaphore::new(MAX_OTHERS),
+        }
+    }
+
+    /// Waits until a request may start. `None` if it needs no turn.
+    async fn turn(&self, request: &ClientRequest) -> Option<SemaphorePermit<'_>> {
+        if !has_long_answer(request) {
+            return None;
+        }
+        // The semaphore is never closed.
+        let turn = self.others.acquire().await.ok();
+        // Without a sender the transport is gone.
+        let _ = self.paused.clone().wait_for(|is_paused| !is_paused).await;
+        turn
+    }
+}
+
+/// Whether the answer to a request may be long and is not that of a call.
+fn has_long_answer(request: &ClientRequest) -> bool {
+    matches!(
+        request,
+        ClientRequest::ListToolsRequest(_)
+            | ClientRequest::ListResourcesRequest(_)
+            | ClientRequest::ListResourceTemplatesRequest(_)
+            | ClientRequest::ListPromptsRequest(_)
+            | ClientRequest::ReadResourceRequest(_)
+            | ClientRequest::GetPromptRequest(_)
+            | ClientRequest::CompleteRequest(_)
+            | ClientRequest::GetTaskRequest(_)
+            | ClientRequest::DiscoverRequest(_)
+    )
+}
 
 impl Service<RoleServer> for StdioService {
-    fn handle_request(
+    async fn handle_request(
         &self,
         request: ClientRequest,
         context: RequestContext<RoleServer>,
-    ) -> impl Future<Output = Result<ServerResult, ErrorData>> + Send + '_ {
-        self.0.answer(request, context)
+    ) -> Result<ServerResult, ErrorData> {
+        let is_held_back =
+            has_long_answer(&request) || matches!(request, ClientRequest::CallToolRequest(_));
+        let (runs, cancel) = (context.extensions.get::<Runs>().cloned(), &context.ct);
+        let Some(_turn) = cancel.run_until_cancelled(self.turn(&request)).await else {
+            // rmcp drops the answer of a cancelled request.
+            return Err(ErrorData::internal_error("cancelled", None));
+        };
+        let answer = self.session.answer(request, context).await;
+        if let (true, Some(runs), Ok(result)) = (is_held_back, &runs, &answer) {
+            runs.ended(result);
+        }
+        answer
     }
 
     fn handle_notification(
@@ -114,14 +176,14 @@ impl Service<RoleServer> for StdioService {
         notification: ClientNotification,
         context: NotificationContext<RoleServer>,
     ) -> impl Future<Output = Result<(), ErrorData>> + Send + '_ {
-        self.0.handle_notification(notification, context)
+        self.session.handle_notification(notification, context)
     }
 
     fn get_info(&self) -> ServerConfig {
-        Service::get_info(&self.0)
+        Service::get_info(&self.session)
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        Service::supported_protocol_versions(&self.0)
+        Service::supported_protocol_versions(&self.session)
     }
 }

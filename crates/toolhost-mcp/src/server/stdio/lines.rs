@@ -9,22 +9,23 @@ use std::sync::{Arc, Mutex, Weak};
 use rmcp::RoleServer;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, GetExtensions,
-    JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+    JsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerResult,
 };
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, Empty, empty};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::json_lines::{IdFinder, LineReader, ReadLine};
 use crate::server::initialize;
-use crate::server::json_rpc::{in_use, unreadable, weight};
+use crate::server::json_rpc::{in_use, result_weight, unreadable, weight};
 use crate::server::message_outline::{CallOutline, MessagePeek};
 use toolhost_core::locks::lock;
+use toolhost_core::watch::Paused;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -41,9 +42,13 @@ pub(crate) struct LineTransport<R, W: AsyncWrite> {
     end: CancellationToken,
 }
 
-/// Reading stops while this much is held: answers the client does not read, or requests not yet
-/// answered.
+/// No further request starts while the client has not read this much of its answers. Reading goes
+/// on, as it may cancel.
 const MAX_UNREAD: usize = 64 << 20;
+
+/// Reading stops while this much is held: other unread messages, such as answers to `ping`, or
+/// requests not yet answered.
+const MAX_OTHER_UNREAD: usize = 16 << 20;
 const MAX_REQUESTS: usize = 256 << 20;
 
 /// The minimum memory of a request until it is answered, in addition to its line.
@@ -52,17 +57,27 @@ const REQUEST_OVERHEAD: usize = 8 << 10;
 #[derive(Default)]
 struct HeldBytes {
     unread: AtomicUsize,
+    other_unread: AtomicUsize,
     requests: AtomicUsize,
     /// Signals that less is held.
     less: Notify,
+    /// Whether too much is unread to start more.
+    paused: watch::Sender<bool>,
 }
 
 impl HeldBytes {
+    fn pause_or_resume(&self) {
+        self.paused.send_if_modified(|paused| {
+            let is_over = self.unread.load(Ordering::Relaxed) > MAX_UNREAD;
+            std::mem::replace(paused, is_over) != is_over
+        });
+    }
+
     /// Completes once more may be read.
     async fn room(&self) {
         loop {
             let less = self.less.notified();
-            let is_over = self.unread.load(Ordering::Relaxed) > MAX_UNREAD
+            let is_over = self.other_unread.load(Ordering::Relaxed) > MAX_OTHER_UNREAD
                 || self.requests.load(Ordering::Relaxed) > MAX_REQUESTS;
             if !is_over {
                 return;
@@ -82,6 +97,7 @@ struct HeldPart {
 impl HeldPart {
     fn new(held: &Arc<HeldBytes>, bytes: usize, of: fn(&HeldBytes) -> &AtomicUsize) -> HeldPart {
         of(held).fetch_add(bytes, Ordering::Relaxed);
+        held.pause_or_resume();
         HeldPart {
             held: held.clone(),
             bytes,
@@ -93,8 +109,9 @@ impl HeldPart {
 impl Drop for HeldPart {
     fn drop(&mut self) {
         let before = (self.of)(&self.held).fetch_sub(self.bytes, Ordering::Relaxed);
+        self.held.pause_or_resume();
         // If there was room before, no reader waits.
-        if before > MAX_UNREAD.min(MAX_REQUESTS) {
+        if before > MAX_OTHER_UNREAD.min(MAX_REQUESTS) {
             self.held.less.notify_waiters();
         }
     }
@@ -108,6 +125,8 @@ struct IdsInUse(Arc<Mutex<HashMap<RequestId, IdInUse>>>);
 struct IdInUse {
     runs: Weak<()>,
     is_cancelled: bool,
+    /// Its answer, from its end until the transport has it.
+    answer: Option<HeldPart>,
 }
 
 impl IdInUse {
@@ -118,9 +137,24 @@ impl IdInUse {
 
 /// Held by a request while it runs, with the reservation for its line.
 #[derive(Clone)]
-struct Runs {
+pub(crate) struct Runs {
     _request: Arc<()>,
-    _line: Arc<HeldPart>,
+    line: Arc<HeldPart>,
+    id: RequestId,
+    running: IdsInUse,
+}
+
+impl Runs {
+    /// Counts the request's answer as unread, before rmcp hands it to the transport.
+    pub(crate) fn ended(&self, result: &ServerResult) {
+        let bytes = result_weight(result);
+        if let Some(request) = lock(&self.running.0).get_mut(&self.id)
+            && !request.is_cancelled
+        {
+            let part = HeldPart::new(&self.line.held, bytes, |held| &held.unread);
+            request.answer = Some(part);
+        }
+    }
 }
 
 impl IdsInUse {
@@ -134,16 +168,20 @@ impl IdsInUse {
         let unanswered = IdInUse {
             runs: Arc::downgrade(&request),
             is_cancelled: false,
+            answer: None,
         };
         requests.insert(id.clone(), unanswered);
         Some(Runs {
             _request: request,
-            _line: Arc::new(line),
+            line: Arc::new(line),
+            id: id.clone(),
+            running: self.clone(),
         })
     }
 
-    fn answered(&self, id: &RequestId) {
-        lock(&self.0).remove(id);
+    /// Frees an id. Returns what its answer was counted as.
+    fn answered(&self, id: &RequestId) -> Option<HeldPart> {
+        lock(&self.0).remove(id)?.answer
     }
 
     /// Notes that a request will not be answered, and frees such ids whose requests have ended.
@@ -151,6 +189,7 @@ impl IdsInUse {
         let mut requests = lock(&self.0);
         if let Some(request) = id.and_then(|id| requests.get_mut(id)) {
             request.is_cancelled = true;
+            request.answer = None;
         }
         requests.retain(|_, request| !request.is_over());
     }
@@ -172,6 +211,11 @@ where
             held: Arc::default(),
             end,
         }
+    }
+
+    /// Whether too much is unread for another request to start.
+    pub(crate) fn paused(&self) -> Paused {
+        self.held.paused.subscribe()
     }
 
     /// The message of a line, or the refusal to send.
@@ -272,10 +316,9 @@ where
             JsonRpcMessage::Error(error) => error.id.as_ref(),
             _ => None,
         };
-        if let Some(id) = answered {
-            self.running.answered(id);
-        }
-        let part = HeldPart::new(&self.held, weight(&message), |held| &held.unread);
+        let part = answered.and_then(|id| self.running.answered(id));
+        let other = || HeldPart::new(&self.held, weight(&message), |held| &held.other_unread);
+        let part = part.unwrap_or_else(other);
         let sent = self.writer.send(message);
         async move {
             let sent = sent.await;
