@@ -15,6 +15,7 @@ mod import;
 #[cfg(unix)]
 pub(crate) mod inherited_descriptors;
 mod init;
+mod input;
 mod inspect;
 mod interrupt;
 mod list;

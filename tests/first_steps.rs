@@ -158,10 +158,17 @@ fn import_makes_tables_of_a_clients_configuration() {
     folder
         .run(&["import", "-"], "{}")
         .failed("`mcpServers` (Claude, Cursor) or `servers` (VS Code)");
-    #[cfg(unix)]
-    folder
-        .run(&["import", "/dev/zero"], "")
-        .failed("longer than 64 MiB");
+}
+
+#[cfg(unix)]
+#[test]
+fn input_without_an_end_is_refused() {
+    let folder = Folder::with("# mine\n");
+    for command in ["import", "run"] {
+        folder
+            .run(&[command, "/dev/zero"], "")
+            .failed("cannot read /dev/zero: it is larger than 64 MiB");
+    }
 }
 
 /// A clone can have a link in place of the manifest; a user's own link is named.

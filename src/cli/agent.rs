@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
 use toolhost::agent::{Agent, AgentError, Event, FinalAnswer, HostReplacer, Observer};
@@ -20,10 +20,10 @@ use toolhost::wire::{Format, Stop, ToolChoice};
 use toolhost::{AskFirst, Loader, Manifest, ToolHost, ToolResult};
 
 use super::ask::Asker;
+use super::input::read_text;
 use super::interrupt::Interrupts;
 use super::out::{self, Out, say};
 use super::reload::{FileSnapshot, ReloadTarget, Reloader};
-use super::run::read_stdin;
 use super::terminal::Terminal;
 use super::{
     ANSWERED, CommandContext, HostOptions, MAX_ITERATIONS, Status, USAGE, api_parser, timeline,
@@ -293,7 +293,7 @@ impl ReloadTarget for AgentHost {
 }
 
 fn piped_question() -> anyhow::Result<String> {
-    let question = String::from_utf8(read_stdin()?).context("the question is not UTF-8")?;
+    let question = read_text("the question")?;
     let question = question.trim();
     if question.is_empty() {
         bail!("the question is empty");

@@ -1,9 +1,7 @@
 //! `toolhost call`: one call by hand.
 
-use std::io::Read;
 use std::sync::Arc;
 
-use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use toolhost::wire::Format;
 use toolhost::{
@@ -12,6 +10,7 @@ use toolhost::{
 };
 
 use super::ask::Asker;
+use super::input::read_text;
 use super::interrupt::Interrupts;
 use super::out::Out;
 use super::result::ResultOptions;
@@ -35,13 +34,10 @@ pub(super) struct CallCommand {
 }
 
 pub(super) async fn run(options: CallCommand, session: CommandContext) -> anyhow::Result<Status> {
-    let mut arguments = options.arguments;
-    if arguments == "-" {
-        arguments.clear();
-        std::io::stdin()
-            .read_to_string(&mut arguments)
-            .context("cannot read stdin")?;
-    }
+    let arguments = match &*options.arguments {
+        "-" => read_text("stdin")?,
+        _ => options.arguments,
+    };
     let interrupts = session.interrupts.clone();
     let (host, manifest) = session.load_lazily(&options.host).await?;
     let mut call = ToolCall::default();

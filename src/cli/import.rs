@@ -1,8 +1,7 @@
 //! `toolhost import`: turns the MCP servers of a client's configuration (Claude, VS Code, Cursor
 //! and others) into tables of the manifest.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -12,8 +11,8 @@ use toolhost::bounded_read;
 use toolhost::manifest::{FILE_NAME, MAX_MANIFEST};
 use toolhost::{LoadError, Manifest};
 
+use super::input::{read_file, read_stdin};
 use super::out::{Out, say};
-use super::run::read_stdin;
 use super::{ANSWERED, CommandContext, Status, is_in_name};
 
 #[derive(clap::Args)]
@@ -26,9 +25,6 @@ pub(super) struct ImportOptions {
     append: bool,
 }
 
-/// The longest configuration, in bytes.
-const MAX_FILE: u64 = 64 << 20;
-
 /// The keys under which clients keep their servers.
 const KEYS: [&str; 3] = ["mcpServers", "servers", "context_servers"];
 
@@ -37,7 +33,7 @@ pub(super) fn run(options: &ImportOptions, session: &CommandContext) -> anyhow::
         Some("-") => ("stdin".to_owned(), read_stdin()?),
         _ => {
             let file = options.file.display().to_string();
-            let bytes = read(&options.file).with_context(|| format!("cannot read {file}"))?;
+            let bytes = read_file(&options.file).with_context(|| format!("cannot read {file}"))?;
             (file, bytes)
         }
     };
@@ -94,17 +90,6 @@ pub(super) fn run(options: &ImportOptions, session: &CommandContext) -> anyhow::
         say!("note: {note}");
     }
     Ok(ANSWERED)
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(file)?
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MAX_FILE {
-        true => Err(io::Error::other("it is longer than 64 MiB")),
-        false => Ok(bytes),
-    }
 }
 
 fn servers_of(config: &Value) -> Option<&Map<String, Value>> {

@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 use toolhost::wire::{self, DecodeError, Delta, Events, Format, Names, Received, event_data};
 use toolhost::{CallError, OpenBatch, ToolCall, ToolHost, ToolResult};
 
+use super::input::{read_file, read_stdin};
 use super::interrupt::Interrupts;
 use super::out::{Out, say};
 use super::result::{Printer, ResultOptions, names};
@@ -83,7 +84,7 @@ pub(super) async fn run(options: RunOptions, session: CommandContext) -> anyhow:
         return run_events(&options, file, events, session).await;
     }
     let response = match file {
-        Some(file) => std::fs::read(file).with_context(|| unreadable(file))?,
+        Some(file) => read_file(file).with_context(|| unreadable(file))?,
         None => read_stdin()?,
     };
     let decoded = wire::decode(&response, options.format);
@@ -503,12 +504,4 @@ fn chunks(mut input: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Byte
     }
     drop(failed);
     futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
-}
-
-pub(super) fn read_stdin() -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut bytes)
-        .context("cannot read stdin")?;
-    Ok(bytes)
 }

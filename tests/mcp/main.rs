@@ -10,6 +10,7 @@ mod bursts;
 mod cancel;
 mod client;
 mod clients;
+mod compatibility;
 mod conformance;
 mod contents;
 mod dear;

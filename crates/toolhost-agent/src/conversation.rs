@@ -15,9 +15,13 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::AgentError;
+use toolhost_core::bounded_read;
 use toolhost_core::printable;
 use toolhost_core::tool::ToolCall;
 use toolhost_core::wire::Format;
+
+/// The longest transcript that is continued, in bytes.
+const MAX_TRANSCRIPT: u64 = 256 << 20;
 
 /// The kind of an addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,8 +202,9 @@ impl Conversation {
         format: Format,
         path: &Path,
     ) -> Result<(Self, Vec<(String, String)>), AgentError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| failed(path, error.to_string()))?;
+        let opened = bounded_read::open(path);
+        let text = opened.and_then(|opened| bounded_read::text(&opened, MAX_TRANSCRIPT));
+        let text = text.map_err(|error| failed(path, error.to_string()))?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         if whole < text.len() {
             warn!("ignoring the incomplete last line of {}", path.display());

@@ -30,21 +30,30 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// [`ErrorKind::FileTooLarge`] if it has more than `most` bytes.
 pub fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
-    let length = file.metadata()?.len();
-    let too_large = || {
-        let most = size(ByteSize::b(most));
-        io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {most}"))
-    };
-    if length > most {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(length as usize);
     // It may grow while it is read, and some files report no size.
-    file.take(most + 1).read_to_end(&mut bytes)?;
+    match file.metadata()?.len() > most {
+        true => Err(too_large(most)),
+        false => to_end(file, most),
+    }
+}
+
+/// Reads what may have no end, such as stdin.
+///
+/// # Errors
+///
+/// As for [`read`].
+pub fn to_end(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(most + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > most {
-        true => Err(too_large()),
+        true => Err(too_large(most)),
         false => Ok(bytes),
     }
+}
+
+fn too_large(most: u64) -> io::Error {
+    let most = size(ByteSize::b(most));
+    io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {most}"))
 }
 
 /// As [`read`], for text.
