@@ -1,6 +1,7 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
 mod api;
+mod apt;
 mod components;
 mod demo;
 mod dist;
@@ -30,7 +31,8 @@ Commands:
   api         Compare the public interface of the libraries with the one in docs/api
   fuzz        Fuzz what reads untrusted input, guided by coverage
   aimock      Install the mock of models' APIs that the agent's tests talk to
-  componentize-qjs  Install what a test makes a component of JavaScript with
+  componentize-qjs
+              Install what a test makes a component of JavaScript with
   mcp         Install the clients and the conformance suite that the protocol's tests run
   components  Fetch components of other projects that tests load
   sdks        Test the SDKs, and plugins in every language from `toolhost new` to a call
@@ -151,6 +153,15 @@ fn build_toolhost(cargo: &mut Command) -> Result<PathBuf> {
         .filter(|message| message["target"]["name"] == "toolhost")
         .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
         .context("cargo named no binary")
+}
+
+/// What a command that must succeed prints, without the newline.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!("{command:?} failed");
+    }
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
 /// Runs a program to its end; failing is an error.
