@@ -18,6 +18,7 @@ mod guard;
 mod hostile;
 mod house;
 mod limits;
+mod listings;
 mod manifest;
 mod narrowing;
 mod native;

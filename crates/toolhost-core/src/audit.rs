@@ -443,7 +443,8 @@ fn id_of(metadata: &std::fs::Metadata) -> (u64, u64) {
 /// Whether an open file is no longer what its path leads to.
 #[cfg(unix)]
 fn is_elsewhere(log: &LogFile, path: &Path) -> bool {
-    path.metadata().map_or(true, |there| id_of(&there) != log.id)
+    path.metadata()
+        .map_or(true, |there| id_of(&there) != log.id)
 }
 
 /// Without file identity this cannot be told.

@@ -35,7 +35,7 @@ const KEEP_RESIDENT: usize = 2 << 20;
 const CONCURRENT_STACKS: u32 = 2;
 
 /// The name of the folder beside compiled code: see [`CodeCache::folder`].
-pub(crate) const SIDE_FOLDER: &str = "mcp";
+pub(crate) const SIDE_FOLDER: &str = "tools";
 
 /// The engine's settings.
 pub(crate) struct EngineConfig {

@@ -14,6 +14,7 @@ use crate::paths::Paths;
 use crate::plugin::component::Linked;
 #[doc(hidden)]
 pub use crate::plugin::component::component_of;
+use crate::plugin::listing::Listings;
 use crate::plugin::{Compiled, component};
 use crate::provider::ToolNote;
 use crate::tool::Tool;
@@ -100,10 +101,13 @@ pub async fn inspect_within(
     let tools = match linked {
         Ok(linked) => {
             let compiled = Compiled::ungranted(config, sha256.clone(), linked);
-            compiled.discover(&path).await.map(|plugin| {
-                notes = plugin.notes;
-                plugin.tools.iter().map(|tool| tool.tool.clone()).collect()
-            })
+            compiled
+                .discover(&path, &Listings(None))
+                .await
+                .map(|plugin| {
+                    notes = plugin.notes;
+                    plugin.tools.iter().map(|tool| tool.tool.clone()).collect()
+                })
         }
         Err(message) => Err(vec![Diagnostic::new(&path, None, message)]),
     };

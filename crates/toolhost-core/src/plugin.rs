@@ -4,11 +4,13 @@
 mod async_features;
 mod call;
 mod client_grants;
+mod code;
 pub(crate) mod component;
 mod component_size;
 mod convert;
 mod core_module;
 mod declared;
+pub(crate) mod listing;
 mod naming;
 mod questions;
 mod resources_and_prompts;
@@ -47,8 +49,10 @@ use crate::tool::{Tool, ToolCall, is_tool_name};
 use crate::watch::RunContext;
 use call::InstanceEnd;
 use client_grants::Clients;
+use code::{Code, LaterCode};
 use component::Linked;
 use declared::Declared;
+use listing::{Listing, Listings};
 pub(crate) use resources_and_prompts::PluginPrompt;
 use resources_and_prompts::{OptionalExports, OptionalListings};
 use tools::Tools;
@@ -75,28 +79,11 @@ pub(crate) struct Plugin {
     pub(crate) usable: Vec<&'static str>,
     /// Functions that are no tools, and tools without a description.
     pub(crate) notes: Vec<ToolNote>,
-    callee: Callee,
+    code: Code,
     exported: OptionalExports,
     grants: Arc<Grants>,
     lacking: Vec<Diagnostic>,
     clients: Option<Clients>,
-}
-
-/// What a call of the plugin runs.
-enum Callee {
-    /// `call-tool` of the plugin interface.
-    Tools(Tools),
-    /// A function of any type.
-    Functions(Functions),
-}
-
-impl Callee {
-    fn engine(&self) -> &wasmtime::Engine {
-        match self {
-            Callee::Tools(tools) => tools.pre().engine(),
-            Callee::Functions(functions) => functions.engine(),
-        }
-    }
 }
 
 /// How a plugin's secrets are treated at load.
@@ -110,6 +97,16 @@ pub(crate) enum Secrets {
     Unread,
 }
 
+/// A plugin whose file was read, with what it is granted.
+pub(crate) struct Granted {
+    config: PluginConfig,
+    sha256: String,
+    bytes: Vec<u8>,
+    grants: Arc<Grants>,
+    /// What its calls need and is missing: if there is anything, no call runs.
+    lacking: Vec<Diagnostic>,
+}
+
 /// A plugin that is compiled and linked, and has not run yet.
 pub(crate) struct Compiled {
     config: PluginConfig,
@@ -117,11 +114,10 @@ pub(crate) struct Compiled {
     linked: Linked,
     documentation: Option<Documentation>,
     grants: Arc<Grants>,
-    /// What its calls need and is missing: if there is anything, no call runs.
     lacking: Vec<Diagnostic>,
 }
 
-impl Compiled {
+impl Granted {
     /// Counts the contents of its folders with a quota.
     ///
     /// # Errors
@@ -131,15 +127,13 @@ impl Compiled {
         count_folders(&self.config, &self.grants, manifest).await
     }
 
-    /// Reads, checks and compiles a plugin: seconds of CPU if it is not in the cache. With its
-    /// secrets unread it cannot be called.
-    pub(crate) fn new(
+    /// Reads and checks a plugin. With its secrets unread it cannot be called.
+    pub(crate) fn read(
         config: PluginConfig,
         manifest: &Path,
         paths: &Arc<Paths>,
-        engines: &Engines,
         secrets: Secrets,
-    ) -> Result<Compiled, Vec<Diagnostic>> {
+    ) -> Result<Granted, Vec<Diagnostic>> {
         let (mut problems, mut lacking) = (Vec::new(), Vec::new());
         let of_secrets = match secrets {
             Secrets::AtCalls => &mut lacking,
@@ -151,7 +145,7 @@ impl Compiled {
         };
         let mut grants = resolve(&config, manifest, paths, &mut problems);
         (grants.secrets, grants.headers) = (secrets, headers);
-        let compiled = component::read(&config.path, config.limits.max_component, paths)
+        let read = component::read(&config.path, config.limits.max_component, paths)
             .map_err(|message| match config.at {
                 // Most often the path is wrong, so point at it.
                 Some(at) => {
@@ -164,19 +158,13 @@ impl Compiled {
             .and_then(|bytes| {
                 let sha256 = sha256(&bytes);
                 check_pin(&config, &sha256, manifest)?;
-                let linked = component::check_before_compiling(&bytes)
-                    .and_then(|()| component::compile(&bytes, engines))
-                    .and_then(|(component, engine)| component::link(&component, &engine))
-                    .map_err(|message| Diagnostic::new(&config.path, None, message))?;
-                let documentation = documentation(&config, &linked, manifest, paths)?;
-                Ok((sha256, linked, documentation))
+                Ok((sha256, bytes))
             });
-        match compiled {
-            Ok((sha256, linked, documentation)) if problems.is_empty() => Ok(Compiled {
+        match read {
+            Ok((sha256, bytes)) if problems.is_empty() => Ok(Granted {
                 config,
                 sha256,
-                linked,
-                documentation,
+                bytes,
                 grants: Arc::new(grants),
                 lacking,
             }),
@@ -186,6 +174,78 @@ impl Compiled {
                 Err(problems)
             }
         }
+    }
+
+    /// What it listed when it was last loaded.
+    pub(crate) fn listing(&self, listings: &Listings) -> Option<Listing> {
+        // Descriptions of functions are in another file; with it, the component is looked at.
+        match self.config.wit {
+            None => listings.recall(&self.sha256),
+            Some(_) => None,
+        }
+    }
+
+    /// Compiles it: seconds of CPU if it is not in the cache.
+    pub(crate) fn compile(
+        self,
+        manifest: &Path,
+        paths: &Paths,
+        engines: &Engines,
+    ) -> Result<Compiled, Vec<Diagnostic>> {
+        let linked = component::check_before_compiling(&self.bytes)
+            .and_then(|()| component::compile(&self.bytes, engines))
+            .and_then(|(component, engine)| component::link(&component, &engine));
+        let linked =
+            linked.map_err(|message| vec![Diagnostic::new(&self.config.path, None, message)])?;
+        let documentation = documentation(&self.config, &linked, manifest, paths);
+        Ok(Compiled {
+            documentation: documentation.map_err(|problem| vec![problem])?,
+            config: self.config,
+            sha256: self.sha256,
+            linked,
+            grants: self.grants,
+            lacking: self.lacking,
+        })
+    }
+
+    /// The plugin, by what it listed before. Its code is loaded when it is needed.
+    pub(crate) async fn listed(
+        self,
+        listing: Listing,
+        manifest: &Path,
+        engines: Arc<Engines>,
+    ) -> Result<Plugin, Vec<Diagnostic>> {
+        let (imports, usable) = (listing.imports.clone(), listing.usable());
+        let (config, file) = (self.config.clone(), manifest.to_owned());
+        let selected =
+            computed(move || select_tools(listing.declared(), false, &config, &file)).await?;
+        let (tools, notes) = selected;
+        let code = LaterCode::new(self.bytes, engines, self.config.limits.max_compile);
+        Ok(Plugin {
+            sha256: self.sha256.into(),
+            usable,
+            imports,
+            notes,
+            code: Code::Later(Box::new(code)),
+            exported: OptionalExports::default(),
+            grants: self.grants,
+            lacking: self.lacking,
+            clients: Clients::of(&self.config.permissions.files),
+            config: self.config,
+            tools: tools.into_iter().map(Arc::new).collect(),
+            listed: OptionalListings::default(),
+        })
+    }
+}
+
+impl Compiled {
+    /// Counts the contents of its folders with a quota.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or contain too much.
+    pub(crate) async fn count_folders(&self, manifest: &Path) -> Result<(), Vec<Diagnostic>> {
+        count_folders(&self.config, &self.grants, manifest).await
     }
 
     /// A linked component with default limits and no permissions.
@@ -201,8 +261,12 @@ impl Compiled {
     }
 
     /// Discovers the plugin's tools, with no permission and the limits of a call, and selects those
-    /// the manifest offers.
-    pub(crate) async fn discover(self, manifest: &Path) -> Result<Plugin, Vec<Diagnostic>> {
+    /// the manifest offers. What it lists is kept for the next time.
+    pub(crate) async fn discover(
+        self,
+        manifest: &Path,
+        listings: &Listings,
+    ) -> Result<Plugin, Vec<Diagnostic>> {
         let component = self.linked.instance_pre().component();
         let imports = component::imports(component);
         let usable = component::usable_permissions(component, &imports);
@@ -210,17 +274,21 @@ impl Compiled {
         let exports = component::exports(component);
         let exported =
             OptionalExports::new(self.linked.instance_pre(), &exports).map_err(failed)?;
-        let (callee, declared, mut notes) = match &self.linked {
+        let (code, declared, mut notes) = match &self.linked {
             Linked::Plugin(tools) => {
                 let listed = self.list("list-tools", async |store| tools.list(store).await);
-                let declared = listed.await?.into_iter().map(convert::declared).collect();
-                (Callee::Tools(tools.clone()), declared, Vec::new())
+                let declared: Vec<Declared> =
+                    listed.await?.into_iter().map(convert::declared).collect();
+                if exported.is_empty() {
+                    listings.keep(&self.sha256, &Listing::new(&imports, &usable, &declared));
+                }
+                (Code::Tools(tools.clone()), declared, Vec::new())
             }
             Linked::Functions(pre) => {
                 let found = typed::find(pre, &self.config, self.documentation.as_ref());
                 let found = found.map_err(failed)?;
-                let callee = Callee::Functions(found.functions);
-                (callee, found.declared, found.left_out)
+                let code = Code::Functions(found.functions);
+                (code, found.declared, found.left_out)
             }
         };
         // Their schemas are compiled, which no deadline interrupts.
@@ -254,7 +322,7 @@ impl Compiled {
             usable,
             imports,
             notes,
-            callee,
+            code,
             exported,
             grants: self.grants,
             lacking: self.lacking,
@@ -367,6 +435,7 @@ impl Plugin {
     /// Makes an instance and calls an export of it.
     async fn run<R>(
         &self,
+        engine: &wasmtime::Engine,
         context: CallContext<'_>,
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> InstanceEnd<R> {
@@ -375,7 +444,7 @@ impl Plugin {
             timeout: context.limits.timeout,
             spent: context.spent,
         };
-        let (engine, cancel) = (self.callee.engine(), context.cancel);
+        let cancel = context.cancel;
         let narrowed = context.narrowed.and_then(|it| it.sandboxed.as_ref());
         let grants = narrowed.map_or(&self.grants, |narrowed| &narrowed.grants);
         call::in_sandbox(engine, grants, context.journal, time, cancel, run).await
@@ -395,7 +464,8 @@ impl Plugin {
             functions.call(store, name, arguments, bounds).await
         };
         // Its output is of its type, and so fits its schema.
-        self.run(context, run).await.into_called(limits)
+        let ended = self.run(functions.engine(), context, run);
+        ended.await.into_called(limits)
     }
 
     async fn serve(
@@ -407,7 +477,7 @@ impl Plugin {
     ) -> RunOutcome {
         let (limits, start, cancel) = (context.limits, context.start, context.cancel);
         let run = async |store: &mut Store<Sandbox>| tools.call(store, &request).await;
-        let ended = self.run(context, run).await;
+        let ended = self.run(tools.pre().engine(), context, run).await;
         let served = ended.into_served(limits, convert::output);
         if tool.output.is_none() {
             return served;
@@ -481,11 +551,13 @@ impl ToolProvider for Plugin {
     }
 
     fn prepare(&self) -> BoxFuture<'_, Result<(), Vec<Diagnostic>>> {
-        let prepared = match self.lacking[..] {
-            [] => Ok(()),
-            _ => Err(self.lacking.clone()),
-        };
-        Box::pin(std::future::ready(prepared))
+        Box::pin(async {
+            if !self.lacking.is_empty() {
+                return Err(self.lacking.clone());
+            }
+            let loaded = self.code.load().await;
+            loaded.map_err(|message| vec![Diagnostic::new(&self.config.path, None, message)])
+        })
     }
 
     fn call<'c>(
@@ -494,19 +566,24 @@ impl ToolProvider for Plugin {
         call: &'c ToolCall,
         context: CallContext<'c>,
     ) -> BoxFuture<'c, RunOutcome> {
-        let tools = match &self.callee {
-            Callee::Tools(tools) => tools,
-            Callee::Functions(functions) => {
-                return Box::pin(self.call_function(functions, tool, call, context));
-            }
-        };
+        if let Code::Functions(functions) = &self.code {
+            return Box::pin(self.call_function(functions, tool, call, context));
+        }
         let request = wit::Call {
             name: tool.own_name.clone(),
             arguments: call.arguments_text().to_owned(),
             id: call.id.clone().unwrap_or_default(),
             resumed: call.resumed.as_deref().cloned().map(questions::resumption),
         };
-        Box::pin(self.serve(tools, tool, request, context))
+        if let Some(tools) = self.code.tools() {
+            return Box::pin(self.serve(tools, tool, request, context));
+        }
+        Box::pin(async move {
+            match self.code.load_tools().await {
+                Ok(tools) => self.serve(tools, tool, request, context).await,
+                Err(message) => RunOutcome::refused(CallError::internal(message)),
+            }
+        })
     }
 }
 

@@ -28,7 +28,8 @@ use crate::mask::Mask;
 use crate::order::{Domain, GrantedFolders};
 use crate::paths::{HostFile, Paths, Purpose};
 use crate::permissions::Access;
-use crate::plugin::{Compiled, Plugin, Secrets, component};
+use crate::plugin::listing::{Listing, Listings};
+use crate::plugin::{Compiled, Granted, Plugin, Secrets, component};
 use crate::provider::{Provider, ToolProvider};
 use crate::registry::{Registered, Registry};
 use crate::resource::ResourceOwners;
@@ -263,6 +264,8 @@ impl Loader {
         let file = Arc::new(file);
         let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
         let mut loads = JoinSet::new();
+        let memory = cache.folder(SIDE_FOLDER);
+        let listings = Listings(memory.clone());
         let first_server = plugins.len();
         let drop_ins: Vec<Option<DropIn>> = match self.keeps_drop_ins {
             true => plugins
@@ -272,8 +275,9 @@ impl Loader {
             false => Vec::new(),
         };
         for (index, plugin) in plugins.into_iter().enumerate() {
-            let (engine, file, paths, turns, progress) = (
+            let (engine, listings, file, paths, turns, progress) = (
                 engines[&plugin.limits.stack()].clone(),
+                listings.clone(),
                 file.clone(),
                 paths.clone(),
                 turns.clone(),
@@ -285,12 +289,11 @@ impl Loader {
                 progress(LoadEvent::Loading {
                     plugin: name.clone(),
                 });
-                let loaded = load_plugin(plugin, file, paths, engine, secrets).await;
+                let loaded = load_plugin(plugin, file, paths, engine, listings, secrets).await;
                 progress(LoadEvent::Done { plugin: name });
                 (index, loaded.map(|plugin| Loaded::Plugin(Arc::new(plugin))))
             });
         }
-        let memory = cache.folder(SIDE_FOLDER);
         // Servers compute in their own processes: start all at once.
         for (index, server) in mcp.into_iter().enumerate() {
             let (file, paths, memory) = (file.clone(), paths.clone(), memory.clone());
@@ -338,6 +341,9 @@ impl Loader {
             }
         }
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
+        if survey.is_none() && !is_lazy {
+            load_code(&plugins);
+        }
         let plugins = in_order(plugins, host.max_concurrency);
         let owners = Arc::new(ResourceOwners {
             own: (own.resources.iter())
@@ -623,26 +629,60 @@ async fn load_server(
     }
 }
 
+/// Loads the code of plugins that were not asked what they offer, one after the other. A call waits
+/// for that of its plugin only.
+fn load_code(plugins: &[Arc<Plugin>]) {
+    let plugins = plugins.to_vec();
+    tokio::spawn(async move {
+        for plugin in plugins {
+            // Calls report it.
+            let _ = plugin.prepare().await;
+        }
+    });
+}
+
+/// How it is known what a plugin offers.
+enum Known {
+    /// It is to be asked.
+    Code(Compiled),
+    /// It was asked before.
+    Listing(Granted, Listing),
+}
+
 async fn load_plugin(
     plugin: PluginConfig,
     manifest: Arc<PathBuf>,
     paths: Arc<Paths>,
     engines: Arc<Engines>,
+    listings: Listings,
     secrets: Secrets,
 ) -> Result<Plugin, Vec<Diagnostic>> {
     let path = plugin.path.clone();
     let file = manifest.clone();
     let bound = plugin.limits.max_compile;
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
-    let compiled = component::compiling(bound, move || {
-        Compiled::new(plugin, &file, &paths, &engines, secrets)
+    let (known, of_code) = (listings.clone(), engines.clone());
+    let read = component::compiling(bound, move || {
+        let granted = Granted::read(plugin, &file, &paths, secrets)?;
+        match granted.listing(&known) {
+            Some(listing) => Ok(Known::Listing(granted, listing)),
+            None => granted.compile(&file, &paths, &engines).map(Known::Code),
+        }
     });
-    let compiled = compiled.await.map_err(failed)??;
+    let compiled = match read.await.map_err(failed)?? {
+        Known::Code(compiled) => compiled,
+        Known::Listing(granted, listing) => {
+            if secrets != Secrets::Unread {
+                granted.count_folders(&manifest).await?;
+            }
+            return granted.listed(listing, &manifest, of_code).await;
+        }
+    };
     // Calls of a survey fail anyway.
     if secrets != Secrets::Unread {
         compiled.count_folders(&manifest).await?;
     }
-    let listed = AssertUnwindSafe(compiled.discover(&manifest)).catch_unwind();
+    let listed = AssertUnwindSafe(compiled.discover(&manifest, &listings)).catch_unwind();
     let panicked = |panic: Box<dyn Any + Send>| {
         Err(failed(format!(
             "the host panicked while listing what the plugin offers: {}",

@@ -196,6 +196,8 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
+const SECRETS: &str = "secrets";
+
 /// The permission that an interface uses.
 const PERMISSIONS: [(&str, &str); 10] = [
     ("wasi:filesystem/", "files"),
@@ -210,6 +212,14 @@ const PERMISSIONS: [(&str, &str); 10] = [
     ("wasi:random/", "random"),
 ];
 
+/// A permission by its name in the manifest.
+pub(crate) fn permission(name: &str) -> Option<&'static str> {
+    let mut known = PERMISSIONS.iter().map(|(_, permission)| *permission);
+    known
+        .find(|known| *known == name)
+        .or((name == SECRETS).then_some(SECRETS))
+}
+
 /// The permissions it can use, by their names in the manifest.
 pub(crate) fn usable_permissions(component: &Component, imports: &[String]) -> Vec<&'static str> {
     let imported = |prefix: &str| imports.iter().any(|import| import.starts_with(prefix));
@@ -220,7 +230,7 @@ pub(crate) fn usable_permissions(component: &Component, imports: &[String]) -> V
         .collect();
     permissions.dedup();
     if asks_for_secrets(component) {
-        permissions.push("secrets");
+        permissions.push(SECRETS);
     }
     permissions
 }

@@ -26,6 +26,7 @@ use crate::resource::{
 use crate::sandbox::Sandbox;
 
 /// The optional exports of a plugin, ready to be instantiated.
+#[derive(Default)]
 pub(crate) struct OptionalExports {
     pub(super) resources: Option<ResourceProviderPre<Sandbox>>,
     pub(super) prompts: Option<PromptProviderPre<Sandbox>>,
@@ -154,7 +155,7 @@ impl Plugin {
             let plugin = pre.instantiate_async(&mut *store).await?;
             ask(plugin.toolhost_plugin_resources(), store).await
         };
-        let ended = self.run(context, run).await;
+        let ended = self.run(pre.engine(), context, run).await;
         ended.into_served(limits, |found| Ok(convert(found)))
     }
 
@@ -179,7 +180,7 @@ impl Plugin {
             let prompts = plugin.toolhost_plugin_prompts();
             prompts.call_get_prompt(store, &request).await
         };
-        let ended = self.run(context, run).await;
+        let ended = self.run(pre.engine(), context, run).await;
         ended.into_served(limits, |answer| Ok(filled(answer)))
     }
 
@@ -198,7 +199,7 @@ impl Plugin {
             let completion = plugin.toolhost_plugin_completion();
             completion.call_complete(store, &request).await
         };
-        let ended = self.run(context, run).await;
+        let ended = self.run(pre.engine(), context, run).await;
         ended.into_served(limits, |found| Ok(suggestions(found)))
     }
 }
