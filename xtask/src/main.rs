@@ -111,12 +111,13 @@ fn asks_for_help(arguments: &[String], help: &str) -> Result<bool> {
 }
 
 /// The crates of the library, which are published, each after those that it needs.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "toolhost-schema",
     "toolhost-wire",
     "toolhost-core",
     "toolhost-agent",
     "toolhost-mcp",
+    "toolhost-pipe",
     "toolhost",
 ];
 
