@@ -1,6 +1,7 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
 mod api;
+mod clients;
 mod components;
 mod demo;
 mod dist;
@@ -33,6 +34,7 @@ Commands:
   componentize-qjs  Install what a test makes a component of JavaScript with
   mcp         Install the clients and the conformance suite that the protocol's tests run
   components  Fetch components of other projects that tests load
+  clients     Test the clients in other languages, with the binary and the frameworks that adapters are for
   sdks        Test the SDKs, and plugins in every language from `toolhost new` to a call
   wit         Compare docs/wit.md with the interface in wit/
   plugins     Build the plugins that ship into target/plugins/*.wasm
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "aimock" => npm::command(&npm::AIMOCK, rest),
         "api" => api::command(rest),
+        "clients" => clients::command(rest),
         "componentize-qjs" => npm::command(&npm::COMPONENTIZE_QJS, rest),
         "components" => components::command(rest),
         "demo" => demo::command(rest),

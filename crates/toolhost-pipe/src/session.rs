@@ -195,6 +195,8 @@ impl<R: AsyncRead + Unpin> Client<R> {
         let mut next = None;
         let session = loop {
             tokio::select! {
+                // What is wrong with the manifest is said even to a client that has sent all it will.
+                biased;
                 session = &mut opened => break session?,
                 line = self.next(), if next.is_none() => match line? {
                     Some(line) => next = Some(line),
