@@ -225,7 +225,9 @@ def test_deadlines_hold_whether_or_not_a_function_obeys() -> None:
             begun = time.monotonic()
             results = await host.run_all([Call("obeys"), Call("runs_on")])
             assert [result.error.code for result in results if result.error] == ["timeout", "timeout"]
-            assert ended == ["obeys"] and time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 10
+            while ended != ["obeys"]:
+                await asyncio.sleep(0.001)
             # One of the two slots is still taken: the next two get the other, one after the other.
             full = await host.run_all([Call("obeys"), Call("obeys")])
             assert all(result.error for result in full)

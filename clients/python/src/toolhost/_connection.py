@@ -1,7 +1,7 @@
 """The protocol with one host: who waits for which frame.
 
-Frames are read on the reader's thread. What runs on an event loop gets them there, all that were read at once by one
-wake-up; what waits on a thread gets them at once.
+Frames are read on the reader's thread, or on a loop's. What runs on another loop gets them there, all that were read at
+once by one wake-up; what waits on a thread gets them at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from . import _binary, _frames
 from ._exceptions import FrameErrorCode, FrameTooLarge, HostClosed, failed
 from ._frames import Frame
 from ._functions import MAX_CALLS, Functions
-from ._loops import BackgroundLoop, Loop, ThreadWaiter, Waiter
+from ._loops import AsyncioLoop, BackgroundLoop, Loop, ThreadWaiter, Waiter
 from ._process import HIGH_WATER, Process
 from ._results import Result, result_of
 from ._version import VERSION
@@ -153,7 +153,7 @@ class Connection:
         binary = _binary.find(self._binary)
         env = {**os.environ, **self._env} if self._env is not None else None
         greeting = self._greeting = Waiting(loop)
-        self.process = Process([binary, "pipe"], env, self._read, self._ended)
+        self.process = Process([binary, "pipe"], env, self._read, self._ended, lambda: bool(self._waiting))
         self.send(
             _frames.line(
                 {
@@ -268,7 +268,11 @@ class Connection:
             if waiting.loop is None:
                 self.send(data)
             else:
-                self.send_soon(waiting.loop, data)
+                loop = waiting.loop
+                process = self.process
+                if process is not None and process.lent_to is not loop and isinstance(loop, AsyncioLoop):
+                    process.lend(loop)
+                self.send_soon(loop, data)
         except BaseException:
             self._waiting.pop(number, None)
             raise
@@ -321,8 +325,8 @@ class Connection:
 
     # -- reading
 
-    def _read(self, lines: Sequence[bytes]) -> None:
-        """Frames of the host, on the reader's thread."""
+    def _read(self, lines: Sequence[bytes], here: Loop | None) -> None:
+        """Frames of the host, on the reader's thread or on that of the loop `here`."""
         by_loop: dict[Loop, list[tuple[Waiting, Frame]]] = {}
         waiting_of = self._waiting
         for line in lines:
@@ -347,7 +351,10 @@ class Connection:
                 else:
                     batch.append((waiting, frame))
         for loop, items in by_loop.items():
-            _posted(loop, _deliver, items)
+            if loop is here:
+                _deliver(items)
+            else:
+                _posted(loop, _deliver, items)
 
     def _other(self, kind: str, frame: Frame) -> Waiting | None:
         """A frame that is not about a run's calls. Returns who waits for it."""

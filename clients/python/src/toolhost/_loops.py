@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import sys
 import threading
 from typing import Any, Awaitable, Callable, Coroutine, Protocol
@@ -58,6 +59,8 @@ class AsyncioLoop:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.can_read = os.name == "posix"
+        """Whether it can wait for a pipe."""
         self.post: Callable[..., object] = loop.call_soon_threadsafe
         self.soon: Callable[..., object] = loop.call_soon
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,8 +1,13 @@
-"""The host's process: its frames are read on a thread of their own, and writing waits for nobody.
+"""The host's process: its frames are read whatever an event loop does, and writing waits for nobody.
 
 A frame is written at once if the pipe takes it. What the pipe does not take goes to a backlog, which a second thread
-writes: so a host that reads slowly never blocks an event loop, and a blocked event loop never keeps frames from being
-read. Both threads are daemons: a hanging function does not keep the interpreter from exiting.
+writes, so a host that reads slowly never blocks an event loop.
+
+A thread reads. It lends that to an asyncio loop that runs, because two threads that hand each result over contend for
+the interpreter's lock, which takes longer than the call. While anything is open the thread looks every few
+milliseconds whether the loop has left something unread, and then reads itself: a blocked loop stalls nobody else.
+
+Both threads are daemons: a hanging function does not keep the interpreter from exiting.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import weakref
 from typing import Callable, Sequence
 
 from ._exceptions import HostClosed
+from ._loops import AsyncioLoop
 
 _READ = 1 << 18
 _PIPE_SIZE = 1 << 20
@@ -35,6 +41,9 @@ _EXIT_TIMEOUT = 2.0
 _ENDING = ""
 """Why it is closed, while it ends and is not known yet."""
 
+_TICK_MS = 10
+"""How long a loop may leave frames unread."""
+
 FORKED = (
     "this Host was opened before os.fork(), and its process belongs to the parent: "
     "open a Host in each process that uses one"
@@ -48,8 +57,9 @@ class Process:
         self,
         command: Sequence[str],
         env: dict[str, str] | None,
-        on_lines: Callable[[list[bytes]], None],
+        on_lines: Callable[[list[bytes], AsyncioLoop | None], None],
         on_end: Callable[[str], None],
+        is_busy: Callable[[], bool],
     ) -> None:
         self._popen = subprocess.Popen(
             command,
@@ -68,6 +78,7 @@ class Process:
         stdout.close()
         if _IS_POSIX:
             os.set_blocking(self._write_fd, False)
+            os.set_blocking(self._read_fd, False)
             _enlarge(self._write_fd)
             _enlarge(self._read_fd)
         self._lock = threading.Lock()
@@ -81,6 +92,15 @@ class Process:
         self._when_ended: list[Callable[[], None]] = []
         self._on_lines = on_lines
         self._on_end = on_end
+        self._is_busy = is_busy
+        self._rest: list[bytes] = []
+        self._is_at_end = False
+        self._reading = threading.Lock()
+        self._reads = 0
+        self._lent_to: AsyncioLoop | None = None
+        self._is_resting = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
         _running.add(self)
         self._reader = threading.Thread(target=self._read, name="toolhost-reader", daemon=True)
         self._reader.start()
@@ -96,6 +116,9 @@ class Process:
                 if self._why_closed != _ENDING:
                     raise HostClosed(self._why_closed)
                 return  # The reader says why, soon.
+            if self._is_resting:
+                self._is_resting = False
+                self._wake()
             if self.backlog_size or not _IS_POSIX:
                 self._keep(data)
                 return
@@ -165,20 +188,94 @@ class Process:
             for callback in drained:
                 callback()
 
-    def _read(self) -> None:
-        rest: list[bytes] = []
+    def lend(self, loop: AsyncioLoop) -> None:
+        """Has a loop read, on the loop's thread, unless another does. The thread goes on where the loop does not."""
+        with self._lock:
+            before = self._lent_to
+            is_taken = before is not None and before.loop.is_running()
+            if is_taken or not loop.can_read or self._is_at_end or self._why_closed is not None:
+                return
+            self._lent_to = loop
         try:
-            while chunk := os.read(self._read_fd, _READ):
+            loop.loop.add_reader(self._read_fd, self._read_on_loop)
+        except NotImplementedError:
+            loop.can_read, self._lent_to = False, None
+        self._wake()
+
+    @property
+    def lent_to(self) -> AsyncioLoop | None:
+        return self._lent_to
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_write, b"x")
+        except OSError:
+            pass  # It is awake, or has ended.
+
+    def _read_on_loop(self) -> None:
+        loop = self._lent_to
+        if not self._take(loop) and loop is not None:
+            loop.loop.remove_reader(self._read_fd)
+            self._wake()
+
+    def _take(self, loop: AsyncioLoop | None) -> bool:
+        """Takes what can be read now. Returns whether there may be more."""
+        if not self._reading.acquire(blocking=False):
+            return True
+        try:
+            while not self._is_at_end:
+                try:
+                    chunk = os.read(self._read_fd, _READ)
+                except BlockingIOError:
+                    return True
+                except OSError:
+                    chunk = b""  # Closed, after a fork.
+                self._reads += 1
+                if not chunk:
+                    self._is_at_end = True
+                    break
                 head, newline, tail = chunk.rpartition(b"\n")
                 if not newline:
-                    rest.append(chunk)
+                    self._rest.append(chunk)
                     continue
-                if rest:
-                    head = b"".join([*rest, head])
-                rest = [tail] if tail else []
-                self._on_lines(head.split(b"\n"))
-        except OSError:
-            pass  # Closed by `abandon`.
+                if self._rest:
+                    head = b"".join([*self._rest, head])
+                self._rest = [tail] if tail else []
+                self._on_lines(head.split(b"\n"), loop)
+                if len(chunk) < _READ:
+                    return True
+            return False
+        finally:
+            self._reading.release()
+
+    def _read(self) -> None:
+        """The thread."""
+        if not _IS_POSIX:
+            while self._take(None):
+                pass
+            self._ended()
+            return
+        frames, both = select.poll(), select.poll()
+        frames.register(self._read_fd, select.POLLIN)
+        both.register(self._read_fd, select.POLLIN)
+        both.register(self._wake_read, select.POLLIN)
+        wake = select.poll()
+        wake.register(self._wake_read, select.POLLIN)
+        while not self._is_at_end:
+            loop = self._lent_to
+            if loop is None or not loop.loop.is_running():
+                woken = any(fd == self._wake_read for fd, _ in both.poll())
+                self._take(None)
+            else:
+                reads = self._reads
+                with self._lock:
+                    self._is_resting = not self._is_busy()
+                woken = bool(wake.poll(None if self._is_resting else _TICK_MS))
+                # What the loop has not read since the last look is read here.
+                if reads == self._reads and frames.poll(0):
+                    self._take(None)
+            if woken:
+                os.read(self._wake_read, 4096)
         self._ended()
 
     def _ended(self) -> None:
@@ -188,7 +285,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             status = self._popen.wait()
-        os.close(self._read_fd)
+        self._close_reading()
         _running.discard(self)
         with self._lock:
             if why is None:
@@ -199,6 +296,27 @@ class Process:
         self._on_end(why)
         for callback in callbacks:
             callback()
+
+    def _close_reading(self) -> None:
+        """A loop must forget a descriptor before the number is used again."""
+        loop, fd = self._lent_to, self._read_fd
+        self._lent_to = None
+
+        def close() -> None:
+            if loop is not None and not loop.loop.is_closed():
+                loop.loop.remove_reader(fd)
+            os.close(fd)
+
+        try:
+            if loop is None:
+                raise RuntimeError
+            loop.post(close)
+        except RuntimeError:
+            close()
+        with self._lock:
+            for end in (self._wake_read, self._wake_write):
+                os.close(end)
+            self._wake_write = -1
 
     def _close_stdin(self, why: str) -> str | None:
         """Returns why it was closed before, if it was."""
@@ -251,7 +369,7 @@ class Process:
         self._more = threading.Condition(self._lock)
         was_open = self._why_closed is None
         self._why_closed = FORKED
-        for fd in [self._read_fd, *([self._write_fd] if was_open else [])]:
+        for fd in [self._read_fd, self._wake_read, self._wake_write, *([self._write_fd] if was_open else [])]:
             try:
                 os.close(fd)
             except OSError:
