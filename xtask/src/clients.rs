@@ -6,7 +6,8 @@ use std::process::Command;
 
 const HELP: &str = "\
 Test the clients in clients/ with the binary, type checkers, and the frameworks that adapters are for.
-Installs what it needs into target/clients. Needs Python 3.10 with venv, and the guests of `cargo xtask guests`.
+Installs what it needs into target/clients. Needs Python 3.10 with venv, Node 20 with npm, and the guests of
+`cargo xtask guests`.
 
 Usage: cargo xtask clients
 
@@ -57,23 +58,48 @@ pub(crate) fn test() -> Result<()> {
     let own = venv.join("bin/python");
     let in_client = |program: &std::path::Path| {
         let mut command = Command::new(program);
-        command.current_dir(&client).env("TOOLHOST_BINARY", &toolhost);
+        command
+            .current_dir(&client)
+            .env("TOOLHOST_BINARY", &toolhost);
         command
     };
     ui::say("clients/python: types");
     let cache = tools.join("mypy");
-    run(in_client(&own).args(["-m", "mypy", "--cache-dir"]).arg(cache)).context("mypy")?;
-    run(in_client(&own).args(["-m", "pyright", "--pythonpath"]).arg(&own)).context("pyright")?;
+    run(in_client(&own)
+        .args(["-m", "mypy", "--cache-dir"])
+        .arg(cache))
+    .context("mypy")?;
+    run(in_client(&own)
+        .args(["-m", "pyright", "--pythonpath"])
+        .arg(&own))
+    .context("pyright")?;
     ui::say("clients/python: tests");
     let tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider"];
     // What is not installed must not be skipped.
     run(in_client(&own).args(tests).env("TOOLHOST_TEST_ALL", "1")).context("the tests")?;
-    for other in std::env::var("PYTHONS").unwrap_or_default().split_whitespace() {
+    for other in std::env::var("PYTHONS")
+        .unwrap_or_default()
+        .split_whitespace()
+    {
         ui::say(format_args!("clients/python: tests with {other}"));
         let name = other.replace(['/', '.'], "_");
         let venv = tools.join(name.trim_start_matches('_'));
         python::install_with(other, &venv, &TESTED)?;
-        run(in_client(&venv.join("bin/python")).args(tests)).with_context(|| format!("the tests with {other}"))?;
+        run(in_client(&venv.join("bin/python")).args(tests))
+            .with_context(|| format!("the tests with {other}"))?;
     }
-    Ok(())
+    ui::say("clients/typescript");
+    let client = root.join("clients/typescript");
+    let mut npm = Command::new("npm");
+    npm.args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--loglevel=error",
+    ]);
+    run(npm.current_dir(&client))?;
+    let mut npm = Command::new("npm");
+    npm.arg("test").env("TOOLHOST_BINARY", &toolhost);
+    run(npm.current_dir(&client)).context("the tests of clients/typescript")
 }

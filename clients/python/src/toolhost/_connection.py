@@ -275,6 +275,7 @@ class Connection:
                 self.send_soon(loop, data)
         except BaseException:
             self._waiting.pop(number, None)
+            waiting.id = 0
             raise
 
     def send_of(self, waiting: Waiting, frame: Frame) -> None:
