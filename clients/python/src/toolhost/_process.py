@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import collections
+import contextlib
 import os
 import select
 import subprocess
@@ -95,6 +96,7 @@ class Process:
         self._is_busy = is_busy
         self._rest: list[bytes] = []
         self._is_at_end = False
+        self._kill_at: float | None = None
         self._reading = threading.Lock()
         self._reads = 0
         self._lent_to: AsyncioLoop | None = None
@@ -263,13 +265,17 @@ class Process:
         wake.register(self._wake_read, select.POLLIN)
         while not self._is_at_end:
             loop = self._lent_to
+            left = None if self._kill_at is None else (self._kill_at - time.monotonic()) * 1000
+            if left is not None and left <= 0:
+                self._popen.kill()
+                left = END_TIMEOUT * 1000
             if loop is None or not loop.loop.is_running():
-                woken = any(fd == self._wake_read for fd, _ in both.poll())
+                woken = any(fd == self._wake_read for fd, _ in both.poll(left))
                 self._take(None)
             else:
                 reads = self._reads
                 with self._lock:
-                    self._is_resting = not self._is_busy()
+                    self._is_resting = left is None and not self._is_busy()
                 woken = bool(wake.poll(None if self._is_resting else _TICK_MS))
                 # What the loop has not read since the last look is read here.
                 if reads == self._reads and frames.poll(0):
@@ -336,16 +342,17 @@ class Process:
 
     def close(self, why: str = "the host is closed") -> None:
         """Asks it to end, without waiting; it is killed if it does not."""
-        if self._close_stdin(why) is None:
-            # A timer keeps nothing alive for long: the process ends in milliseconds.
-            killer = threading.Timer(END_TIMEOUT, self.kill)
-            killer.daemon = True
+        if self._close_stdin(why) is not None:
+            return
+        self._kill_at = time.monotonic() + END_TIMEOUT
+        if _IS_POSIX:
+            self._wake()
+            return
+        killer = threading.Timer(END_TIMEOUT, self.kill)
+        killer.daemon = True
+        # No thread can be started while the interpreter exits, and then it waits for the process itself.
+        with contextlib.suppress(RuntimeError):
             killer.start()
-            threading.Thread(target=self._cancel_when_ended, args=(killer,), daemon=True).start()
-
-    def _cancel_when_ended(self, killer: threading.Timer) -> None:
-        self._is_ended.wait()
-        killer.cancel()
 
     def when_ended(self, callback: Callable[[], None]) -> None:
         """Calls back once it has ended; perhaps at once, perhaps on another thread."""
