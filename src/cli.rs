@@ -28,6 +28,7 @@ mod reload;
 mod result;
 mod run;
 mod serve;
+mod shipped_plugins;
 mod sources;
 mod terminal;
 mod timeline;

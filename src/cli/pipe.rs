@@ -5,12 +5,14 @@ mod stdio;
 
 use std::io::IsTerminal;
 
+use toolhost::manifest::PluginConfig;
 use toolhost::manifest::Use;
 use toolhost::{BoxFuture, LoadError, Loader, Manifest, ToolHost};
 use toolhost_pipe::protocol::{ErrorCode, ManifestSource};
 use toolhost_pipe::{HostSource, LoadFailure, PipeError};
 
 use super::out::say;
+use super::shipped_plugins;
 use super::trust::FoundManifest;
 use super::{ANSWERED, CommandContext, FAILED, Status, USAGE, Untrusted};
 
@@ -40,7 +42,27 @@ struct CommandSource {
 }
 
 impl CommandSource {
-    fn read(&self, source: Option<&ManifestSource>) -> anyhow::Result<Manifest> {
+    fn read(
+        &self,
+        source: Option<&ManifestSource>,
+        plugins: &[String],
+    ) -> anyhow::Result<Manifest> {
+        let mut manifest = self.read_manifest(source)?;
+        for name in plugins {
+            if manifest.plugins.iter().any(|known| known.name == *name) {
+                continue;
+            }
+            let file = shipped_plugins::file_of(name)?;
+            let plugin = PluginConfig::new(name, file).with_limits(manifest.host.limits.clone());
+            manifest.plugins.push(plugin);
+        }
+        manifest
+            .plugins
+            .sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(manifest)
+    }
+
+    fn read_manifest(&self, source: Option<&ManifestSource>) -> anyhow::Result<Manifest> {
         let found = match source {
             None => self.session.find_manifest()?,
             Some(ManifestSource::File(file)) => FoundManifest::read(file, true)?,
@@ -53,8 +75,13 @@ impl CommandSource {
 }
 
 impl HostSource for CommandSource {
-    fn manifest(&self, source: Option<&ManifestSource>) -> Result<Manifest, LoadFailure> {
-        let mut manifest = self.read(source).map_err(|error| failure(&error))?;
+    fn manifest(
+        &self,
+        source: Option<&ManifestSource>,
+        plugins: &[String],
+    ) -> Result<Manifest, LoadFailure> {
+        let manifest = self.read(source, plugins);
+        let mut manifest = manifest.map_err(|error| failure(&error))?;
         // A program is one client, unless its calls name others.
         let host = &mut manifest.host;
         host.max_queue_per_client = host.max_queue_per_client.or(host.max_queue);

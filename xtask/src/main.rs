@@ -9,6 +9,7 @@ mod fuzz;
 mod guests;
 mod mcp;
 mod npm;
+mod package;
 mod python;
 mod sdks;
 mod test;
@@ -28,6 +29,7 @@ Commands:
   demo        Run a recorded model response with the plugins that ship
   test        Run every test
   dist        Pack what is released, for this system, into target/dist
+  package     Build and try the Python wheel and the npm packages for this system
   api         Compare the public interface of the libraries with the one in docs/api
   fuzz        Fuzz what reads untrusted input, guided by coverage
   aimock      Install the mock of models' APIs that the agent's tests talk to
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),
         "fuzz" => fuzz::command(rest),
+        "package" => package::command(rest),
         "test" => test::command(rest),
         "plugins" => guests::plugins_command(rest),
         "guests" => guests::command(rest),

@@ -101,6 +101,19 @@ def test_the_tools_of_each_format_and_what_a_manifest_says() -> None:
     run(main())
 
 
+def test_plugins_that_ship_need_no_manifest() -> None:
+    async def main() -> None:
+        async with Host(plugins=["calculator", "json"]) as host:
+            assert {"calculate", "json_query"} <= {tool["function"]["name"] for tool in host.tools()}
+            await host.reload()
+            assert (await host.call("calculate", {"expression": "6*7"})).text == "42"
+        with pytest.raises(toolhost.ManifestError, match="no plugin `../x` ships with toolhost: there are calculator,"):
+            async with Host(plugins=["../x"]):
+                pass
+
+    run(main())
+
+
 def test_a_manifest_is_reloaded(tmp_path: Path) -> None:
     file = tmp_path / "toolhost.toml"
     file.write_text("")

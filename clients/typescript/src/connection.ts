@@ -15,6 +15,8 @@ const PROTOCOL = 1;
 export type Manifest = string | Record<string, unknown>;
 
 export interface HostOptions {
+  /** Plugins that ship with toolhost, by name. They are granted nothing. */
+  plugins?: string[];
   /** The `toolhost` binary, if it is not to be looked for. */
   binary?: string;
   /** Environment variables for it, in addition to this process's. */
@@ -116,6 +118,7 @@ export class Connection {
         version: PROTOCOL,
         client: `toolhost for Node ${VERSION}`,
         manifest: sourceOf(manifest),
+        plugins: options.plugins ?? [],
         tools: connection.functions.declarations(),
         max_calls: options.maxCalls ?? MAX_CALLS,
       }),

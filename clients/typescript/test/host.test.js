@@ -70,6 +70,9 @@ test("tools, manifests and reloads", async () => {
     await assert.rejects(host.reload({ hosts: {} }), /unknown key/);
   });
   await assert.rejects(Host.open({ hosts: {} }), (error) => error.code === "invalid-manifest");
+  await withHost(undefined, { plugins: ["calculator"] }, async (host) => {
+    assert.equal((await host.call("calculate", { expression: "6*7" })).text, "42");
+  });
   await assert.rejects(Host.open("no-such-file.toml"), /no-such-file.toml/);
 });
 

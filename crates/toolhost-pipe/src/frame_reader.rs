@@ -35,6 +35,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// Whether more was read than the last line.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.reader.buffer().is_empty()
+    }
+
     /// The next line that is not empty; `None` at the end. Cancel safe: what was read is kept.
     pub(crate) async fn next(&mut self) -> Result<Option<&[u8]>, ReadError> {
         loop {

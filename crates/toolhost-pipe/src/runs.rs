@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use futures_util::StreamExt;
 use serde_json::value::RawValue;
@@ -48,6 +49,10 @@ pub(crate) enum StreamPiece {
 }
 
 impl Runs {
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.open).is_empty()
+    }
+
     /// Opens a run. `None` if its id is in use.
     pub(crate) fn open(
         self: &Arc<Self>,
@@ -113,7 +118,7 @@ impl Runs {
 
     /// Completes once no run is open.
     pub(crate) async fn idle(&self) {
-        self.until(|| lock(&self.open).is_empty()).await;
+        self.until(|| self.is_empty()).await;
     }
 
     async fn until(&self, is_so: impl Fn() -> bool) {
@@ -147,6 +152,8 @@ pub(crate) struct Job {
     pub(crate) wanted: Wanted,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) runs: Arc<Runs>,
+    /// Whether nothing else runs or waits to be read.
+    pub(crate) is_alone: bool,
     /// While it may send a result soon.
     pub(crate) expected: Option<Expected>,
 }
@@ -269,11 +276,18 @@ impl Job {
                 let places = self.host.host.places(&call, &self.options);
                 let options = self.options.clone().placed(Some(places));
                 let index = positions[0];
-                tokio::spawn(async move {
+                let is_alone = self.is_alone;
+                let mut run = Box::pin(async move {
                     let result = self.host.host.call_with(call, &options).await;
                     finished.take(&self, index, result);
                     self.done(finished);
                 });
+                // Most calls end in their first poll, and waking another thread takes longer than that. A guest that
+                // computes gives way at its next tick.
+                let mut context = Context::from_waker(Waker::noop());
+                if !is_alone || run.as_mut().poll(&mut context).is_pending() {
+                    tokio::spawn(run);
+                }
             }
             _ => {
                 let mut batch = self.host.host.run_with(calls, self.options.clone());

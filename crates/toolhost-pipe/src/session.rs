@@ -42,12 +42,16 @@ const END_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Reads manifests and loads hosts, by the rules of the embedding command.
 pub trait HostSource: Send + Sync + 'static {
-    /// The manifest that the client names, or the command's own.
+    /// The manifest that the client names, or the command's own, with these plugins that ship.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is not trusted.
-    fn manifest(&self, source: Option<&ManifestSource>) -> Result<Manifest, LoadFailure>;
+    /// It cannot be read, or is not trusted, or no such plugin ships.
+    fn manifest(
+        &self,
+        source: Option<&ManifestSource>,
+        plugins: &[String],
+    ) -> Result<Manifest, LoadFailure>;
 
     /// Loads a host.
     ///
@@ -219,7 +223,7 @@ impl<R: AsyncRead + Unpin> Client<R> {
             };
             match ClientFrame::parse(&line) {
                 Ok(frame) => session
-                    .take(frame, line.len())
+                    .take(frame, line.len(), !self.frames.has_more())
                     .map_err(|error| self.invalid(error))?,
                 Err(InvalidFrame {
                     id: Some(id),
@@ -259,6 +263,8 @@ struct Session<S> {
     active: RwLock<Arc<ActiveHost>>,
     /// The manifest of the last load; one reload at a time.
     manifest: Mutex<Option<ManifestSource>>,
+    /// The plugins that ship, by name.
+    plugins: Vec<String>,
     /// All calls of a program keep their order, unless they are for clients with names.
     order: OrderClient,
 }
@@ -280,7 +286,8 @@ impl<S: HostSource> Session<S> {
         let program = Program::new(outbox.clone(), max_calls);
         let declared = program.declare(hello.tools);
         declared.map_err(|error| Ending::Told(ErrorCode::InvalidTool, error.0))?;
-        let manifest = source.manifest(hello.manifest.as_ref()).map_err(ended)?;
+        let manifest = source.manifest(hello.manifest.as_ref(), &hello.plugins);
+        let manifest = manifest.map_err(ended)?;
         let loader = Loader::new(manifest.clone());
         let host = load(&source, loader, &manifest, &program)
             .await
@@ -299,6 +306,7 @@ impl<S: HostSource> Session<S> {
             program,
             active: RwLock::new(Arc::new(ActiveHost::new(host, &manifest))),
             manifest: Mutex::new(hello.manifest),
+            plugins: hello.plugins,
             order: OrderClient::default(),
         })
     }
@@ -327,14 +335,19 @@ impl<S: HostSource> Session<S> {
         ended.drop_guard()
     }
 
-    /// Takes a frame: whatever it starts is started when this returns.
+    /// Takes a frame: whatever it starts is started when this returns. `is_last` is whether no further frame was read.
     ///
     /// # Errors
     ///
     /// It makes no sense here.
-    fn take(self: &Arc<Self>, frame: ClientFrame, bytes: usize) -> Result<(), String> {
+    fn take(
+        self: &Arc<Self>,
+        frame: ClientFrame,
+        bytes: usize,
+        is_last: bool,
+    ) -> Result<(), String> {
         match frame {
-            ClientFrame::Run(run) => self.run(run, bytes),
+            ClientFrame::Run(run) => self.run(run, bytes, is_last),
             ClientFrame::Cancel(FrameId { id }) => self.runs.cancel(id),
             ClientFrame::Answer(answer) => self.program.answered(answer),
             ClientFrame::Data(data) => self.runs.feed(data.id, StreamPiece::Data(data.data)),
@@ -409,7 +422,7 @@ impl<S: HostSource> Session<S> {
     }
 
     async fn load_again(&self, named: Option<&ManifestSource>) -> Result<(), LoadFailure> {
-        let manifest = self.source.manifest(named)?;
+        let manifest = self.source.manifest(named, &self.plugins)?;
         let loader = Loader::new(manifest.clone()).replacing(&self.active().host);
         let host = load(&self.source, loader, &manifest, &self.program).await?;
         // Functions may have been declared meanwhile.
@@ -419,7 +432,7 @@ impl<S: HostSource> Session<S> {
         Ok(())
     }
 
-    fn run(&self, run: Run, bytes: usize) {
+    fn run(&self, run: Run, bytes: usize, is_last: bool) {
         let id = run.id;
         let format = match run.format.as_deref().map(str::parse).transpose() {
             Ok(format) => format,
@@ -451,6 +464,7 @@ impl<S: HostSource> Session<S> {
             }
             false => (None, None),
         };
+        let is_alone = is_last && self.runs.is_empty();
         let Some(cancel) = self.runs.open(id, bytes, stream) else {
             let message = format!("the id {id} is in use: each open run needs its own");
             return self.refuse(id, ErrorCode::InvalidFrame, &message);
@@ -468,6 +482,7 @@ impl<S: HostSource> Session<S> {
             },
             outbox: self.outbox.clone(),
             runs: self.runs.clone(),
+            is_alone,
             expected: Some(self.outbox.expect()),
         };
         if let (Some((kind, events)), Some(pieces)) = (events, pieces) {

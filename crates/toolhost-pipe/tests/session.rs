@@ -38,7 +38,11 @@ fn check(validator: &jsonschema::Validator, frame: &Value) {
 struct Source;
 
 impl HostSource for Source {
-    fn manifest(&self, source: Option<&ManifestSource>) -> Result<Manifest, LoadFailure> {
+    fn manifest(
+        &self,
+        source: Option<&ManifestSource>,
+        _: &[String],
+    ) -> Result<Manifest, LoadFailure> {
         match source {
             Some(ManifestSource::File(file)) if *file == PathBuf::from("broken") => {
                 Err(LoadFailure {

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import warnings
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from . import _binary, _frames
 from ._exceptions import FrameErrorCode, FrameTooLarge, HostClosed, failed
@@ -127,8 +127,10 @@ class Connection:
         binary: str | os.PathLike[str] | None,
         env: Mapping[str, str] | None,
         max_calls: int | None,
+        plugins: Iterable[str],
     ) -> None:
         self.manifest = manifest
+        self._plugins = list(plugins)
         self._binary = binary
         self._env = env
         self.process: Process | None = None
@@ -161,6 +163,7 @@ class Connection:
                     "version": _frames.VERSION,
                     "client": f"toolhost-client {VERSION}",
                     "manifest": manifest_source(self.manifest),
+                    "plugins": self._plugins,
                     "tools": self.functions.declarations(),
                     "max_calls": self.functions.max_calls,
                 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import os
 import weakref
-from typing import Any, AsyncIterator, Callable, Mapping, Sequence, TypeVar, overload
+from typing import Any, AsyncIterator, Callable, Iterable, Mapping, Sequence, TypeVar, overload
 
 from . import _frames, _loops, _responses
 from ._connection import Connection, Manifest, Waiting, manifest_source
@@ -24,6 +24,7 @@ class HostBase:
         self,
         manifest: Manifest = None,
         *,
+        plugins: Iterable[str] = (),
         binary: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         max_calls: int | None = None,
@@ -32,11 +33,12 @@ class HostBase:
 
         Args:
             manifest: The path of a manifest, or its content as a dict; a host without plugins if there is none.
+            plugins: Plugins that ship with toolhost, by name: `["calculator", "json"]`. They are granted nothing.
             binary: The `toolhost` binary, if it is not to be looked for.
             env: Environment variables for it, in addition to this process's.
             max_calls: How many functions of the program run at once [default: 64].
         """
-        self._connection = Connection(manifest, binary, env, max_calls)
+        self._connection = Connection(manifest, binary, env, max_calls, plugins)
         weakref.finalize(self, self._connection.close)
 
     @overload

@@ -46,6 +46,9 @@ pub struct ClientHello {
     /// The manifest; the command's own if there is none.
     #[serde(default)]
     pub manifest: Option<ManifestSource>,
+    /// Plugins that ship with the host, by name, beside those of the manifest. They are granted nothing.
+    #[serde(default)]
+    pub plugins: Vec<String>,
     /// The functions of the program that are tools.
     #[serde(default)]
     pub tools: Vec<ToolDeclaration>,
