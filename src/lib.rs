@@ -80,7 +80,7 @@
 #[doc(inline)]
 pub use toolhost_agent as agent;
 #[doc(hidden)]
-pub use toolhost_core::{bounded_read, printable, replacement, trust_folder};
+pub use toolhost_core::{bounded_read, printable, private_files, replacement, trust_folder};
 #[doc(inline)]
 pub use toolhost_core::{
     error, inspect, limits, manifest, permissions, prompt, provider, resource,

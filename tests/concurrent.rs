@@ -377,7 +377,8 @@ async fn the_default_output_of_componentize_qjs_loads() {
 #[tokio::test]
 async fn composed_components_that_use_async_are_refused() {
     let component = r#"(component
-        (import "wait" (func $wait async (param "how-long" u64)))
+        (import "wasi:clocks/monotonic-clock@0.3.0" (instance
+            (export "wait-for" (func async (param "how-long" u64)))))
         (component
             (import "wait" (func $wait async (param "how-long" u64)))
             (core func (canon lower (func $wait) async))))"#;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use toolhost::inspect::inspect_within;
+use toolhost::private_files;
 use toolhost::replacement::Replacement;
 use toolhost::{CodeCache, Manifest};
 
@@ -132,6 +133,13 @@ pub(super) async fn build(
     })?;
     fs::create_dir_all(&tools).map_err(|error| {
         BuildError::failed(format!("cannot create {}: {error}", tools.display()))
+    })?;
+    // What is in it is run.
+    private_files::check_folder(&tools).map_err(|why| {
+        let tools = tools.display();
+        BuildError::failed(format!(
+            "cannot install build tools in {tools}: {why}; set TOOLHOST_TOOLS to a folder of your own"
+        ))
     })?;
     let toolchain = Toolchain {
         tools,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use toolhost::Manifest;
-use toolhost::manifest::FILE_NAME;
+use toolhost::manifest::{FILE_NAME, PluginConfig};
 
 use super::clients::toml_string;
 use super::out::{Out, line};
@@ -184,6 +184,7 @@ pub(super) fn run(options: &NewOptions, session: &CommandContext) -> anyhow::Res
         return Err(error);
     }
 
+    let tool = format!("{}{TOOL}", entry.prefix);
     let mut out = Out::stdout();
     line!(out, "wrote {name}: a plugin in {}", template.language)?;
     line!(out, "listed it in {}", file.display())?;
@@ -192,11 +193,11 @@ pub(super) fn run(options: &NewOptions, session: &CommandContext) -> anyhow::Res
         (format!("cd {name} && {}", template.test), "run its tests"),
         (format!("toolhost build {name}"), "build the component"),
         (
-            r#"toolhost call greet '{"name": "Ada"}'"#.to_owned(),
+            format!(r#"toolhost call {tool} '{{"name": "Ada"}}'"#),
             "call its tool",
         ),
         (
-            format!(r#"toolhost dev {name} --call 'greet {{"name": "Ada"}}'"#),
+            format!(r#"toolhost dev {name} --call '{tool} {{"name": "Ada"}}'"#),
             "build and call at every change",
         ),
     ];
@@ -253,10 +254,15 @@ fn without_dev_dependencies(package: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The tool of every template.
+const TOOL: &str = "greet";
+
 /// A table to add to a manifest.
 struct ManifestEntry<'m> {
     file: &'m Path,
     text: String,
+    /// What tells its tool from that of another new plugin.
+    prefix: String,
     is_new: bool,
 }
 
@@ -269,15 +275,24 @@ impl ManifestEntry<'_> {
     fn prepare<'m>(file: &'m Path, name: &str, folder: &Path) -> anyhow::Result<ManifestEntry<'m>> {
         let component = folder.join(format!("{name}.wasm"));
         let path = toml_string(&from_manifest(file, &component)?);
-        let text = format!("\n[plugin.{name}]\npath = {path}\n");
         let is_new = !file.exists();
-        let entry = ManifestEntry { file, text, is_new };
+        let mut entry = ManifestEntry {
+            file,
+            text: format!("\n[plugin.{name}]\npath = {path}\n"),
+            prefix: String::new(),
+            is_new,
+        };
         if is_new {
             return Ok(entry);
         }
         let before = Manifest::read(file)?;
         if before.plugins.iter().any(|plugin| plugin.name == name) {
             bail!("{} already has a plugin `{name}`", file.display());
+        }
+        let tool = format!("{name}_{TOOL}");
+        if before.plugins.iter().any(is_made_by_new) && tool.len() <= MAX_NAME {
+            entry.prefix = format!("{name}_");
+            entry.text += &format!("prefix = \"{}\"\n", entry.prefix);
         }
         let old = fs::read_to_string(file);
         let old = old.with_context(|| format!("cannot read {}", file.display()))?;
@@ -300,6 +315,12 @@ impl ManifestEntry<'_> {
             .and_then(|mut opened| opened.write_all(text.as_bytes()))
             .with_context(|| format!("cannot write {}", self.file.display()))
     }
+}
+
+/// Whether a plugin lies where `new` puts it: it may still have the tool of its template.
+fn is_made_by_new(plugin: &PluginConfig) -> bool {
+    let name = &plugin.name;
+    plugin.prefix.is_empty() && plugin.path.ends_with(format!("{name}/{name}.wasm"))
 }
 
 /// A path below the working folder, as the manifest has it: relative to its own folder if that is above.

@@ -217,6 +217,23 @@ fn an_interrupted_build_ends_with_its_children() {
 }
 
 #[test]
+fn tools_are_not_installed_where_others_could_replace_them() {
+    let folder = made_by("exit 0");
+    let tools = folder.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(&tools, everybody).unwrap();
+    let ended = run(build(&folder, &[]), "");
+    assert_eq!(ended.status, 1, "{ended:?}");
+    for words in [
+        "others can write to",
+        "set TOOLHOST_TOOLS to a folder of your own",
+    ] {
+        assert!(ended.stderr.contains(words), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_failed_build_leaves_the_component_as_it_was() {
     let folder = made_by("exit 2");
     folder.write("hello.wasm", "before");

@@ -59,6 +59,22 @@ fn each_language_has_a_plugin_with_a_test_and_an_entry_in_the_manifest() {
 }
 
 #[test]
+fn tools_of_two_new_plugins_have_two_names() {
+    let folder = Folder::with("[plugin.other]\npath = 'other.wasm'\n");
+    let new = |name: &str| folder.run(&["new", name, "--lang", "c"], "").answered();
+    assert!(new("first").stdout.contains("toolhost call greet "));
+    assert!(new("second").stdout.contains("toolhost call second_greet "));
+    let manifest = fs::read_to_string(folder.path().join("toolhost.toml")).unwrap();
+    let document: DocumentMut = manifest.parse().unwrap();
+    assert!(
+        document["plugin"]["first"].get("prefix").is_none(),
+        "{manifest}"
+    );
+    let prefix = document["plugin"]["second"]["prefix"].as_str();
+    assert_eq!(prefix, Some("second_"), "{manifest}");
+}
+
+#[test]
 fn it_is_listed_in_the_manifest_above_which_is_otherwise_left_as_it_is() {
     let folder = Folder::empty();
     let before = "# mine\n[host] # the host\nmax-concurrency = 3\n";

@@ -299,9 +299,8 @@ async fn duplicates_in_one_call_are_created_once() {
 #[tokio::test]
 async fn what_cannot_be_kept_is_refused() {
     let memory = Memory::new().await;
-    // The answer has it twice, and is bounded too.
-    let long = "x".repeat(390_000);
-    for number in 0..10 {
+    let long = "x".repeat(290_000);
+    for number in 0..13 {
         let entity =
             json!({ "name": number.to_string(), "entityType": "t", "observations": [long] });
         structured(
@@ -333,6 +332,31 @@ async fn what_cannot_be_kept_is_refused() {
     ] {
         let result = memory.call("create_entities", arguments).await;
         assert_error(&result, "invalid-arguments", "entities");
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_answered_is_not_kept() {
+    let memory = Memory::new().await;
+    let ada = json!({ "entities": [entity("Ada", "person", &[])] });
+    structured(&memory.call("create_entities", ada).await);
+    let before = memory.file();
+    let long = "x".repeat(310_000);
+    let observations = json!({ "observations": [{ "entityName": "Ada", "contents": [long] }] });
+    for (tool, arguments) in [
+        (
+            "create_entities",
+            json!({ "entities": [entity("long", "t", &[&long])] }),
+        ),
+        (
+            "create_relations",
+            json!({ "relations": [relation("Ada", &long, "Ada")] }),
+        ),
+        ("add_observations", observations),
+    ] {
+        let result = memory.call(tool, arguments).await;
+        assert_error(&result, "invalid-arguments", "Nothing was changed");
+        assert_eq!(memory.file(), before);
     }
 }
 

@@ -18,8 +18,6 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use toolchain::Way;
 
-pub(crate) use toolchain::apt_install;
-
 const HELP: &str = "\
 Build every plugin (plugins/) and test guest (tests/guests/) into target/guests/*.wasm, and the plugins that ship into
 target/plugins/*.wasm as well.

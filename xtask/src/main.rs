@@ -1,6 +1,7 @@
 //! `cargo xtask`: what the project needs beside `cargo build` and `cargo test`.
 
 mod api;
+mod apt;
 mod clients;
 mod components;
 mod demo;
@@ -33,7 +34,8 @@ Commands:
   api         Compare the public interface of the libraries with the one in docs/api
   fuzz        Fuzz what reads untrusted input, guided by coverage
   aimock      Install the mock of models' APIs that the agent's tests talk to
-  componentize-qjs  Install what a test makes a component of JavaScript with
+  componentize-qjs
+              Install what a test makes a component of JavaScript with
   mcp         Install the clients and the conformance suite that the protocol's tests run
   components  Fetch components of other projects that tests load
   clients     Test the clients in other languages, with the binary and the frameworks that adapters are for
@@ -158,6 +160,15 @@ fn build_toolhost(cargo: &mut Command) -> Result<PathBuf> {
         .filter(|message| message["target"]["name"] == "toolhost")
         .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
         .context("cargo named no binary")
+}
+
+/// What a command that must succeed prints, without the newline.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!("{command:?} failed");
+    }
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
 /// Runs a program to its end; failing is an error.

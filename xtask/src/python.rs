@@ -1,6 +1,7 @@
 //! Packages of PyPI, in a virtual environment of their own.
 
-use crate::{guests, run, ui};
+use crate::apt::apt_install;
+use crate::{run, ui};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -24,7 +25,7 @@ pub(crate) fn install_with(program: &str, venv: &Path, packages: &[(&str, &str)]
     ui::say(format_args!("pip install {}", missing.join(" ")));
     if !python.exists() && make(program, venv).is_err() {
         // Debian keeps what a venv's pip comes from in a package of its own.
-        guests::apt_install(&["python3-venv"])
+        apt_install(&["python3-venv"])
             .and_then(|()| make(program, venv))
             .context("is Python 3.10 or newer installed?")?;
     }

@@ -27,11 +27,28 @@ pub(crate) struct AuditLog {
     /// Absolute, as the working folder may change.
     path: PathBuf,
     paths: Arc<Paths>,
-    lines: Mutex<AuditWriter<File>>,
+    lines: Mutex<AuditWriter<LogFile>>,
 }
 
 /// The most bytes of lines buffered until they can be written.
 const MAX_UNWRITTEN: usize = 1 << 20;
+
+/// The open file, and which one it is.
+struct LogFile {
+    file: File,
+    #[cfg(unix)]
+    id: (u64, u64),
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
 
 struct AuditWriter<W> {
     out: W,
@@ -185,14 +202,14 @@ impl AuditLog {
     }
 
     /// Reopens the log if it was moved or removed.
-    fn follow(&self, lines: &mut AuditWriter<File>) -> io::Result<()> {
-        if !is_elsewhere(&lines.out, &self.path)? {
+    fn follow(&self, lines: &mut AuditWriter<LogFile>) -> io::Result<()> {
+        if !is_elsewhere(&lines.out, &self.path) {
             return Ok(());
         }
         self.paths.expect_accepted(&self.path)?;
         let (out, mut unwritten) = open(&self.path, &self.paths)?;
         // A line begun in the old file is finished there, unless it has been removed.
-        if !is_removed(&lines.out)? {
+        if !is_removed(&lines.out.file)? {
             lines.flush()?;
         }
         unwritten.append(&mut lines.unwritten);
@@ -203,7 +220,7 @@ impl AuditLog {
 
     fn with_lines(
         &self,
-        run: impl FnOnce(&mut AuditWriter<File>) -> io::Result<()>,
+        run: impl FnOnce(&mut AuditWriter<LogFile>) -> io::Result<()>,
     ) -> Result<(), String> {
         let mut lines = locks::lock(&self.lines);
         run(&mut lines).map_err(|error| {
@@ -388,7 +405,7 @@ impl CallAudit {
 
 /// Opens a log for appending. Returns what has to be written first: a newline after a line that a
 /// crash cut off.
-fn open(path: &Path, paths: &Paths) -> io::Result<(File, Vec<u8>)> {
+fn open(path: &Path, paths: &Paths) -> io::Result<(LogFile, Vec<u8>)> {
     let mut file = paths.open_to_append(path)?;
     let mut unwritten = Vec::new();
     // Writing to a pipe would block every call on its reader.
@@ -406,22 +423,34 @@ fn open(path: &Path, paths: &Paths) -> io::Result<(File, Vec<u8>)> {
             unwritten.push(b'\n');
         }
     }
-    Ok((file, unwritten))
+    #[cfg(unix)]
+    let id = id_of(&file.metadata()?);
+    let log = LogFile {
+        file,
+        #[cfg(unix)]
+        id,
+    };
+    Ok((log, unwritten))
+}
+
+/// Device and inode.
+#[cfg(unix)]
+fn id_of(metadata: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
 }
 
 /// Whether an open file is no longer what its path leads to.
 #[cfg(unix)]
-fn is_elsewhere(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    let there = path.metadata().ok().map(id);
-    Ok(there != Some(id(file.metadata()?)))
+fn is_elsewhere(log: &LogFile, path: &Path) -> bool {
+    path.metadata()
+        .map_or(true, |there| id_of(&there) != log.id)
 }
 
 /// Without file identity this cannot be told.
 #[cfg(not(unix))]
-fn is_elsewhere(_: &File, path: &Path) -> io::Result<bool> {
-    Ok(path.metadata().is_err())
+fn is_elsewhere(_: &LogFile, path: &Path) -> bool {
+    path.metadata().is_err()
 }
 
 /// Whether an open file has no name any more.

@@ -105,6 +105,19 @@ pub enum Ambient {
 }
 
 /// A granted folder.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::limits::ByteSize;
+/// use toolhost::manifest::PluginConfig;
+/// use toolhost::permissions::{Access, FileGrant};
+///
+/// let mut plugin = PluginConfig::new("notes", "notes.wasm");
+/// plugin.permissions.files = vec![
+///     FileGrant::new("templates", "/templates"),
+///     FileGrant::new("work", "/work").with_access(Access::ReadWrite).with_max_disk(ByteSize::mib(100)),
+/// ];
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileGrant {

@@ -59,9 +59,15 @@ fn escaped<'t>(
     is_escaped: impl Fn(char) -> bool,
     escape: impl Fn(char, &mut String),
 ) -> Cow<'t, str> {
-    let Some(first) = text.find(&is_escaped) else {
+    // Nearly all text is of these bytes only, and they are found many at a time.
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte);
+    let Some(maybe) = text.bytes().position(|byte| !is_plain(byte)) else {
         return Cow::Borrowed(text);
     };
+    let Some(first) = text[maybe..].find(&is_escaped) else {
+        return Cow::Borrowed(text);
+    };
+    let first = maybe + first;
     let mut out = String::with_capacity(text.len() + 16);
     out.push_str(&text[..first]);
     for c in text[first..].chars() {

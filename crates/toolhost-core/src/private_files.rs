@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// Who else can change what is in the folder, which may not exist yet: its owner, the owner of one
 /// above it or in it, or those with write access there.
-pub(crate) fn check_folder(folder: &Path) -> Result<(), String> {
+pub fn check_folder(folder: &Path) -> Result<(), String> {
     system::check_folder(folder)
 }
 

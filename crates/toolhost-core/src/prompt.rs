@@ -142,6 +142,24 @@ pub enum CompletionTarget {
 }
 
 /// A request to complete an argument while it is typed.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::prompt::{CompletionRequest, CompletionTarget};
+/// use toolhost::{CallOptions, Manifest, ToolHost};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let text = "[prompt.greet]\ntext = 'Greet {{name}} in {{language}}'\n[prompt.greet.arguments.name]";
+/// let host = ToolHost::load(Manifest::parse(text, "toolhost.toml")?).await?;
+///
+/// let prompt = CompletionTarget::Prompt("greet".to_owned());
+/// let request = CompletionRequest::new(prompt, "name", "Ad").other("language", "en");
+/// // Only plugins suggest values; this prompt is the manifest's own.
+/// assert!(host.complete(request, &CallOptions::new()).await?.values.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompletionRequest {

@@ -64,6 +64,23 @@ setters!(Resource into {
 });
 
 /// A request for a resource: see [`ToolHost::read_resource`](crate::ToolHost::read_resource).
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use toolhost::resource::ResourceRequest;
+/// use toolhost::{CallOptions, Manifest, ToolHost};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let text = "[resource.motto]\nuri = 'docs://motto'\ntext = 'Onward'";
+/// let host = ToolHost::load(Manifest::parse(text, "toolhost.toml")?).await?;
+///
+/// let request = ResourceRequest::new("docs://motto");
+/// let contents = host.read_resource(request, &CallOptions::new()).await?;
+/// assert_eq!(contents[0].uri, "docs://motto");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ResourceRequest {

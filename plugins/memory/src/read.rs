@@ -1,12 +1,9 @@
 //! The tools that read the graph.
 
 use crate::graph::{Entity, Graph, Relation};
-use crate::store::load;
+use crate::store::{MAX_OUTPUT_BYTES, load};
 use std::collections::HashSet;
 use toolhost_plugin::{Error, Json, arguments, serde_json, structured, tool};
-
-/// A model reads no more at once with profit, and hosts bound what a call may answer.
-const MAX_OUTPUT_BYTES: usize = 300_000;
 
 #[structured]
 pub(crate) struct Found {

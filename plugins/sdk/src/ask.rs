@@ -119,6 +119,17 @@ pub fn form_of<T: DeserializeOwned>(
 /// # Errors
 ///
 /// As for [`form`].
+///
+/// ```
+/// use toolhost_plugin::{Error, ask};
+///
+/// fn log_in() -> Result<String, Error> {
+///     ask::page("login", "Log in to the shop.", "https://shop.example/login")?;
+///     Ok("logged in".to_owned())
+/// }
+///
+/// assert_eq!(log_in().unwrap_err().questions()[0].0, "login");
+/// ```
 pub fn page(
     key: impl Into<String>,
     message: impl Into<String>,
@@ -150,6 +161,17 @@ pub fn sample(key: impl Into<String>, text: impl Into<String>) -> Result<Complet
 /// # Errors
 ///
 /// As for [`form`].
+///
+/// ```
+/// use toolhost_plugin::{Error, ask};
+///
+/// fn folders() -> Result<String, Error> {
+///     let uris: Vec<String> = ask::roots()?.into_iter().map(|root| root.uri).collect();
+///     Ok(uris.join("\n"))
+/// }
+///
+/// assert_eq!(folders().unwrap_err().questions()[0].0, "roots");
+/// ```
 pub fn roots() -> Result<Vec<Root>, Error> {
     one(Roots::new("roots"))
 }
@@ -159,6 +181,17 @@ pub fn roots() -> Result<Vec<Root>, Error> {
 /// # Errors
 ///
 /// As for [`form`].
+///
+/// ```
+/// use toolhost_plugin::{Error, ask};
+///
+/// fn haiku() -> Result<String, Error> {
+///     let poet = ask::Sample::new("haiku").system("You are a poet.").user("A haiku, please.");
+///     Ok(ask::one(poet)?.text())
+/// }
+///
+/// assert_eq!(haiku().unwrap_err().questions()[0].0, "haiku");
+/// ```
 pub fn one<Q: Ask>(question: Q) -> Result<Q::Answer, Error> {
     all((question,)).map(|(answer,)| answer)
 }
@@ -211,6 +244,19 @@ pub fn maybe<Q: Ask>(question: Q) -> Maybe<Q> {
 }
 
 /// Whether the client of this call can answer questions of this kind.
+///
+/// ```
+/// use toolhost_plugin::{Error, ask};
+///
+/// fn confirm() -> Result<(), Error> {
+///     match ask::can(ask::Kind::Page) {
+///         true => ask::page("confirm", "Confirm the order.", "https://shop.example/confirm"),
+///         false => Err(Error::failed("confirm the order at https://shop.example/confirm, and try again")),
+///     }
+/// }
+///
+/// assert!(confirm().is_err());
+/// ```
 #[must_use]
 pub fn can(kind: Kind) -> bool {
     crate::host::can_ask(kind)

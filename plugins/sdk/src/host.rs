@@ -48,11 +48,35 @@ pub fn progress(done: f64, total: Option<f64>, message: Option<&str>) {
 }
 
 /// Notifies subscribers that a resource of this plugin has changed.
+///
+/// ```
+/// use toolhost_plugin::{Error, resource_updated, tool};
+///
+/// /// Writes a note.
+/// #[tool]
+/// fn write_note() -> Result<String, Error> {
+///     std::fs::write("/notes/today.md", "# Today")?;
+///     resource_updated("notes://today");
+///     Ok("written".to_owned())
+/// }
+/// ```
 pub fn resource_updated(uri: &str) {
     imports::resource_updated(uri);
 }
 
 /// Notifies clients that the list of this plugin's resources has changed.
+///
+/// ```
+/// use toolhost_plugin::{Error, resources_changed, tool};
+///
+/// /// Deletes all notes.
+/// #[tool(destructive)]
+/// fn delete_notes() -> Result<String, Error> {
+///     std::fs::remove_dir_all("/notes")?;
+///     resources_changed();
+///     Ok("deleted".to_owned())
+/// }
+/// ```
 pub fn resources_changed() {
     imports::resources_changed();
 }
@@ -63,12 +87,34 @@ pub(crate) fn can_ask(kind: QuestionKind) -> bool {
 }
 
 /// Returns a value of `[plugin.NAME.config]` in the manifest. Values that are not strings are JSON text.
+///
+/// ```
+/// use toolhost_plugin::{config, testing};
+///
+/// fn limit() -> usize {
+///     config("limit").and_then(|limit| limit.parse().ok()).unwrap_or(20)
+/// }
+///
+/// assert_eq!(limit(), 20);
+/// assert_eq!(testing::Host::new().config("limit", "5").run(limit), 5);
+/// ```
 #[must_use]
 pub fn config(key: &str) -> Option<String> {
     imports::config(key)
 }
 
 /// Returns the secret that the manifest grants under this name. Keep it out of results and logs.
+///
+/// ```
+/// use toolhost_plugin::{Error, secret, testing};
+///
+/// fn token() -> Result<String, Error> {
+///     secret("TOKEN").ok_or_else(|| Error::denied("the secret TOKEN is not granted"))
+/// }
+///
+/// assert!(token().is_err());
+/// assert_eq!(testing::Host::new().secret("TOKEN", "s3cret").run(token).unwrap(), "s3cret");
+/// ```
 #[must_use]
 pub fn secret(name: &str) -> Option<String> {
     imports::secret(name)

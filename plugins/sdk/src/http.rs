@@ -31,16 +31,50 @@ const MAX_BODY: usize = 16 << 20;
 const MAX_SHOWN: usize = 500;
 
 /// A GET request.
+///
+/// ```
+/// use toolhost_plugin::{Error, http, testing};
+///
+/// fn page() -> Result<String, Error> {
+///     http::get("https://example.com/").send()?.successful()?.text()
+/// }
+///
+/// let host = testing::Host::new().http(|request| {
+///     Ok(http::Response::new(200, format!("{} {}", request.method(), request.url())))
+/// });
+/// assert_eq!(host.run(page).unwrap(), "GET https://example.com/");
+/// ```
 pub fn get(url: impl Into<String>) -> Request {
     Request::new("GET", url)
 }
 
 /// A POST request.
+///
+/// ```
+/// use toolhost_plugin::{Error, http, testing};
+///
+/// fn add() -> Result<String, Error> {
+///     http::post("https://example.com/items").body("apple").send()?.successful()?.text()
+/// }
+///
+/// let host = testing::Host::new().http(|request| {
+///     Ok(http::Response::new(200, format!("{} {}", request.method(), request.url())))
+/// });
+/// assert_eq!(host.run(add).unwrap(), "POST https://example.com/items");
+/// ```
 pub fn post(url: impl Into<String>) -> Request {
     Request::new("POST", url)
 }
 
 /// An HTTP request.
+///
+/// ```
+/// use toolhost_plugin::http::Request;
+///
+/// let request = Request::new("DELETE", "https://example.com/items/1").header("X-Reason", "sold");
+/// assert_eq!(request.method(), "DELETE");
+/// assert_eq!(request.headers(), [("x-reason".to_owned(), "sold".to_owned())]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,

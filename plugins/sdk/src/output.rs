@@ -133,6 +133,22 @@ impl From<Output> for WitOutput {
 pub struct Json<T>(pub T);
 
 /// A return type of tools.
+///
+/// ```
+/// use toolhost_plugin::{Error, Json, structured, tool};
+///
+/// #[structured]
+/// struct Size {
+///     width: u32,
+///     height: u32,
+/// }
+///
+/// /// Measures the window.
+/// #[tool(read_only)]
+/// fn measure() -> Result<Json<Size>, Error> {
+///     Ok(Json(Size { width: 80, height: 24 }))
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
     label = "not what a tool can return",

@@ -82,13 +82,23 @@ impl From<Conversation> for Filled {
     }
 }
 
+/// A return type of prompts: text, which is a message of the user, a [`Conversation`], or a `Result` of one of these.
+///
+/// ```
+/// use toolhost_plugin::{Conversation, prompt};
+///
+/// /// Reviews a change.
+/// #[prompt]
+/// fn review() -> Conversation {
+///     Conversation::new().user("Review this change.").assistant("Which one?")
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a prompt cannot return `{Self}`",
     label = "not what a prompt can return",
     note = "return a `String`, which is what the user says, a `Conversation` of several messages, or a `Result` of one \
             of these"
 )]
-/// A return type of prompts: text, which is a message of the user, a [`Conversation`], or a `Result` of one of these.
 pub trait IntoConversation {
     /// Converts it to the messages.
     ///

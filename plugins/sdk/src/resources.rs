@@ -71,6 +71,14 @@ pub trait Resources {
 }
 
 /// The contents of a resource; usually one part.
+///
+/// ```
+/// use toolhost_plugin::Contents;
+///
+/// let page = Contents::text("text/markdown", "# Title");
+/// let icon = Contents::blob("image/png", vec![0x89, b'P', b'N', b'G']);
+/// assert_ne!(page, icon);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contents(Vec<EmbeddedResource>);
 

@@ -35,11 +35,36 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// Waits for that long.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use toolhost_plugin::{Error, http, task, tool};
+///
+/// /// Waits until a job is done.
+/// #[tool(read_only)]
+/// async fn await_job() -> Result<String, Error> {
+///     loop {
+///         let state = http::get("https://jobs.example/1").send_async().await?.text()?;
+///         if state != "running" {
+///             return Ok(state);
+///         }
+///         task::sleep(Duration::from_secs(1)).await;
+///     }
+/// }
+/// ```
 pub async fn sleep(duration: Duration) {
     platform::sleep(duration).await;
 }
 
 /// Runs futures together until all are done, and returns their outputs in the same order.
+///
+/// ```
+/// use toolhost_plugin::task;
+///
+/// let squares = [1, 2, 3].map(async |number: u32| number * number);
+/// assert_eq!(task::block_on(task::join_all(squares)), [1, 4, 9]);
+/// ```
 pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut tasks: Vec<Task<F>> = futures
         .into_iter()

@@ -149,6 +149,18 @@ pub fn filled<T: Serialize>(value: T) -> Reply {
 }
 
 /// The reply of a model.
+///
+/// ```
+/// use toolhost_plugin::{Error, ask, testing};
+///
+/// fn motto() -> Result<String, Error> {
+///     Ok(ask::sample("motto", "A motto, please.")?.text())
+/// }
+///
+/// let asked = motto().unwrap_err();
+/// let replies = [("motto", testing::completed("Onward"))];
+/// assert_eq!(testing::answering(&asked, replies, motto).unwrap(), "Onward");
+/// ```
 pub fn completed(text: impl Into<String>) -> Reply {
     Reply::Completion(Completion {
         role: Role::Assistant,

@@ -65,14 +65,12 @@ impl Engine {
                     "the query names more than {MAX_TABLES} tables"
                 )));
             }
-            let path = match self.named.get(&name.to_lowercase()) {
-                Some(path) => Some(path.clone()),
-                None => find(&name)?,
-            };
-            let Some(path) = path else {
-                return Err(match function_of_files(&name) {
+            let named = self.named.get(&name.to_lowercase());
+            let file = named.unwrap_or(&name);
+            let Some(path) = find(file)? else {
+                return Err(match function_of_files(file) {
                     Some(error) => error,
-                    None => not_found(&name)?,
+                    None => not_found(file)?,
                 });
             };
             self.load(&name, &path)?;

@@ -1,6 +1,8 @@
 //! What compiles guests: rustup's wasm32-wasip2, or Debian's own packages where rustup cannot fetch that.
 
 use super::c_compiler::CCompiler;
+use crate::apt::apt_install;
+use crate::output;
 use crate::ui::say;
 use anyhow::{Context, Result, bail};
 use std::env;
@@ -284,59 +286,4 @@ fn find_linker() -> Option<Linker> {
         })
         .max()?;
     Some(Linker::WasmLd(newest.1))
-}
-
-pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
-    if !Path::new("/usr/bin/apt-get").exists() {
-        bail!(
-            "{} missing, and there is no apt-get to install it",
-            packages.join(", ")
-        );
-    }
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(packages);
-    // The package lists may be missing or stale, and a new list costs time and traffic: only if it is needed.
-    if apt_get(&install).is_ok() {
-        return Ok(());
-    }
-    apt_get(&["update"])?;
-    apt_get(&install)
-}
-
-fn apt_get(arguments: &[&str]) -> Result<()> {
-    let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
-    let mut command = if is_root {
-        Command::new("apt-get")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.arg("apt-get");
-        sudo
-    };
-    command
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    let line = format!(
-        "{}apt-get {}",
-        if is_root { "" } else { "sudo " },
-        arguments.join(" ")
-    );
-    say(&line);
-    // stdout is for results, and this is none.
-    let status = command
-        .stdout(std::io::stderr())
-        .status()
-        .with_context(|| format!("cannot run `{line}`"))?;
-    if !status.success() {
-        bail!("`{line}` failed ({status})");
-    }
-    Ok(())
-}
-
-/// What a command that must succeed prints, without the newline.
-fn output(command: &mut Command) -> Result<String> {
-    let output = command.stderr(Stdio::null()).output()?;
-    if !output.status.success() {
-        bail!("{command:?} failed");
-    }
-    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }

@@ -37,7 +37,7 @@ impl Tools {
         });
         let function = |name: &str| {
             let found = tools.and_then(|tools| component.get_export_index(Some(&tools), name));
-            found.ok_or_else(|| format!("does not export `{name}`"))
+            found.ok_or_else(|| format!("does not fit this host: it does not export `{name}`"))
         };
         let (list, call) = (function("list-tools")?, function("call-tool")?);
         Ok(Tools { pre, list, call })

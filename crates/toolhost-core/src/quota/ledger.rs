@@ -67,7 +67,7 @@ impl Ledger {
         self.nameless.clear();
         for id in self.entries.keys() {
             if !found.contains_key(id)
-                && let Some(file) = open_files::file(*id)
+                && let Some(file) = open_files::nameless(*id)
             {
                 let length = file.metadata()?.len();
                 found.insert(*id, FileEntry { names: 0, length });
@@ -146,7 +146,7 @@ impl Ledger {
         let names = entry.names.saturating_sub(1);
         if names > 0 {
             self.put(id, Some(FileEntry { names, ..entry }));
-        } else if open_files::file(id).is_some() {
+        } else if open_files::nameless(id).is_some() {
             self.put(id, Some(FileEntry { names, ..entry }));
             self.nameless.push(id);
         } else {
@@ -161,7 +161,7 @@ impl Ledger {
             if self.entries.get(&id).is_none_or(|it| it.names > 0) {
                 continue;
             }
-            match open_files::file(id) {
+            match open_files::nameless(id) {
                 Some(_) => self.nameless.push(id),
                 None => self.put(id, None),
             }
@@ -181,5 +181,34 @@ impl Ledger {
             self.files += entry.files();
             self.bytes += entry.bytes();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// The number of a removed file is reused for the next, in whatever folder that is.
+    #[test]
+    fn an_open_file_of_the_same_number_does_not_keep_the_room_of_a_removed_one() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [own, other] = folders.each_ref().map(tempfile::TempDir::path);
+        let mut ledger = Ledger::new(File::open(own).unwrap(), Vec::new());
+        ledger.count().unwrap();
+        let most = (u64::MAX, ledger.total().1 + (60 << 10));
+
+        let file = Arc::new(File::create(other.join("file")).unwrap());
+        open_files::opened(&file);
+        let metadata = file.metadata().unwrap();
+        ledger.set((metadata.dev(), metadata.ino()), 40 << 10, false);
+        assert!(ledger.has_room(most, (0, 60 << 10)));
+
+        // Without a name, it may be the removed one.
+        std::fs::remove_file(other.join("file")).unwrap();
+        ledger.set((metadata.dev(), metadata.ino()), 40 << 10, false);
+        assert!(!ledger.has_room(most, (0, 60 << 10)));
     }
 }

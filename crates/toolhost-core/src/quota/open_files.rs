@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
 use super::{FileId, id_of};
@@ -40,8 +41,10 @@ pub(crate) fn opened(file: &Arc<File>) {
     same.push(Arc::downgrade(file));
 }
 
-/// An open file.
-pub(super) fn file(id: FileId) -> Option<Arc<File>> {
-    let open = all();
-    open.files.get(&id)?.iter().find_map(Weak::upgrade)
+/// An open file that has no name any more. One that has a name is another: the inode number was
+/// reused, possibly for a file of another folder.
+pub(super) fn nameless(id: FileId) -> Option<Arc<File>> {
+    let file = all().files.get(&id)?.iter().find_map(Weak::upgrade)?;
+    let has_name = file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
+    (!has_name).then_some(file)
 }
