@@ -22,11 +22,13 @@ mod list;
 mod new;
 pub(crate) mod out;
 mod pin;
+mod pipe;
 mod progress;
 mod reload;
 mod result;
 mod run;
 mod serve;
+mod shipped_plugins;
 mod sources;
 mod terminal;
 mod timeline;
@@ -152,6 +154,8 @@ enum Command {
     Agent(agent::AgentOptions),
     /// Serve the tools to MCP clients over stdio or HTTP
     Serve(serve::ServeOptions),
+    /// Serve a program in another language, which starts this, over stdin and stdout
+    Pipe,
     /// List the tools
     List(list::ListOptions),
     /// Show a plugin's imports, exports, tools and permissions
@@ -165,7 +169,7 @@ enum Command {
     /// Create tokens for clients of the server
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Generate shell completions or man pages
+    /// Generate shell completions, man pages, or the schema of `pipe`
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
 }
@@ -327,6 +331,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
             Command::Call(options) => call::run(options, context).await,
             Command::Agent(options) => agent::run(options, context).await,
             Command::Serve(options) => serve::run(options, context).await,
+            Command::Pipe => pipe::run(context).await,
             Command::List(options) => list::run(options, context).await,
             Command::Inspect(options) => inspect::run(options, context).await,
             Command::Check(options) => check::run(options, context).await,

@@ -65,6 +65,24 @@ fn copies_of_the_interface_in_the_sdks_are_as_it_is() {
     }
 }
 
+/// The Python client makes tools of functions as the SDK does, and is a package of its own.
+#[test]
+fn copies_of_the_signatures_in_the_python_client_are_as_those_of_the_sdk() {
+    let copies = files(&root().join("clients/python/src/toolhost/_signatures"));
+    let copies = copies
+        .iter()
+        .filter(|(name, _)| name.extension().is_some_and(|it| it == "py"));
+    let mut count = 0;
+    for (name, copy) in copies.filter(|(name, _)| name.as_os_str() != "__init__.py") {
+        let original = root().join("sdk/python/src/toolhost_plugin").join(name);
+        let [copied, original] = [copy, &original].map(|file| std::fs::read(file).unwrap());
+        let name = name.display();
+        assert!(copied == original, "copy {name} from the SDK to the client");
+        count += 1;
+    }
+    assert!(count > 5, "only {count} modules were found");
+}
+
 /// The documents that people read, with their text.
 fn documents() -> Vec<(PathBuf, String)> {
     let all = files(root()).into_iter();
@@ -176,12 +194,13 @@ fn files_that_contributing_names_are_there() {
 }
 
 /// The folders of sources whose modules docs/architecture.md lists in their order.
-const LISTED: [&str; 6] = [
+const LISTED: [&str; 7] = [
     "crates/toolhost-schema/src/",
     "crates/toolhost-wire/src/",
     "crates/toolhost-core/src/",
     "crates/toolhost-agent/src/",
     "crates/toolhost-mcp/src/",
+    "crates/toolhost-pipe/src/",
     "src/",
 ];
 

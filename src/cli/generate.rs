@@ -1,4 +1,4 @@
-//! `toolhost generate`: shell completions and man pages, generated from the options.
+//! `toolhost generate`: shell completions and man pages, generated from the options, and the schema of a protocol.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub(super) enum GenerateCommand {
     CompleteFish,
     /// Print completions for PowerShell
     CompletePowershell,
+    /// Print the JSON Schema of the frames of `toolhost pipe`
+    PipeSchema,
 }
 
 #[derive(Args)]
@@ -47,6 +49,10 @@ pub(super) fn run(command: &GenerateCommand) -> anyhow::Result<Status> {
         GenerateCommand::CompleteZsh => completions(Shell::Zsh)?,
         GenerateCommand::CompleteFish => completions(Shell::Fish)?,
         GenerateCommand::CompletePowershell => completions(Shell::PowerShell)?,
+        GenerateCommand::PipeSchema => {
+            let schema = serde_json::to_string_pretty(&toolhost_pipe::protocol::schema())?;
+            format!("{schema}\n")
+        }
     };
     Out::stdout().text(&text)?;
     Ok(ANSWERED)

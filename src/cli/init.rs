@@ -13,7 +13,7 @@ use toolhost::{LoadError, Manifest};
 
 use super::clients::toml_string;
 use super::out::{Out, line, say};
-use super::{ANSWERED, CommandContext, Status, is_in_name, manifest_above};
+use super::{ANSWERED, CommandContext, Status, is_in_name, manifest_above, shipped_plugins};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
@@ -239,19 +239,13 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
 /// The plugins beside the manifest, else those that came with the command: beside it in the
 /// archive, or where system packages and `cargo xtask plugins` put them.
 fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<FoundPlugin>)> {
-    let mut folders = vec![folder.join("plugins")];
-    let command = env::current_exe().and_then(fs::canonicalize);
-    if let Some(bin) = command.as_deref().ok().and_then(Path::parent) {
-        folders.push(bin.join("plugins"));
-        if let Some(above) = bin.parent() {
-            let places = ["share/toolhost/plugins", "lib/toolhost/plugins", "plugins"];
-            folders.extend(places.map(|place| above.join(place)));
-        }
-    }
-    let mut found = folders.into_iter().filter_map(|folder| {
-        let plugins = plugins_in(&folder).ok()?;
-        (!plugins.is_empty()).then_some((folder, plugins))
-    });
+    let own = folder.join("plugins");
+    let mut found = std::iter::once(own)
+        .chain(shipped_plugins::folders())
+        .filter_map(|folder| {
+            let plugins = plugins_in(&folder).ok()?;
+            (!plugins.is_empty()).then_some((folder, plugins))
+        });
     found.next()
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod apt;
+mod clients;
 mod components;
 mod demo;
 mod dist;
@@ -9,6 +10,7 @@ mod fuzz;
 mod guests;
 mod mcp;
 mod npm;
+mod package;
 mod python;
 mod sdks;
 mod test;
@@ -28,6 +30,7 @@ Commands:
   demo        Run a recorded model response with the plugins that ship
   test        Run every test
   dist        Pack what is released, for this system, into target/dist
+  package     Build and try the Python wheel and the npm packages for this system
   api         Compare the public interface of the libraries with the one in docs/api
   fuzz        Fuzz what reads untrusted input, guided by coverage
   aimock      Install the mock of models' APIs that the agent's tests talk to
@@ -35,6 +38,7 @@ Commands:
               Install what a test makes a component of JavaScript with
   mcp         Install the clients and the conformance suite that the protocol's tests run
   components  Fetch components of other projects that tests load
+  clients     Test the clients in other languages, with the binary and the frameworks that adapters are for
   sdks        Test the SDKs, and plugins in every language from `toolhost new` to a call
   wit         Compare docs/wit.md with the interface in wit/
   plugins     Build the plugins that ship into target/plugins/*.wasm
@@ -51,11 +55,13 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "aimock" => npm::command(&npm::AIMOCK, rest),
         "api" => api::command(rest),
+        "clients" => clients::command(rest),
         "componentize-qjs" => npm::command(&npm::COMPONENTIZE_QJS, rest),
         "components" => components::command(rest),
         "demo" => demo::command(rest),
         "dist" => dist::command(rest),
         "fuzz" => fuzz::command(rest),
+        "package" => package::command(rest),
         "test" => test::command(rest),
         "plugins" => guests::plugins_command(rest),
         "guests" => guests::command(rest),
@@ -113,12 +119,13 @@ fn asks_for_help(arguments: &[String], help: &str) -> Result<bool> {
 }
 
 /// The crates of the library, which are published, each after those that it needs.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "toolhost-schema",
     "toolhost-wire",
     "toolhost-core",
     "toolhost-agent",
     "toolhost-mcp",
+    "toolhost-pipe",
     "toolhost",
 ];
 

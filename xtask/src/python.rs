@@ -8,6 +8,11 @@ use std::process::{Command, Stdio};
 
 /// Installs what is not there yet.
 pub(crate) fn install(venv: &Path, packages: &[(&str, &str)]) -> Result<()> {
+    install_with("python3", venv, packages)
+}
+
+/// The same with another Python.
+pub(crate) fn install_with(program: &str, venv: &Path, packages: &[(&str, &str)]) -> Result<()> {
     let python = venv.join("bin/python");
     let missing: Vec<String> = packages
         .iter()
@@ -18,10 +23,10 @@ pub(crate) fn install(venv: &Path, packages: &[(&str, &str)]) -> Result<()> {
         return Ok(());
     }
     ui::say(format_args!("pip install {}", missing.join(" ")));
-    if !python.exists() && make(venv).is_err() {
+    if !python.exists() && make(program, venv).is_err() {
         // Debian keeps what a venv's pip comes from in a package of its own.
         apt_install(&["python3-venv"])
-            .and_then(|()| make(venv))
+            .and_then(|()| make(program, venv))
             .context("is Python 3.10 or newer installed?")?;
     }
     let mut pip = Command::new(&python);
@@ -35,8 +40,8 @@ pub(crate) fn install(venv: &Path, packages: &[(&str, &str)]) -> Result<()> {
     run(pip.args(missing))
 }
 
-fn make(venv: &Path) -> Result<()> {
-    let mut python = Command::new("python3");
+fn make(program: &str, venv: &Path) -> Result<()> {
+    let mut python = Command::new(program);
     run(python.args(["-m", "venv", "--clear"]).arg(venv))
 }
 

@@ -1,0 +1,1 @@
+"""Adapters to agent frameworks, one module each. A module imports its framework, so import only those you have."""
