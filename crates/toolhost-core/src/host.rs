@@ -6,9 +6,11 @@ mod call_validation;
 mod early_calls;
 mod hooks;
 mod idempotency;
+mod lent_turn;
 mod load;
 mod multi_tool_use;
 mod narrowing;
+mod nested_calls;
 mod nested_grants;
 mod open_batch;
 mod plugin_queues;
@@ -28,13 +30,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 
+use crate::ancestor::Ancestor;
 use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError, said_by};
 use crate::limits::Limits;
 use crate::log_throttle::LogThrottle;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
-use crate::order::{OrderClient, PlaceInOrder};
+use crate::order::{Domain, DomainAccess, OrderClient, PlaceInOrder};
 use crate::paths::Paths;
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
@@ -48,6 +51,7 @@ use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::check_scheduling::Allowed;
+use crate::tool_caller::ToolCaller;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
 use crate::watch::RunContext;
 pub use batch::Batch;
@@ -56,9 +60,11 @@ use call_validation::FittedCall;
 pub use early_calls::{CallPosition, EarlyCalls};
 use hooks::{HookPlaces, Hooks};
 use idempotency::{KeyDecision, Repeats};
+use lent_turn::LentTurn;
 pub use load::{LoadEvent, Loader, Servers};
 pub use multi_tool_use::Unpacked;
 pub use narrowing::Narrowed;
+use nested_calls::{EndNested, NestedCalls, NestedUsage, ToolGrant};
 pub use narrowing::Whose;
 pub use open_batch::OpenBatch;
 pub use question_rounds::{MAX_ROUNDS, asked_too_often};
@@ -134,14 +140,17 @@ pub(crate) struct TakenPlace {
 
 /// A running call that holds a place in order. The place is released only when every file operation
 /// that the call started has returned: dropping the call does not stop a write that is under way.
-struct InOrder {
+struct InOrder<'a> {
     place: Option<PlaceInOrder>,
+    /// What has the place of a call that calls tools.
+    nested: Option<&'a NestedCalls>,
     operations: Operations,
 }
 
-impl Drop for InOrder {
+impl Drop for InOrder<'_> {
     fn drop(&mut self) {
-        let Some(place) = self.place.take() else {
+        let of_nested = || self.nested.and_then(NestedCalls::place);
+        let Some(place) = self.place.take().or_else(of_nested) else {
             return;
         };
         if self.operations.is_settled() {
@@ -630,6 +639,17 @@ impl ToolHost {
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
         let is_held = self.shared.hooks.is_some();
+        if let Some((domain, access)) = order
+            && let Some(by) = whose.by.as_ref()
+            && let Some(ancestor) = by.in_the_way(domain, access)
+        {
+            let (tool, own) = (&ancestor.tool, &tool.tool.name);
+            let what = format!(
+                "{own} from within a call of {tool}, which uses the same data: it would wait for itself"
+            );
+            taken.narrowed = Err(Box::new(CallError::denied(what)));
+            return taken;
+        }
         taken.place = order.map(|(domain, access)| match place {
             Some(place) if place.serves(domain, access, is_held) => place,
             _ if is_held => domain.enter_held(client, access, label),
@@ -651,11 +671,11 @@ impl ToolHost {
         &self,
         call: &ToolCall,
         context: &RunContext,
-        whose: &Whose,
+        options: &CallOptions,
         arrival: Arrival,
     ) -> ToolResult {
         let mut fit = self.fit(call, context.allowed.as_deref());
-        let running = self.run_fit(call, &mut fit, context, whose, arrival);
+        let running = self.run_fit(call, &mut fit, context, options, arrival);
         let result = running.await;
         if let Some(hooks) = &self.shared.hooks {
             hooks.after(&fit, &result);
@@ -668,9 +688,10 @@ impl ToolHost {
         call: &ToolCall,
         fit: &mut FittedCall<'h, '_>,
         context: &RunContext,
-        whose: &Whose,
+        options: &CallOptions,
         arrival: Arrival,
     ) -> ToolResult {
+        let whose = &options.whose;
         let Arrival {
             mut queued,
             ticket,
@@ -723,12 +744,14 @@ impl ToolHost {
             (ticket, entering),
             place.as_ref(),
         );
-        let _permits = match permits.await {
+        let mut permits = match permits.await {
             Ok(permits) => permits,
             Err(error) => return ended.refused::<Output>(error).into(),
         };
         let provider = &registered.provider;
         let limits = &*within(provider.limits(), context.timeout);
+        let tools = provider.callable_tools();
+        let grant = ToolGrant::of(provider.name(), tools, limits, context.depth);
         let start = Instant::now();
         let mut spent = Duration::ZERO;
         if fit.is_unchecked {
@@ -763,8 +786,18 @@ impl ToolHost {
             }
         }
         let call = &*fit.call;
+        let (place, nested) = match grant {
+            None => (place, None),
+            Some(grant) => {
+                permits.keep_turn();
+                let order = registered.order(tool, narrowed);
+                let nested = self.nested_calls(call, (registered, order), grant, (options, context), place, limits);
+                (None, Some(EndNested(nested)))
+            }
+        };
         let admitted = Admitted {
             ended,
+            nested: nested.as_ref().map(|nested| &nested.0),
             place,
             start,
             spent,
@@ -784,6 +817,32 @@ impl ToolHost {
             false => provider::run(&**provider, tool, call, context).await,
         };
         admitted.run(run).await.into()
+    }
+
+    /// The calls that a call makes, which has its permits and its place.
+    fn nested_calls(
+        &self,
+        call: &ToolCall,
+        (by, order): (&Arc<Registered>, Option<(&Arc<Domain>, DomainAccess)>),
+        grant: ToolGrant,
+        (options, context): (&CallOptions, &RunContext),
+        place: Option<PlaceInOrder>,
+        limits: &Limits,
+    ) -> Arc<NestedCalls> {
+        let whose = &options.whose;
+        let ancestor = Ancestor {
+            id: call.id.as_deref().unwrap_or(&call.name).into(),
+            tool: (&*call.name).into(),
+            depth: context.depth,
+            order: order.map(|(domain, access)| (domain.clone(), access)),
+            by: whose.by.clone(),
+        };
+        let order = order.map(|(domain, access)| {
+            (domain.clone(), access, label(call, self.mask_of(whose)))
+        });
+        let turn = LentTurn::new(self.shared.clone(), by.clone(), context.client, order, place);
+        let options = options.of_nested(context);
+        Arc::new(NestedCalls::new(self, ancestor, grant, options, limits, turn))
     }
 
     /// Answers a call that does not run.
@@ -820,7 +879,8 @@ impl ToolHost {
         whose: &Whose,
         narrowed: Option<&NarrowedGrants>,
     ) -> PendingEnd {
-        let (call, by) = ((&*fit.call, fit.tool()), fit.found.map(|(by, _)| by));
+        let by = fit.found.map(|(by, _)| &**by);
+        let call = (&*fit.call, fit.tool());
         self.ending(queued, call, by, &fit.repairs, (whose, narrowed))
     }
 
@@ -850,7 +910,9 @@ impl ToolHost {
                 let folders = narrowed.into_iter().flat_map(NarrowedGrants::own_folders);
                 let folders = folders.map(|it| (it.guest.clone(), it.host().to_owned()));
                 let client = whose.client().map(|it| &**it);
-                Arc::new(audit.repaired(&repairs).of(client, folders, mask))
+                let audit = audit.repaired(&repairs).of(client, folders, mask);
+                let parent = whose.by.as_ref().map(|by| &*by.id);
+                Arc::new(audit.made_by(parent, mask))
             }),
             repairs,
         }
@@ -997,6 +1059,8 @@ fn label(call: &ToolCall, mask: &Mask) -> String {
 /// A call, or another request of a plugin, that has its permits.
 struct Admitted<'a> {
     ended: PendingEnd,
+    /// The calls that it makes, if it may make any. They have its place then.
+    nested: Option<&'a Arc<NestedCalls>>,
     place: Option<PlaceInOrder>,
     start: Instant,
     /// The CPU time that it has used before it runs.
@@ -1019,6 +1083,7 @@ impl Admitted<'_> {
             place,
             start,
             context,
+            nested,
             ..
         } = self;
         let journal = Journal::new(
@@ -1026,12 +1091,18 @@ impl Admitted<'_> {
             ended.mask.clone(),
             ended.audit.clone(),
             context,
+            nested.map(|nested| nested.clock().clone()).unwrap_or_default(),
         );
         if let Some(place) = &place {
             place.begin();
         }
+        let caller = nested.map(|nested| {
+            nested.begin(journal.operations());
+            nested.clone() as Arc<dyn ToolCaller>
+        });
         let _in_order = InOrder {
             place,
+            nested: nested.map(|nested| &**nested),
             operations: journal.operations().clone(),
         };
         let turn = CallContext {
@@ -1043,6 +1114,7 @@ impl Admitted<'_> {
             client: self.client,
             narrowed: self.narrowed,
             key: context.key.as_deref(),
+            caller: caller.as_ref(),
             journal: journal.clone(),
         };
         if let Some(begun) = &context.begun {
@@ -1050,7 +1122,12 @@ impl Admitted<'_> {
         }
         let served = AssertUnwindSafe(run(turn).instrument(self.span));
         let served = served.catch_unwind().await;
-        let served = served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)));
+        let mut served = served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)));
+        if let Some(nested) = nested {
+            let NestedUsage { calls, cpu } = nested.end();
+            served.calls += calls;
+            served.cpu += cpu;
+        }
         ended.at(start, Instant::now(), served, journal.denials())
     }
 }
@@ -1095,6 +1172,7 @@ impl PendingEnd {
         usage.queue = start.saturating_duration_since(self.queued);
         usage.run = end - start;
         usage.cpu = served.cpu;
+        usage.calls = served.calls;
         usage.peak_memory = served.peak_memory;
         usage.output_bytes = served.outcome.as_ref().map_or(0, Payload::len);
         let mut outcome = served.outcome;

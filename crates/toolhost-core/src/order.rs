@@ -82,6 +82,14 @@ impl OrderClient {
         }
     }
 
+    /// A new client in the same party.
+    pub(crate) fn beside(self) -> OrderClient {
+        OrderClient {
+            party: self.party,
+            ..OrderClient::new()
+        }
+    }
+
     /// The same client, in the party of all requests without a name and a session.
     pub fn passing(self) -> OrderClient {
         OrderClient {

@@ -24,6 +24,7 @@ use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
+use crate::tool_caller::{CallableTools, ToolCaller};
 use crate::watch::{Owner, Progress};
 #[doc(hidden)]
 pub use deadline::{Meter, RunEnd, stopped, until};
@@ -159,6 +160,13 @@ pub trait ToolProvider: Send + Sync {
     /// Whether its calls can access nothing but their arguments.
     fn is_isolated(&self) -> bool {
         false
+    }
+
+    /// The tools that its calls may call, by [`NativeContext::call`](crate::NativeContext::call) for
+    /// instance: by default all that the caller of the call may call.
+    #[doc(hidden)]
+    fn callable_tools(&self) -> CallableTools<'_> {
+        CallableTools::None
     }
 
     /// The mask for secrets in its results.
@@ -408,6 +416,8 @@ pub struct CallContext<'t> {
     /// Its idempotency key.
     #[doc(hidden)]
     pub key: Option<&'t str>,
+    /// Calls tools for it.
+    pub(crate) caller: Option<&'t Arc<dyn ToolCaller>>,
     /// The audit records of the call.
     #[doc(hidden)]
     pub journal: Journal,
@@ -482,6 +492,9 @@ pub struct RunOutcome<T = Output> {
     /// Its log lines.
     #[doc(hidden)]
     pub log: Vec<LogLine>,
+    /// The calls that it made.
+    #[doc(hidden)]
+    pub calls: u64,
 }
 
 impl From<Result<Output, CallError>> for RunOutcome {
@@ -504,6 +517,7 @@ impl<T: Payload> RunOutcome<T> {
             cpu: Duration::ZERO,
             peak_memory: 0,
             log: Vec::new(),
+            calls: 0,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::order::{Domain, DomainAccess, FairSemaphore, Party};
 use crate::plugin::Plugin;
 use crate::provider::narrowed_grants::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
+use crate::tool_caller::CallableTools;
 use crate::wire::template_remnants;
 
 /// A provider, and what its calls share.
@@ -22,6 +23,8 @@ pub(crate) struct Registered {
     domain: Option<Arc<Domain>>,
     /// The provider if it is a plugin, whose grants can be narrowed.
     plugin: Option<Arc<Plugin>>,
+    /// Up to which depth its calls may call tools, if it is a plugin that may.
+    max_depth: Option<usize>,
 }
 
 impl Registered {
@@ -36,6 +39,10 @@ impl Registered {
                 .filter(|own| *own < max_concurrency)
                 .map(|own| FairSemaphore::new(own as u64)),
             domain,
+            max_depth: match provider.callable_tools() {
+                CallableTools::Matching([_, ..]) => Some(provider.limits().max_depth as usize),
+                _ => None,
+            },
             provider,
             plugin: None,
         }
@@ -62,6 +69,11 @@ impl Registered {
             Some(plugin) => plugin.grants_of(client, self.domain.as_ref()),
             None => Ok(None),
         }
+    }
+
+    /// Whether its calls at that depth may call tools, and hold an instance while they wait.
+    pub(crate) fn suspends_at(&self, depth: usize) -> bool {
+        self.max_depth.is_some_and(|most| depth < most)
     }
 
     /// Why none of its calls can run.

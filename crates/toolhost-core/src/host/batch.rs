@@ -376,7 +376,7 @@ impl BatchShared {
             let context = self.options.context();
             let running = self
                 .host
-                .run_call(&call, &context, &self.options.whose, arrival);
+                .run_call(&call, &context, &self.options, arrival);
             let result = running.await;
             kept.push((index, result));
             // Free the provider's room before the result is seen, so that a consumer that polls for
