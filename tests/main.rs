@@ -21,6 +21,7 @@ mod limits;
 mod manifest;
 mod narrowing;
 mod native;
+mod nested;
 mod once;
 mod order;
 mod parallel;

@@ -638,7 +638,8 @@ impl ToolHost {
         taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
-        let is_held = self.shared.hooks.is_some();
+        // What suspends takes its place in order only once it may be suspended.
+        let is_held = self.shared.hooks.is_some() || registered.suspends_at(whose.depth());
         if let Some((domain, access)) = order
             && let Some(by) = whose.by.as_ref()
             && let Some(ancestor) = by.in_the_way(domain, access)
@@ -731,9 +732,6 @@ impl ToolHost {
                 if let Some(outcome) = decided {
                     return ended.at(queued, queued, outcome, 0).into();
                 }
-            }
-            if let Some(place) = &place {
-                place.release();
             }
         }
         let queue = &self.shared.queue;

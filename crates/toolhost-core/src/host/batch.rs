@@ -35,6 +35,7 @@ use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::locks;
+use crate::order::PlaceInOrder;
 use crate::tool::{ToolCall, ToolResult};
 
 /// A result and the position of its call.
@@ -242,7 +243,9 @@ impl BatchShared {
                     ..arrival
                 },
             };
-            if self.waits_for_others {
+            let place = &waiting.arrival.taken.place;
+            let is_held = place.as_ref().is_some_and(PlaceInOrder::is_held);
+            if self.waits_for_others || is_held {
                 let queue = &self.host.shared.queue;
                 match queue.enter_before_others(own.order().party()) {
                     Ok(ticket) => waiting.arrival.ticket = ticket,

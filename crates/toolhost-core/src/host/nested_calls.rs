@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use toolhost_wire::typescript;
 
 use super::lent_turn::LentTurn;
@@ -361,6 +362,15 @@ impl NestedState {
     }
 }
 
+fn call_name(call: &HandedOver) -> String {
+    match call {
+        HandedOver::One(_, call) | HandedOver::Once(call, ..) | HandedOver::Refused(call, _) => {
+            call.name.clone()
+        }
+        HandedOver::Several(..) => String::new(),
+    }
+}
+
 /// What the host holds of an outcome.
 fn size(outcome: &Result<Output, CallError>) -> usize {
     let bytes = match outcome {
@@ -452,11 +462,19 @@ impl ToolCaller for NestedCalls {
                 HandedOver::Refused(call, CallError::denied(message))
             }
         };
-        Box::pin(async move {
-            let running = self.host.run_handed_over(call, &self.options);
-            let result = self.turn.without(running).await;
-            self.note(&result);
+        let name = call_name(&call);
+        // A task of its own, or each level of nesting would take more of one stack.
+        let runs = self.clone();
+        let running = tokio::spawn(async move {
+            let result = runs.host.run_handed_over(call, &runs.options).await;
+            runs.note(&result);
             result
+        });
+        let running = AbortOnDropHandle::new(running);
+        Box::pin(async move {
+            let result = self.turn.without(running).await;
+            // Its task is lost only while the runtime shuts down.
+            result.unwrap_or_else(|_| ToolResult::new(name, Err(CallError::Cancelled)))
         })
     }
 }

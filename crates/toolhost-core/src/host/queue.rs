@@ -9,8 +9,8 @@
 //! `queue-timeout` all of their waiting, `order-timeout` how long a call ahead may run.
 //!
 //! A call that may call tools keeps its memory and its instance while it waits for them, and lends
-//! its other permits. It needs one more permit, which it takes first: that of a suspended call at
-//! its depth. There are only so many of those that the memory for one more call of any plugin is
+//! its other permits. It needs one more permit, which it takes first, before its place in order: that
+//! of a suspended call at its depth. There are only so many of those that the memory for one more call of any plugin is
 //! always left, and each depth has its own, so that calls at one depth never wait for others at
 //! theirs. Such a call then takes its memory before its provider's permit, the reverse of the
 //! others: when it takes back what it lent, it has its memory already. See docs/adr/0025.
@@ -110,7 +110,7 @@ impl Drop for QueueTicket {
 
 /// The permits that a call holds while it runs.
 pub(super) struct Permits<'a> {
-    _suspended: Option<Permit<'a, Party>>,
+    suspended: Option<Permit<'a, Party>>,
     _memory: Option<Permit<'a, Party>>,
     turn: Option<Turn<'a>>,
 }
@@ -271,11 +271,19 @@ impl CallQueue {
         if cancel.is_cancelled() {
             return Err(CallError::Cancelled);
         }
-        let behind = place.filter(|place| !place.is_granted());
-        if behind.is_none()
+        let suspension = self.suspended(by, context.depth);
+        let mut suspended = suspension.and_then(|permits| permits.try_acquire(1));
+        let is_suspendable = suspension.is_none() || suspended.is_some();
+        if is_suspendable && let Some(place) = place {
+            place.release();
+        }
+        let is_behind = || place.is_some_and(|place| !place.is_granted());
+        if is_suspendable
+            && !is_behind()
             && !context.is_paused()
-            && let Some(permits) = self.permits_now(by, context.depth)
+            && let Some(mut permits) = self.permits_now(by)
         {
+            permits.suspended = suspended;
             return Ok(permits);
         }
         let _ticket = match ticket {
@@ -283,19 +291,43 @@ impl CallQueue {
             None => self.enter(party)?,
         };
         drop(entering);
-        if let Some(place) = behind {
+        if let Some(permits) = suspension.filter(|_| !is_suspendable) {
+            suspended = Some(self.in_time(queued, cancel, permits.acquire(party, 1)).await?);
+            // Its place was held until now, so that no call waits for it which the suspended calls
+            // wait for.
+            if let Some(place) = place {
+                place.release();
+            }
+        }
+        if let Some(place) = place.filter(|_| is_behind()) {
             self.in_order(place, queued, cancel).await?;
         }
-        let permits = cancel.run_until_cancelled(self.permits(by, context));
-        let permits = match self.timeout {
-            None => permits.await,
+        let mut permits = self.in_time(queued, cancel, self.permits(by, context)).await?;
+        permits.suspended = suspended;
+        Ok(permits)
+    }
+
+    /// Waits until the queue timeout at most.
+    ///
+    /// # Errors
+    ///
+    /// It has passed, or the call is cancelled.
+    async fn in_time<T>(
+        &self,
+        queued: Instant,
+        cancel: &CancellationToken,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
+        let wait = cancel.run_until_cancelled(wait);
+        let waited = match self.timeout {
+            None => wait.await,
             Some(timeout) => {
                 let until = queued.checked_add(timeout).unwrap_or_else(far_future);
-                let permits = tokio::time::timeout_at(until.into(), permits).await;
-                permits.map_err(|_| CallError::over(Limit::QueueTime, timeout))?
+                let waited = tokio::time::timeout_at(until.into(), wait).await;
+                waited.map_err(|_| CallError::over(Limit::QueueTime, timeout))?
             }
         };
-        permits.ok_or(CallError::Cancelled)
+        waited.ok_or(CallError::Cancelled)
     }
 
     /// Waits until the calls ahead, which may change the same data, are over.
@@ -343,11 +375,7 @@ impl CallQueue {
         }
     }
 
-    fn permits_now<'a>(&'a self, by: &'a Registered, depth: usize) -> Option<Permits<'a>> {
-        let suspended = match self.suspended(by, depth) {
-            Some(suspended) => Some(suspended.try_acquire(1)?),
-            None => None,
-        };
+    fn permits_now<'a>(&'a self, by: &'a Registered) -> Option<Permits<'a>> {
         let own = match &by.permits {
             Some(permits) => Some(permits.try_acquire(1)?),
             None => None,
@@ -358,7 +386,7 @@ impl CallQueue {
         };
         let host = self.calls.try_acquire(1)?;
         Some(Permits {
-            _suspended: suspended,
+            suspended: None,
             _memory: memory,
             turn: Some(Turn { own, host }),
         })
@@ -393,20 +421,19 @@ impl CallQueue {
             Some(memory) => Some(memory.acquire(party, pages(by)).await),
             None => None,
         };
-        let (suspended, own, memory) = match self.suspended(by, context.depth) {
-            None => {
+        let (own, memory) = match by.suspends_at(context.depth) {
+            false => {
                 let own = own().await;
-                (None, own, memory().await)
+                (own, memory().await)
             }
-            Some(suspended) => {
-                let suspended = suspended.acquire(party, 1).await;
+            true => {
                 let memory = memory().await;
-                (Some(suspended), own().await, memory)
+                (own().await, memory)
             }
         };
         let host = self.calls.acquire(party, 1).await;
         Permits {
-            _suspended: suspended,
+            suspended: None,
             _memory: memory,
             turn: Some(Turn { own, host }),
         }
