@@ -9,18 +9,17 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
+use toolhost::input::{Question, QuestionKind, QuestionKinds, Reply};
 use toolhost::limits::ByteSize;
 use toolhost::manifest::{AuditConfig, Manifest, PluginConfig};
 use toolhost::permissions::{Access, Ambient, FileGrant};
 use toolhost::{
-    BoxFuture, CallOptions, CancellationToken, Decision, Hook, Loader, NativeContext, NativeTools,
-    Tool, ToolCall, ToolHost, ToolResult,
+    BoxFuture, CallError, CallOptions, CancellationToken, Decision, Hook, Loader, NativeContext, NativeTools,
+    Responder, Tool, ToolCall, ToolHost, ToolResult,
 };
 use toolhost_testing::{Gate, eventually};
 
-use crate::common::{
-    call, echo, error, in_time, load, loader, manifest, plugin, text, try_load,
-};
+use crate::common::{call, echo, error, in_time, load, loader, manifest, plugin, text, try_load};
 
 /// The plugin that calls tools, granted those.
 fn caller(tools: &[&str]) -> PluginConfig {
@@ -48,7 +47,10 @@ fn calls(id: impl ToString, inside: &[Value]) -> ToolCall {
 fn nested(depth: usize) -> Value {
     match depth {
         0 => says("deep"),
-        _ => inner("calls", json!({ "calls": [nested(depth - 1), says("beside")] })),
+        _ => inner(
+            "calls",
+            json!({ "calls": [nested(depth - 1), says("beside")] }),
+        ),
     }
 }
 
@@ -141,7 +143,12 @@ async fn a_suspended_call_lends_its_place_to_calls_that_change_what_it_reads() {
         work.path(),
         Access::ReadOnly,
     );
-    let files = folder(plugin("filesystem"), "filesystem", work.path(), Access::ReadWrite);
+    let files = folder(
+        plugin("filesystem"),
+        "filesystem",
+        work.path(),
+        Access::ReadWrite,
+    );
     let host = load(manifest([reader, files, gate.plugin()])).await;
     let inside = [
         inner("hold", gate.arguments()),
@@ -169,7 +176,12 @@ async fn a_call_that_would_wait_for_its_own_caller_is_denied_at_once() {
         work.path(),
         Access::ReadWrite,
     );
-    let files = folder(plugin("filesystem"), "filesystem", work.path(), Access::ReadWrite);
+    let files = folder(
+        plugin("filesystem"),
+        "filesystem",
+        work.path(),
+        Access::ReadWrite,
+    );
     let through = NativeTools::new("native").tool_with_schema(
         Tool::new("through", "Calls what it is told to"),
         json!({ "type": "object" }),
@@ -220,9 +232,16 @@ async fn calls_that_change_what_each_other_uses_do_not_wait_for_each_other() {
     let host = load(manifest).await;
     let make = |round: usize, (own, other): (&str, &str)| {
         let path = format!("{round}.txt");
-        let write = inner(&format!("{other}_fs_write"), json!({ "path": path, "content": "x" }));
+        let write = inner(
+            &format!("{other}_fs_write"),
+            json!({ "path": path, "content": "x" }),
+        );
         let arguments = json!({ "calls": [write] }).to_string();
-        ToolCall::new(format!("{own}{round}"), format!("{own}_write_and_call"), arguments)
+        ToolCall::new(
+            format!("{own}{round}"),
+            format!("{own}_write_and_call"),
+            arguments,
+        )
     };
     let both = (0..10).flat_map(|round| [make(round, ("a", "b")), make(round, ("b", "a"))]);
     let running: Vec<_> = both.map(|call| host.call(call)).collect();
@@ -351,7 +370,9 @@ async fn the_clock_stands_still_while_a_call_waits_to_go_on() {
 
 fn audited(log: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -386,8 +407,14 @@ async fn the_end_of_a_call_ends_its_calls() {
     };
     let options = CallOptions::new();
     assert_eq!(value(&run("leaves", "leave", &options).await), 2);
-    assert_eq!(error(&run("spins", "call_and_spin", &options).await).code(), "timeout");
-    assert_eq!(error(&run("waits", "calls", &options).await).code(), "timeout");
+    assert_eq!(
+        error(&run("spins", "call_and_spin", &options).await).code(),
+        "timeout"
+    );
+    assert_eq!(
+        error(&run("waits", "calls", &options).await).code(),
+        "timeout"
+    );
     let stop = CancellationToken::new();
     let options = CallOptions::new().cancellation(stop.clone());
     let before = gate.came().len();
@@ -414,7 +441,10 @@ async fn a_call_may_call_what_its_grant_and_its_caller_allow() {
     assert_eq!(found["names"], json!(["echo", "calculate"]));
     assert_eq!(found["found"], json!(["echo"]));
     let described = found["described"].as_str().unwrap();
-    assert!(described.contains("echo(args: { text: string }): Promise<string>;"), "{described}");
+    assert!(
+        described.contains("echo(args: { text: string }): Promise<string>;"),
+        "{described}"
+    );
 
     let inside = [
         says("hi"),
@@ -426,10 +456,23 @@ async fn a_call_may_call_what_its_grant_and_its_caller_allow() {
         inner("echo", json!({ "text": 1 })),
     ];
     let outcomes = value(&host.call(calls("p", &inside)).await);
-    let codes: Vec<&Value> = outcomes.as_array().unwrap().iter().map(|it| &it["code"]).collect();
+    let codes: Vec<&Value> = outcomes
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["code"])
+        .collect();
     assert_eq!(outcomes[0], "hi");
-    assert_eq!(codes[1..5], ["denied", "denied", "unknown-tool", "invalid-arguments"]);
-    assert!(outcomes[1]["message"].as_str().unwrap().contains("permissions.tools"));
+    assert_eq!(
+        codes[1..5],
+        ["denied", "denied", "unknown-tool", "invalid-arguments"]
+    );
+    assert!(
+        outcomes[1]["message"]
+            .as_str()
+            .unwrap()
+            .contains("permissions.tools")
+    );
     assert_eq!(outcomes[5], json!(1));
 
     let only = ["calls", "find", "calculate"].map(str::to_owned);
@@ -437,10 +480,18 @@ async fn a_call_may_call_what_its_grant_and_its_caller_allow() {
     let outcomes = value(&host.call_with(calls("p", &inside), &options).await);
     // There is no such tool for this client.
     assert_eq!(outcomes[0]["code"], "unknown-tool");
-    assert!(!outcomes[3]["message"].as_str().unwrap().contains("echo"), "{outcomes}");
+    assert!(
+        !outcomes[3]["message"].as_str().unwrap().contains("echo"),
+        "{outcomes}"
+    );
     let found = value(&host.call_with(find, &options).await);
     assert_eq!(found["names"], json!(["calculate"]));
-    assert!(found["described"].as_str().unwrap().contains("unknown-tool"));
+    assert!(
+        found["described"]
+            .as_str()
+            .unwrap()
+            .contains("unknown-tool")
+    );
 }
 
 #[tokio::test]
@@ -496,7 +547,11 @@ async fn arguments_that_wait_count_as_memory() {
     let bomb = call("bomb", json!({ "calls": [says(&long)] }));
     let result = in_time(host.call(bomb)).await;
     assert_eq!(error(&result).code(), "limit");
-    assert!(error(&result).to_string().contains("memory"), "{:?}", result.outcome);
+    assert!(
+        error(&result).to_string().contains("memory"),
+        "{:?}",
+        result.outcome
+    );
 }
 
 #[tokio::test]
@@ -523,7 +578,9 @@ impl Hook for Sees {
     fn before<'a>(&'a self, call: &'a ToolCall, _: &'a Tool) -> BoxFuture<'a, Decision> {
         self.0.lock().unwrap().push(call.id.clone().unwrap());
         let decision = match call.arguments.contains("no") {
-            true => Decision::Refuse { why: "not that".to_owned() },
+            true => Decision::Refuse {
+                why: "not that".to_owned(),
+            },
             false => Decision::Run,
         };
         Box::pin(std::future::ready(decision))
@@ -539,7 +596,10 @@ async fn a_nested_call_is_a_call_like_any_other() {
     manifest.audit = Some(AuditConfig::new(&log));
     let sees = Sees::default();
     let host = loader(manifest).hook(sees.clone()).load().await.unwrap();
-    let inside = [says("yes"), inner("calls", json!({ "calls": [says("deep")] }))];
+    let inside = [
+        says("yes"),
+        inner("calls", json!({ "calls": [says("deep")] })),
+    ];
     let options = CallOptions::new().client("ada");
     let result = in_time(host.call_with(calls("p", &inside), &options)).await;
     assert_eq!(value(&result), json!(["yes", ["deep"]]));
@@ -554,6 +614,44 @@ async fn a_nested_call_is_a_call_like_any_other() {
     assert_eq!(of("p/2/1")["parent"], "p/2");
     assert!(lines.iter().all(|line| line["client"] == "ada"));
 
-    let refused = in_time(host.call(calls("q", &[inner("calls", json!({ "calls": [says("no")] }))])));
+    let refused = in_time(host.call(calls(
+        "q",
+        &[inner("calls", json!({ "calls": [says("no")] }))],
+    )));
     assert_eq!(error(&refused.await).code(), "denied");
+}
+
+/// Answers each form after a while.
+struct Slow(Duration);
+
+impl Responder for Slow {
+    fn kinds(&self) -> QuestionKinds {
+        QuestionKinds::default().with(QuestionKind::Form)
+    }
+
+    fn reply<'a>(&'a self, _: &'a str, _: &'a Question) -> BoxFuture<'a, Result<Reply, CallError>> {
+        Box::pin(async {
+            tokio::time::sleep(self.0).await;
+            let form = json!({ "username": "u", "email": "e" }).to_string();
+            Ok(Reply::Accepted(Some(form)))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_of_a_nested_call_is_answered_and_takes_no_time_of_its_caller() {
+    let mut caller = caller(&["test_elicitation"]);
+    caller.limits.timeout = Duration::from_millis(500);
+    let mut manifest = manifest([caller, plugin("conformance")]);
+    manifest.host.max_concurrency = 1;
+    let host = load(manifest).await;
+    let inside = vec![inner("test_elicitation", json!({ "message": "who?" })); 2];
+    let responder = Arc::new(Slow(Duration::from_millis(400)));
+    let options = CallOptions::new().responder(responder);
+    let answered = in_time(host.call_with(calls("p", &inside), &options)).await;
+    let outcomes = value(&answered);
+    assert!(outcomes[0].as_str().unwrap().contains("accept"), "{outcomes}");
+    // Nobody is there to answer.
+    let outcomes = value(&in_time(host.call(calls("q", &inside))).await);
+    assert!(outcomes[0].get("code").is_some(), "{outcomes}");
 }

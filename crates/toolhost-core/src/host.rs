@@ -1,8 +1,10 @@
 //! [`ToolHost`]: takes calls, gives each its place in order, its permits and exactly one result.
 
+mod asking;
 mod batch;
 mod call_options;
 mod call_validation;
+mod code_mode;
 mod early_calls;
 mod hooks;
 mod idempotency;
@@ -51,8 +53,8 @@ use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::check_scheduling::Allowed;
-use crate::tool_caller::ToolCaller;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
+use crate::tool_caller::ToolCaller;
 use crate::watch::RunContext;
 pub use batch::Batch;
 pub use call_options::CallOptions;
@@ -64,8 +66,8 @@ use lent_turn::LentTurn;
 pub use load::{LoadEvent, Loader, Servers};
 pub use multi_tool_use::Unpacked;
 pub use narrowing::Narrowed;
-use nested_calls::{EndNested, NestedCalls, NestedUsage, ToolGrant};
 pub use narrowing::Whose;
+use nested_calls::{EndNested, NestedCalls, NestedUsage, ToolGrant};
 pub use open_batch::OpenBatch;
 pub use question_rounds::{MAX_ROUNDS, asked_too_often};
 use queue::{CallQueue, QueueTicket};
@@ -79,6 +81,8 @@ pub struct ToolHost {
     /// A snapshot of the tools; [`ToolHost::renewed`] makes a newer one.
     registry: Arc<Registry>,
     shared: Arc<HostShared>,
+    /// The only tools that can be called directly, beside the host's own; all when `None`.
+    front: Option<Arc<BTreeSet<String>>>,
 }
 
 impl std::fmt::Debug for ToolHost {
@@ -260,6 +264,20 @@ impl ToolHost {
     /// ```
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
+    }
+
+    /// The description of a tool for a client that may only call `allowed`: that of a tool that calls
+    /// others names only those.
+    #[doc(hidden)]
+    pub fn description_for<'h>(
+        &'h self,
+        tool: &'h Tool,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Cow<'h, str> {
+        match allowed {
+            None => Cow::Borrowed(&tool.description),
+            Some(_) => self.registry.description_for(tool, allowed),
+        }
     }
 
     /// Finds the tool for a name: an exact match, or the only match once a prefix that a model's
@@ -480,6 +498,7 @@ impl ToolHost {
         ToolHost {
             registry: Arc::new(self.registry.renewed(more)),
             shared: self.shared.clone(),
+            front: self.front.clone(),
         }
     }
 
@@ -716,6 +735,10 @@ impl ToolHost {
                 return ended.refused::<Output>(error).into();
             }
         };
+        if context.depth == 0 && self.is_hidden(&tool.tool.name) {
+            let error = self.hidden(&tool.tool.name);
+            return ended.refused::<Output>(error).into();
+        }
         let cancel = &context.cancel;
         let ready = self.ready(narrowed, cancel).await;
         if let Some(error) = ready.err().or_else(|| registered.lacks()) {
@@ -789,7 +812,14 @@ impl ToolHost {
             Some(grant) => {
                 permits.keep_turn();
                 let order = registered.order(tool, narrowed);
-                let nested = self.nested_calls(call, (registered, order), grant, (options, context), place, limits);
+                let nested = self.nested_calls(
+                    call,
+                    (registered, order),
+                    grant,
+                    (options, context),
+                    place,
+                    limits,
+                );
                 (None, Some(EndNested(nested)))
             }
         };
@@ -835,12 +865,19 @@ impl ToolHost {
             order: order.map(|(domain, access)| (domain.clone(), access)),
             by: whose.by.clone(),
         };
-        let order = order.map(|(domain, access)| {
-            (domain.clone(), access, label(call, self.mask_of(whose)))
-        });
-        let turn = LentTurn::new(self.shared.clone(), by.clone(), context.client, order, place);
+        let order = order
+            .map(|(domain, access)| (domain.clone(), access, label(call, self.mask_of(whose))));
+        let turn = LentTurn::new(
+            self.shared.clone(),
+            by.clone(),
+            context.client,
+            order,
+            place,
+        );
         let options = options.of_nested(context);
-        Arc::new(NestedCalls::new(self, ancestor, grant, options, limits, turn))
+        Arc::new(NestedCalls::new(
+            self, ancestor, grant, options, limits, turn,
+        ))
     }
 
     /// Answers a call that does not run.
@@ -1089,7 +1126,9 @@ impl Admitted<'_> {
             ended.mask.clone(),
             ended.audit.clone(),
             context,
-            nested.map(|nested| nested.clock().clone()).unwrap_or_default(),
+            nested
+                .map(|nested| nested.clock().clone())
+                .unwrap_or_default(),
         );
         if let Some(place) = &place {
             place.begin();

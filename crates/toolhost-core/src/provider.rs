@@ -300,7 +300,7 @@ pub struct ProvidedTool {
     #[doc(hidden)]
     pub own_name: String,
     /// The schema of its arguments.
-    pub(crate) schema: Schema,
+    pub(crate) schema: Arc<Schema>,
     /// The schema of its structured output.
     #[doc(hidden)]
     pub output: Option<Arc<Schema>>,
@@ -362,9 +362,21 @@ impl ProvidedTool {
         Ok(ProvidedTool {
             tool,
             own_name,
-            schema,
+            schema: Arc::new(schema),
             output: output.map(Arc::new),
         })
+    }
+
+    /// The same tool with another description.
+    pub(crate) fn described(&self, description: String) -> ProvidedTool {
+        let mut tool = self.tool.clone();
+        tool.description = description;
+        ProvidedTool {
+            tool,
+            own_name: self.own_name.clone(),
+            schema: self.schema.clone(),
+            output: self.output.clone(),
+        }
     }
 
     /// The approximate memory of its schemas, in bytes.

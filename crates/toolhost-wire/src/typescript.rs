@@ -68,6 +68,58 @@ pub fn declarations<'t>(tools: impl IntoIterator<Item = &'t Tool>) -> String {
     text
 }
 
+/// What stands for the tools in the description of a tool that calls them.
+pub const PLACEHOLDER: &str = "${tools}";
+
+/// The longest [`overview`], in bytes.
+const MAX_OVERVIEW: usize = 6 << 10;
+
+/// The characters of a description in an overview.
+const MAX_SUMMARY: usize = 160;
+
+/// The tools for the description of a tool that calls them: as declarations, as far as they fit, then
+/// by their names only.
+pub fn overview<'t>(tools: impl IntoIterator<Item = &'t Tool>) -> String {
+    let tools: Vec<&Tool> = tools.into_iter().collect();
+    if tools.is_empty() {
+        return "There are no tools to call.".to_owned();
+    }
+    let mut text = "The tools:\n```ts\ndeclare const tools: {\n".to_owned();
+    let mut left = Vec::new();
+    for tool in tools {
+        let first = tool.description.lines().next().unwrap_or_default();
+        let first: String = first.chars().take(MAX_SUMMARY).collect();
+        let declared = format!("{}{}", comment(&first), signature(tool));
+        let lines = declared.lines().map(|line| format!("  {line}\n"));
+        let declared: String = lines.collect();
+        match left.is_empty() && text.len() + declared.len() <= MAX_OVERVIEW {
+            true => text += &declared,
+            false => left.push(tool),
+        }
+    }
+    text += "};\n```";
+    if left.is_empty() {
+        return text;
+    }
+    let count = left.len();
+    text += "\nFind more with `tools.search` and `tools.describe`: ";
+    let mut names = 0;
+    for tool in left {
+        if text.len() + tool.name.len() > MAX_OVERVIEW + MAX_OVERVIEW / 4 {
+            break;
+        }
+        if names > 0 {
+            text += ", ";
+        }
+        text += &tool.name;
+        names += 1;
+    }
+    if names < count {
+        let _ = write!(text, " and {} more", count - names);
+    }
+    text
+}
+
 /// The tools that fit the words best, best first; all of them without any words.
 pub fn search<'t>(tools: impl IntoIterator<Item = &'t Tool>, words: &str) -> Vec<&'t Tool> {
     let words = words.to_lowercase();
@@ -82,9 +134,8 @@ pub fn search<'t>(tools: impl IntoIterator<Item = &'t Tool>, words: &str) -> Vec
         let score = |word: &&str| {
             // Models write the plural of what is called in the singular.
             let stem = word.strip_suffix('s').filter(|stem| stem.len() > 2);
-            let is_in = |text: &str| {
-                text.contains(*word) || stem.is_some_and(|stem| text.contains(stem))
-            };
+            let is_in =
+                |text: &str| text.contains(*word) || stem.is_some_and(|stem| text.contains(stem));
             match () {
                 () if name == **word => 16,
                 () if is_in(&name) => 8,
@@ -160,7 +211,9 @@ impl<'s> Scope<'s> {
 
     fn has_required(&self, schema: &'s Value) -> bool {
         let required = self.resolved(schema).get("required");
-        required.and_then(Value::as_array).is_some_and(|it| !it.is_empty())
+        required
+            .and_then(Value::as_array)
+            .is_some_and(|it| !it.is_empty())
     }
 
     fn type_of(&self, schema: &'s Value, depth: usize) -> String {
@@ -333,6 +386,25 @@ mod tests {
         let tool = Tool::new("a", "one */ alert() /*\ntwo").with_input_schema(json!({}));
         let text = declaration(&tool);
         assert_eq!(text.matches("*/").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn an_overview_is_bounded() {
+        let tools: Vec<Tool> = (0..1000)
+            .map(|n| {
+                Tool::new(format!("tool_number_{n}"), "Does\nit")
+                    .with_input_schema(json!({ "type": "object" }))
+            })
+            .collect();
+        let text = overview(&tools);
+        assert!(text.len() < 2 * MAX_OVERVIEW, "{}", text.len());
+        assert!(
+            text.contains("tool_number_0(args?: Record<string, unknown>): Promise<string>;"),
+            "{text}"
+        );
+        assert!(text.ends_with(" more"), "{text}");
+        assert!(overview(&tools[..1]).ends_with("};\n```"));
+        assert_eq!(overview(&[]), "There are no tools to call.");
     }
 
     #[test]

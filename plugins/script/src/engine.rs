@@ -89,10 +89,13 @@ fn value_of(
                 .map_err(failed)?;
         }
     }
-    let value = promise.result::<Value>().unwrap_or_else(|| Ok(Value::new_undefined(ctx.clone())));
+    let value = promise
+        .result::<Value>()
+        .unwrap_or_else(|| Ok(Value::new_undefined(ctx.clone())));
     let value = value.catch(ctx).map_err(failed)?;
     let json: rquickjs::Result<String> = prelude.json.call((value,));
-    json.catch(ctx).map_err(|error| format!("the value is not JSON: {}", failure(error, program)))
+    json.catch(ctx)
+        .map_err(|error| format!("the value is not JSON: {}", failure(error, program)))
 }
 
 fn prelude<'js>(ctx: &Ctx<'js>, console: &Rc<RefCell<Console>>) -> rquickjs::Result<Prelude<'js>> {
@@ -103,9 +106,12 @@ fn prelude<'js>(ctx: &Ctx<'js>, console: &Rc<RefCell<Console>>) -> rquickjs::Res
     };
     host.set(
         "start",
-        Function::new(ctx.clone(), move |ctx: Ctx<'js>, name: String, arguments: String| {
-            started(ctx, calls::start(&name, &arguments))
-        })?,
+        Function::new(
+            ctx.clone(),
+            move |ctx: Ctx<'js>, name: String, arguments: String| {
+                started(ctx, calls::start(&name, &arguments))
+            },
+        )?,
     )?;
     host.set(
         "timer",
@@ -118,7 +124,9 @@ fn prelude<'js>(ctx: &Ctx<'js>, console: &Rc<RefCell<Console>>) -> rquickjs::Res
         "search",
         Function::new(ctx.clone(), |ctx: Ctx<'js>, words: String, limit: f64| {
             let found = Array::new(ctx.clone())?;
-            for (at, (name, description)) in calls::search(&words, limit as u32).into_iter().enumerate() {
+            for (at, (name, description)) in
+                calls::search(&words, limit as u32).into_iter().enumerate()
+            {
                 let tool = Object::new(ctx.clone())?;
                 tool.set("name", name)?;
                 tool.set("description", description)?;
@@ -129,10 +137,13 @@ fn prelude<'js>(ctx: &Ctx<'js>, console: &Rc<RefCell<Console>>) -> rquickjs::Res
     )?;
     host.set(
         "describe",
-        Function::new(ctx.clone(), |ctx: Ctx<'js>, name: String| match calls::describe(&name) {
-            Ok(declaration) => declaration.into_js(&ctx),
-            Err(error) => (error.code(), error.message()).into_array(&ctx),
-        })?,
+        Function::new(
+            ctx.clone(),
+            |ctx: Ctx<'js>, name: String| match calls::describe(&name) {
+                Ok(declaration) => declaration.into_js(&ctx),
+                Err(error) => (error.code(), error.message()).into_array(&ctx),
+            },
+        )?,
     )?;
     host.set("names", Function::new(ctx.clone(), calls::names)?)?;
     let console = console.clone();
@@ -238,7 +249,10 @@ fn failure(error: CaughtError<'_>, program: &Program) -> String {
         false => format!("{name}: {message}"),
     };
     if let Some((line, column)) = place(exception, program) {
-        failure += &format!(" (line {line}, column {column})\n{line:>5} | {}", program.line(line));
+        failure += &format!(
+            " (line {line}, column {column})\n{line:>5} | {}",
+            program.line(line)
+        );
     }
     failure
 }
@@ -249,7 +263,10 @@ fn place(exception: &Exception<'_>, program: &Program) -> Option<(usize, usize)>
     let file = format!("{FILE}:");
     let place = stack.lines().find_map(|line| {
         let (_, rest) = line.rsplit_once(&*file)?;
-        let mut numbers = rest.trim_end_matches(')').split(':').map(str::parse::<usize>);
+        let mut numbers = rest
+            .trim_end_matches(')')
+            .split(':')
+            .map(str::parse::<usize>);
         let line = numbers.next()?.ok()?;
         Some((line, numbers.next().and_then(Result::ok).unwrap_or(1)))
     });

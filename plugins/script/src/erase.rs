@@ -196,7 +196,10 @@ impl<'a> Visit<'a> for Eraser<'_> {
         }
         walk::walk_formal_parameter(self, it);
         if it.optional {
-            let end = it.type_annotation.as_ref().map_or(it.span.end, |of| of.span.start);
+            let end = it
+                .type_annotation
+                .as_ref()
+                .map_or(it.span.end, |of| of.span.start);
             self.blank_mark(b'?', it.pattern.span().end, end);
         }
     }
@@ -211,9 +214,8 @@ impl<'a> Visit<'a> for Eraser<'_> {
 
     fn visit_arrow_function_expression(&mut self, it: &ArrowFunctionExpression<'a>) {
         let of_result = it.return_type.as_ref().map(|of| of.span);
-        let has_lines = of_result.filter(|span| {
-            self.text[span.start as usize..span.end as usize].contains(&b'\n')
-        });
+        let has_lines = of_result
+            .filter(|span| self.text[span.start as usize..span.end as usize].contains(&b'\n'));
         walk::walk_arrow_function_expression(self, it);
         // No line may end between the parameters and the arrow.
         if let Some(span) = has_lines {
@@ -226,7 +228,12 @@ impl<'a> Visit<'a> for Eraser<'_> {
         if it.declare {
             return self.blank_statement(it.span);
         }
-        self.blank_modifiers(it.span.start, it.id.as_ref().map_or(it.body.span.start, |id| id.span.start));
+        self.blank_modifiers(
+            it.span.start,
+            it.id
+                .as_ref()
+                .map_or(it.body.span.start, |id| id.span.start),
+        );
         walk::walk_class(self, it);
         if let (Some(first), Some(last)) = (it.implements.first(), it.implements.last()) {
             let (start, end) = (first.span.start, last.span.end);
@@ -295,12 +302,27 @@ mod tests {
                 "function f<T>(a?: T, ...b: T[]): T | null { return null }",
                 "function f   (a    , ...b     )           { return null }",
             ),
-            ("const f = (a: string): void => {}", "const f = (a        )       => {}"),
-            ("let a = b as unknown as string[];", "let a = b                       ;"),
+            (
+                "const f = (a: string): void => {}",
+                "const f = (a        )       => {}",
+            ),
+            (
+                "let a = b as unknown as string[];",
+                "let a = b                       ;",
+            ),
             ("let a = b!.c satisfies D", "let a = b .c            "),
-            ("let m = new Map<string, number>()", "let m = new Map                ()"),
-            ("interface A { b: string }\nlet c = 1", ";                        \nlet c = 1"),
-            ("type A = { b: string };\nlet c = 1", ";                      \nlet c = 1"),
+            (
+                "let m = new Map<string, number>()",
+                "let m = new Map                ()",
+            ),
+            (
+                "interface A { b: string }\nlet c = 1",
+                ";                        \nlet c = 1",
+            ),
+            (
+                "type A = { b: string };\nlet c = 1",
+                ";                      \nlet c = 1",
+            ),
             (
                 "class A<T> extends B<T> implements C { private readonly a?: T = 1; static b(): T { return 1 } }",
                 "class A    extends B                 {                  a     = 1; static b()    { return 1 } }",
@@ -320,7 +342,10 @@ mod tests {
         for (source, what) in [
             ("enum A { B }", "an enum"),
             ("namespace A { export const b = 1 }", "a namespace"),
-            ("class A { constructor(private b: string) {} }", "a parameter property"),
+            (
+                "class A { constructor(private b: string) {} }",
+                "a parameter property",
+            ),
         ] {
             let error = prepare(source).err().unwrap().to_string();
             assert!(error.contains(what), "{error}");

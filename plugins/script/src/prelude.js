@@ -1,10 +1,11 @@
 // What a program has beside the language: `tools`, timers and `console`. It keeps what it needs of the
 // language for itself, so that a program that changes a prototype harms only its own code.
-(({ start, timer, search, describe, names, print }) => {
+((host) => {
   "use strict";
+  const { start, timer, search, describe, names, print } = host;
   const { stringify } = JSON;
-  const { freeze, fromEntries, defineProperty } = Object;
-  const { isArray, from } = Array;
+  const { fromEntries, defineProperty } = Object;
+  const { from } = Array;
   const PromiseOf = Promise, ProxyOf = Proxy, MapOf = Map, SetOf = Set, ErrorOf = Error, text = String;
   const bind = (method) => Function.prototype.call.bind(method);
   const then = bind(Promise.prototype.then);
@@ -49,7 +50,7 @@
     }),
   };
   const functions = new MapOf();
-  const tools = new ProxyOf(freeze({ __proto__: null }), {
+  const tools = new ProxyOf({ __proto__: null }, {
     get: (_, name) => {
       // A promise is told from other objects by its `then`.
       if (typeof name !== "string" || name === "then") return undefined;

@@ -118,7 +118,9 @@ fn parse<'a>(allocator: &'a Allocator, code: &'a str, kind: SourceType) -> Parse
 /// A part of a module, which a program is not.
 fn module_item(tree: &Tree<'_>) -> Option<(&'static str, Span)> {
     tree.body.iter().find_map(|statement| match statement {
-        Statement::ImportDeclaration(it) if !it.import_kind.is_type() => Some(("`import`", it.span)),
+        Statement::ImportDeclaration(it) if !it.import_kind.is_type() => {
+            Some(("`import`", it.span))
+        }
         Statement::ExportNamedDeclaration(it) if !it.export_kind.is_type() => {
             Some(("`export`", it.span))
         }
@@ -180,7 +182,9 @@ fn without_fences(source: &str) -> (&str, usize) {
     };
     let skipped = source.len() - trimmed.len() + first + 1;
     let code = &source[skipped..];
-    let end = code.rfind("```").filter(|end| code[*end..].trim_end() == "```");
+    let end = code
+        .rfind("```")
+        .filter(|end| code[*end..].trim_end() == "```");
     let before = source[..skipped].matches('\n').count();
     (&code[..end.unwrap_or(code.len())], before)
 }
@@ -223,7 +227,10 @@ mod tests {
     #[test]
     fn the_last_expression_is_the_value() {
         assert_eq!(text("1 + 2;"), "(async () => {\nreturn (\n1 + 2\n);\n})");
-        assert_eq!(text("'use it'"), "(async () => {\nreturn (\n'use it'\n)\n})");
+        assert_eq!(
+            text("'use it'"),
+            "(async () => {\nreturn (\n'use it'\n)\n})"
+        );
         assert_eq!(text("return 1"), "(async () => {\nreturn 1\n})");
         assert_eq!(
             text("let a = 1;\n  a; // so\n;"),
@@ -234,8 +241,13 @@ mod tests {
 
     #[test]
     fn fences_are_no_code() {
-        assert_eq!(text("```js\nreturn 1\n```\n"), "(async () => {\nreturn 1\n\n})");
-        let program = prepare("\n```ts\nlet a: number = 1;\na.b.c\n```").ok().unwrap();
+        assert_eq!(
+            text("```js\nreturn 1\n```\n"),
+            "(async () => {\nreturn 1\n\n})"
+        );
+        let program = prepare("\n```ts\nlet a: number = 1;\na.b.c\n```")
+            .ok()
+            .unwrap();
         // In the text: `(async`, `let`, `return (`, `a.b.c`.
         assert_eq!(program.place(4, 3), (4, 3));
         assert_eq!(program.line(4), "a.b.c");
@@ -245,7 +257,10 @@ mod tests {
     #[test]
     fn errors_have_a_place() {
         let message = error("let a = 1;\nlet b = = 2;");
-        assert!(message.ends_with("(line 2, column 9)\n    2 | let b = = 2;"), "{message}");
+        assert!(
+            message.ends_with("(line 2, column 9)\n    2 | let b = = 2;"),
+            "{message}"
+        );
         let message = error("import fs from 'fs';\nfs");
         assert!(message.contains("`import` is not available"), "{message}");
         let message = error("enum A { B }");

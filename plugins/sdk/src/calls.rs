@@ -128,7 +128,8 @@ pub async fn call_tool(name: &str, arguments: impl Serialize) -> Result<Output, 
     let arguments = serde_json::to_string(&arguments)
         .map_err(|error| CallError::new("invalid-arguments", error.to_string()))?;
     let number = start(name, &arguments)?;
-    RUNNING.with_borrow_mut(|running| running.insert(number, Running::Waits(Waker::noop().clone())));
+    RUNNING
+        .with_borrow_mut(|running| running.insert(number, Running::Waits(Waker::noop().clone())));
     task::wait_by(wait_for_calls);
     poll_fn(|context| {
         RUNNING.with_borrow_mut(|running| match running.remove(&number) {
@@ -154,7 +155,8 @@ enum Running {
 
 /// Waits until a call has ended, for at most `most`, and wakes those that wait for it. Returns whether any call runs.
 fn wait_for_calls(most: Option<Duration>) -> bool {
-    let is_running = RUNNING.with_borrow(|running| running.values().any(|it| matches!(it, Running::Waits(_))));
+    let is_running =
+        RUNNING.with_borrow(|running| running.values().any(|it| matches!(it, Running::Waits(_))));
     if !is_running {
         return false;
     }
@@ -255,7 +257,10 @@ mod platform {
     }
 
     pub(super) fn describe(name: &str) -> Result<String, CallError> {
-        Err(CallError::new("unknown-tool", format!("unknown tool {name}")))
+        Err(CallError::new(
+            "unknown-tool",
+            format!("unknown tool {name}"),
+        ))
     }
 }
 
@@ -283,7 +288,10 @@ mod tests {
         let echoed = Some(r#"{"name":"echo"}"#.to_owned());
         assert_eq!(texts, [echoed.clone(), None, echoed]);
         let error = outcomes[1].as_ref().unwrap_err();
-        assert_eq!((error.code(), error.message()), ("unknown-tool", "no such tool"));
+        assert_eq!(
+            (error.code(), error.message()),
+            ("unknown-tool", "no such tool")
+        );
         let error: Error = error.clone().into();
         assert_eq!(error.message(), "no such tool");
     }

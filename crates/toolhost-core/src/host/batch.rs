@@ -377,9 +377,7 @@ impl BatchShared {
                 arrival,
             } = taken;
             let context = self.options.context();
-            let running = self
-                .host
-                .run_call(&call, &context, &self.options, arrival);
+            let running = self.host.run_call(&call, &context, &self.options, arrival);
             let result = running.await;
             kept.push((index, result));
             // Free the provider's room before the result is seen, so that a consumer that polls for

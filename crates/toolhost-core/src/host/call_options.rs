@@ -298,6 +298,7 @@ impl CallOptions {
             owner: self.owner.clone(),
             allowed: self.allowed.clone(),
             paused: self.paused.clone(),
+            responder: self.responder.clone(),
             ..CallOptions::default()
         }
     }

@@ -103,8 +103,15 @@ impl LentTurn {
         state.waits += 1;
         if std::mem::take(&mut state.has_permits) {
             // A call with open files is in the middle of something: it keeps its place.
-            let has_open_files = self.operations.get().is_some_and(Operations::has_open_files);
-            let place = if has_open_files { None } else { state.place.take() };
+            let has_open_files = self
+                .operations
+                .get()
+                .is_some_and(Operations::has_open_files);
+            let place = if has_open_files {
+                None
+            } else {
+                state.place.take()
+            };
             drop(state);
             drop(place);
             self.shared.queue.lend(&self.by);

@@ -46,6 +46,7 @@ pub struct Loader {
     cache: CodeCache,
     survey: Option<Servers>,
     is_lazy: bool,
+    code_mode: bool,
     providers: Vec<Arc<dyn ToolProvider>>,
     hooks: Vec<Arc<dyn Hook>>,
     progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
@@ -102,6 +103,7 @@ impl Loader {
             cache: CodeCache::default(),
             survey: None,
             is_lazy: false,
+            code_mode: false,
             providers: Vec::new(),
             hooks: Vec::new(),
             progress: Arc::new(|_| {}),
@@ -129,6 +131,15 @@ impl Loader {
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.is_lazy = true;
+        self
+    }
+
+    /// Code mode: the only tools that can be called directly are `run_script` of a plugin that may call
+    /// tools, `search_tools` and `describe_tool`; programs call the others. See
+    /// [`ToolHost::offered_tools`].
+    #[must_use]
+    pub fn code_mode(mut self, is_on: bool) -> Self {
+        self.code_mode = is_on;
         self
     }
 
@@ -357,7 +368,7 @@ impl Loader {
         let providers: Vec<_> = providers.chain(others).collect();
         let secrets = providers.iter().flat_map(|it| it.provider.secrets());
         let mask = Mask::new(secrets).map_err(|message| LoadError::invalid(&file, message))?;
-        Ok(ToolHost {
+        let loaded = ToolHost {
             shared: Arc::new(HostShared {
                 plugins,
                 queue: CallQueue::new(&host, most_of_one, suspension, &providers),
@@ -374,7 +385,12 @@ impl Loader {
                 paths,
             }),
             registry: Arc::new(Registry::new(providers, &file).map_err(LoadError::Invalid)?),
-        })
+            front: None,
+        };
+        match self.code_mode {
+            true => loaded.in_code_mode(&file),
+            false => Ok(loaded),
+        }
     }
 }
 

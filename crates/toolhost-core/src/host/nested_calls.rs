@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use toolhost_wire::typescript;
 
+use super::asking::Questions;
 use super::lent_turn::LentTurn;
 use super::{CallOptions, HandedOver, ToolHost};
 use crate::ancestor::Ancestor;
@@ -58,7 +58,8 @@ pub(super) struct NestedCalls {
     /// The tools that may be called, once asked for.
     callable: OnceLock<BTreeSet<String>>,
     state: Mutex<NestedState>,
-    changed: Notify,
+    /// Its `changed` wakes the call that waits.
+    questions: Questions,
 }
 
 /// What the plugin of the running call, or the native tool, may call at most.
@@ -155,6 +156,8 @@ impl NestedCalls {
         let cancel = options.own_token();
         let mut options = options.cancellation(cancel.clone());
         options.whose.by = Some(own.clone());
+        let questions = Questions::default();
+        options.responder = options.responder.map(|it| questions.counted_by(it));
         NestedCalls {
             host: host.clone(),
             own,
@@ -168,7 +171,7 @@ impl NestedCalls {
             max_held: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
             callable: OnceLock::new(),
             state: Mutex::default(),
-            changed: Notify::new(),
+            questions,
         }
     }
 
@@ -220,13 +223,23 @@ impl NestedCalls {
 
     fn may_call(&self, tool: &Tool) -> bool {
         let allowed = self.options.allowed.as_deref();
-        self.grant.has(tool) && self.host.tool_for(&tool.name, allowed).is_ok()
+        let is_for_programs = self
+            .host
+            .front
+            .as_ref()
+            .is_none_or(|it| !it.contains(&tool.name));
+        self.grant.has(tool)
+            && is_for_programs
+            && !self.host.is_own(&tool.name)
+            && self.host.tool_for(&tool.name, allowed).is_ok()
     }
 
     /// The tools that may be called, in the host's order.
     fn tools(&self) -> impl Iterator<Item = &Tool> {
         let callable = self.callable();
-        self.host.tools().filter(|tool| callable.contains(&tool.name))
+        self.host
+            .tools()
+            .filter(|tool| callable.contains(&tool.name))
     }
 
     /// The tool of that name, if it may be called.
@@ -299,7 +312,7 @@ impl NestedCalls {
             state.held += size(&outcome);
             state.ended.push((number, outcome));
             drop(state);
-            self.changed.notify_one();
+            self.questions.changed.notify_one();
         }
     }
 
@@ -330,7 +343,9 @@ impl NestedCalls {
                 }
                 state.timers.first().map(|(end, _)| *end)
             };
-            let changed = self.changed.notified();
+            // A person's time is not this call's. It is suspended here, so it cannot use that.
+            let _stopped = self.questions.are_open().then(|| self.turn.clock().stop());
+            let changed = self.questions.changed.notified();
             match next {
                 Some(end) => drop(tokio::time::timeout_at(end.into(), changed).await),
                 None => changed.await,

@@ -119,9 +119,7 @@ impl ToolHost {
     ) -> ToolResult {
         let context = options.context();
         let Some(responder) = options.responder.as_deref() else {
-            return self
-                .run_call(&call, &context, options, arrival)
-                .await;
+            return self.run_call(&call, &context, options, arrival).await;
         };
         let mut _asked = None;
         for _ in 0..MAX_ROUNDS {

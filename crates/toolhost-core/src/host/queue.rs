@@ -292,7 +292,10 @@ impl CallQueue {
         };
         drop(entering);
         if let Some(permits) = suspension.filter(|_| !is_suspendable) {
-            suspended = Some(self.in_time(queued, cancel, permits.acquire(party, 1)).await?);
+            suspended = Some(
+                self.in_time(queued, cancel, permits.acquire(party, 1))
+                    .await?,
+            );
             // Its place was held until now, so that no call waits for it which the suspended calls
             // wait for.
             if let Some(place) = place {
@@ -302,7 +305,9 @@ impl CallQueue {
         if let Some(place) = place.filter(|_| is_behind()) {
             self.in_order(place, queued, cancel).await?;
         }
-        let mut permits = self.in_time(queued, cancel, self.permits(by, context)).await?;
+        let mut permits = self
+            .in_time(queued, cancel, self.permits(by, context))
+            .await?;
         permits.suspended = suspended;
         Ok(permits)
     }

@@ -180,7 +180,10 @@ pub(super) async fn in_sandbox<R>(
     let memory = limits.memory;
     let clock = journal.clock().clone();
     store.epoch_deadline_callback(move |mut store| {
-        if clock.deadline(deadline).is_some_and(|end| Instant::now() >= end) {
+        if clock
+            .deadline(deadline)
+            .is_some_and(|end| Instant::now() >= end)
+        {
             return Err(StopReason::Deadline.into());
         }
         let entries = store.concurrent_resource_table();

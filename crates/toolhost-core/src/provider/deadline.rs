@@ -91,7 +91,9 @@ pub async fn until<T>(
         // Before the guest is given another tick, so that of many spinning guests none outlives its
         // deadline by the ticks of the others.
         let clock = journal.clock();
-        let is_over = clock.deadline(deadline).is_some_and(|end| Instant::now() >= end);
+        let is_over = clock
+            .deadline(deadline)
+            .is_some_and(|end| Instant::now() >= end);
         if is_over {
             return Poll::Ready(RunEnd::Stopped(StopReason::Deadline));
         }

@@ -70,9 +70,7 @@ impl Host for Sandbox {
         Ok(started.map_err(|error| self.refused(error)))
     }
 
-    async fn wait(
-        &mut self,
-    ) -> wasmtime::Result<Vec<(u32, Result<wit::Output, WitCallError>)>> {
+    async fn wait(&mut self) -> wasmtime::Result<Vec<(u32, Result<wit::Output, WitCallError>)>> {
         let Some(caller) = self.caller.clone() else {
             return Ok(Vec::new());
         };

@@ -26,15 +26,39 @@ export!(Caller);
 type Run = fn(&Value) -> Result<Value, Error>;
 
 const TOOLS: [(&str, &str, Run); 9] = [
-    ("calls", "Runs `calls` at once, and answers the outcome of each.", all),
+    (
+        "calls",
+        "Runs `calls` at once, and answers the outcome of each.",
+        all,
+    ),
     ("in_turn", "Runs `calls` one after the other.", in_turn),
-    ("first", "Answers the outcome of the first of `calls` that ends.", first),
+    (
+        "first",
+        "Answers the outcome of the first of `calls` that ends.",
+        first,
+    ),
     ("leave", "Starts `calls` and answers at once.", leave),
-    ("call_and_spin", "Starts `calls` and computes for ever.", spin),
-    ("bomb", "Starts the first of `calls` until that is refused.", bomb),
-    ("timers", "Starts timers of `milliseconds`, and answers the order in which they end.", timers),
+    (
+        "call_and_spin",
+        "Starts `calls` and computes for ever.",
+        spin,
+    ),
+    (
+        "bomb",
+        "Starts the first of `calls` until that is refused.",
+        bomb,
+    ),
+    (
+        "timers",
+        "Starts timers of `milliseconds`, and answers the order in which they end.",
+        timers,
+    ),
     ("find", "What is known of the tools.", find),
-    ("write_and_call", "Writes a file, then runs `calls`.", write_and_call),
+    (
+        "write_and_call",
+        "Writes a file, then runs `calls`.",
+        write_and_call,
+    ),
 ];
 
 impl Guest for Caller {
@@ -146,7 +170,10 @@ fn spin(arguments: &Value) -> Result<Value, Error> {
 
 fn bomb(arguments: &Value) -> Result<Value, Error> {
     let call = &arguments["calls"][0];
-    let (name, text) = (call["name"].as_str().unwrap_or_default(), call["arguments"].to_string());
+    let (name, text) = (
+        call["name"].as_str().unwrap_or_default(),
+        call["arguments"].to_string(),
+    );
     for count in 0_u32.. {
         if let Err(error) = calls::start(name, &text) {
             return Ok(json!({ "started": count, "refused": refused(&error) }));
@@ -156,7 +183,10 @@ fn bomb(arguments: &Value) -> Result<Value, Error> {
 }
 
 fn timers(arguments: &Value) -> Result<Value, Error> {
-    let times = arguments["milliseconds"].as_array().cloned().unwrap_or_default();
+    let times = arguments["milliseconds"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let mut started = BTreeMap::new();
     for time in &times {
         match calls::start_timer(time.as_u64().unwrap_or_default()) {
@@ -166,7 +196,11 @@ fn timers(arguments: &Value) -> Result<Value, Error> {
     }
     let mut order = Vec::new();
     while order.len() < times.len() {
-        order.extend(calls::wait().into_iter().map(|(number, _)| started[&number].clone()));
+        order.extend(
+            calls::wait()
+                .into_iter()
+                .map(|(number, _)| started[&number].clone()),
+        );
     }
     Ok(order.into())
 }
