@@ -91,7 +91,7 @@ pub use toolhost_mcp::server as mcp;
 #[doc(hidden)]
 pub use toolhost_wire::json_text;
 #[doc(inline)]
-pub use toolhost_wire::{input, summarize, tool, wire};
+pub use toolhost_wire::{input, summarize, tool, typescript, wire};
 
 #[doc(inline)]
 pub use toolhost_core::{

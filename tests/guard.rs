@@ -22,6 +22,7 @@ max-concurrency = 4
 max-queue = 10
 queue-timeout = "1s"
 order-timeout = "1s"
+max-suspended = 2
 total-memory = "1GiB"
 timeout = "5s"
 cpu = "1s"
@@ -34,6 +35,9 @@ max-output = "1KiB"
 max-log = "1KiB"
 max-requests = 2
 max-open-requests = 1
+max-tool-calls = 2
+max-parallel-calls = 1
+max-depth = 1
 max-response = "1KiB"
 max-headers = "1KiB"
 max-component = "1MiB"
@@ -173,6 +177,8 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
             ("log", limits.max_log.as_u64() <= 1024),
             ("requests", limits.max_requests <= 2),
             ("open requests", limits.max_open_requests <= 1),
+            ("tool calls", limits.max_tool_calls <= 2),
+            ("parallel calls", limits.max_parallel_calls <= 1),
             ("response", limits.max_response.as_u64() <= 1024),
             ("headers", limits.max_headers.as_u64() <= 1024),
             ("component", limits.max_component.as_u64() <= 1 << 20),
@@ -189,6 +195,7 @@ fn restrictions(manifest: &Manifest) -> BTreeMap<String, bool> {
         "order timeout".to_owned(),
         host.order_timeout.as_secs() <= 1,
     );
+    note("suspended".to_owned(), host.max_suspended.is_some());
     note("total memory".to_owned(), host.total_memory.is_some());
     note("no repairs".to_owned(), !host.repair_arguments);
     let audit = manifest.audit.as_ref();

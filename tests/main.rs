@@ -22,6 +22,7 @@ mod listings;
 mod manifest;
 mod narrowing;
 mod native;
+mod nested;
 mod once;
 mod order;
 mod parallel;

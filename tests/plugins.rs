@@ -7,6 +7,7 @@ mod html;
 mod json;
 mod memory;
 mod reference;
+mod script;
 mod sdk;
 mod server;
 mod sql;

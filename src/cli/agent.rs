@@ -53,6 +53,10 @@ pub(super) struct AgentOptions {
     #[arg(long)]
     timeline: bool,
 
+    /// Offer only `run_script`, `search_tools` and `describe_tool`: programs call the other tools
+    #[arg(long)]
+    code_mode: bool,
+
     /// Save every message to this new file
     #[arg(long, value_name = "FILE")]
     transcript: Option<PathBuf>,
@@ -196,6 +200,7 @@ pub(super) async fn run(options: AgentOptions, session: CommandContext) -> anyho
         .then(|| Arc::new(approve::hook(terminal.clone(), view.clone())));
     let loaded = FileSnapshot::of(&manifest, session.trust_file());
     let loader = with_approvals(Loader::new(manifest.clone()), &approvals);
+    let loader = loader.code_mode(options.code_mode);
     let host = session.load_by(loader).await?;
     let mut agent = Agent::new(host.clone(), config)?
         .options(options.host.call_options())
@@ -207,6 +212,7 @@ pub(super) async fn run(options: AgentOptions, session: CommandContext) -> anyho
             host,
             replacer: agent.host_replacer(),
             approvals,
+            code_mode: options.code_mode,
             view: view.clone(),
         },
         manifest,
@@ -259,6 +265,7 @@ struct AgentHost {
     host: ToolHost,
     replacer: HostReplacer,
     approvals: Approvals,
+    code_mode: bool,
     view: SharedView,
 }
 
@@ -277,8 +284,8 @@ impl ReloadTarget for AgentHost {
         Ok(())
     }
 
-    fn equip(&self, loader: Loader) -> Loader {
-        with_approvals(loader, &self.approvals)
+    fn equip(&self, loader: Loader, _: &Manifest) -> Loader {
+        with_approvals(loader, &self.approvals).code_mode(self.code_mode)
     }
 
     fn take(&mut self, host: ToolHost, _: &Manifest) -> anyhow::Result<()> {

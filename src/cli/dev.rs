@@ -145,6 +145,7 @@ async fn develop(
     let mut target = Served {
         server: server.clone(),
         http: None,
+        code_mode: false,
         client: options.host.client.clone(),
     };
     if let Some(listener) = listener {

@@ -41,6 +41,10 @@ pub(super) fn granted(permissions: &Permissions) -> Vec<String> {
         };
         grants.push(format!("secret {name} (from {source}){only}"));
     }
+    if !permissions.tools.is_empty() {
+        let tools = permissions.tools.iter().map(ToString::to_string);
+        grants.push(format!("tools {}", tools.collect::<Vec<_>>().join(" ")));
+    }
     if grants.is_empty() {
         grants.push("nothing".to_owned());
     }
@@ -54,6 +58,7 @@ pub(super) fn denied(permissions: &Permissions, usable: &[&'static str]) -> Vec<
         "http" => !permissions.http.is_empty(),
         "sockets" => !permissions.sockets.is_empty(),
         "env" => !permissions.env.is_empty(),
+        "tools" => !permissions.tools.is_empty(),
         "secrets" => {
             let mut names = permissions.secrets.keys();
             names.any(|name| !permissions.is_for_headers(name))

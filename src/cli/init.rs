@@ -47,7 +47,7 @@ const TAIL: &str = "
 ";
 
 /// The grants that shipped plugins need to be useful; the user has to give them.
-const GRANTS: [(&str, &str); 4] = [
+const GRANTS: [(&str, &str); 5] = [
     ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
     (
         "filesystem",
@@ -57,6 +57,7 @@ const GRANTS: [(&str, &str); 4] = [
         "memory",
         "permissions.files = [{ host = \".\", guest = \"/memory\", access = \"read-write\" }]",
     ),
+    ("script", "permissions.tools = [\"*\"]"),
     (
         "sql",
         "permissions.files = [{ host = \".\", guest = \"/data\", access = \"read-only\" }]",

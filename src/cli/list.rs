@@ -1,9 +1,10 @@
 //! `toolhost list`: lists the tools, for people, for scripts, or for a model's API.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use toolhost::wire::{Format, LeftOut};
-use toolhost::{Tool, ToolHost, printable};
+use toolhost::{Tool, ToolHost, printable, typescript};
 
 use super::out::{Out, say};
 use super::result::{names, print_document};
@@ -11,13 +12,34 @@ use super::{CommandContext, StartServers, Status, format_parser, warn_of_unasked
 
 #[derive(clap::Args)]
 pub(super) struct ListOptions {
-    /// Print the tools as this API takes them, or `json` for all details [default: a table on a
+    /// Print the tools as this API takes them, `typescript` for declarations, or `json` for all details [default: a table on a
     /// terminal, else tab-separated lines]
-    #[arg(long, value_parser = format_parser())]
-    format: Option<Format>,
+    #[arg(long, value_parser = list_format_parser())]
+    format: Option<ListFormat>,
 
     #[command(flatten)]
     servers: StartServers,
+}
+
+/// How the tools are listed.
+#[derive(Clone, Copy)]
+enum ListFormat {
+    /// As a wire format declares them.
+    Wire(Format),
+    /// As TypeScript, for programs that call them.
+    TypeScript,
+}
+
+/// Parses the name of a wire format, or `typescript`.
+fn list_format_parser() -> impl TypedValueParser<Value = ListFormat> {
+    const TYPESCRIPT: &str = "typescript";
+    let wire = format_parser();
+    let names: Vec<PossibleValue> = wire.possible_values().into_iter().flatten().collect();
+    let names = names.into_iter().chain([PossibleValue::new(TYPESCRIPT)]);
+    PossibleValuesParser::new(names).try_map(|name| match &*name {
+        TYPESCRIPT => Ok(ListFormat::TypeScript),
+        name => name.parse::<Format>().map(ListFormat::Wire),
+    })
 }
 
 pub(super) async fn run(options: ListOptions, session: CommandContext) -> anyhow::Result<Status> {
@@ -36,7 +58,10 @@ pub(super) async fn run(options: ListOptions, session: CommandContext) -> anyhow
         );
     }
     match options.format {
-        Some(format) => {
+        Some(ListFormat::TypeScript) => {
+            Out::stdout().text(&typescript::declarations(host.tools()))?;
+        }
+        Some(ListFormat::Wire(format)) => {
             let tools: Vec<&Tool> = host.tools().collect();
             let declared = format.declare(&tools, &names(format, &host));
             for LeftOut { tool, why, .. } in &declared.left_out {

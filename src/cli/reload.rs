@@ -49,7 +49,7 @@ pub(super) trait ReloadTarget: Send + Sync + 'static {
     fn check(&self, before: &Manifest, now: &Manifest) -> anyhow::Result<()>;
 
     /// Adds what every host of it has.
-    fn equip(&self, loader: Loader) -> Loader;
+    fn equip(&self, loader: Loader, manifest: &Manifest) -> Loader;
 
     /// Uses a new host from now on.
     ///
@@ -213,7 +213,10 @@ impl<T: ReloadTarget> Reloader<T> {
         let loader = Loader::new(manifest.clone())
             .replacing(&self.target.host())
             .keep_drop_ins();
-        let host = self.session.load_by(self.target.equip(loader)).await?;
+        let host = self
+            .session
+            .load_by(self.target.equip(loader, manifest))
+            .await?;
         self.target.take(host, manifest)
     }
 }

@@ -31,6 +31,10 @@ pub(super) struct ServeOptions {
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     grace: Option<Duration>,
 
+    /// Offer only `run_script`, `search_tools` and `describe_tool`: programs call the other tools
+    #[arg(long)]
+    code_mode: bool,
+
     /// Print an MCP client's configuration for this server and exit
     #[arg(long, value_name = "CLIENT")]
     print_config: Option<ClientApp>,
@@ -77,7 +81,9 @@ async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result
     };
     warn_of_nameless(&manifest, &options.host);
     let loaded = FileSnapshot::of(&manifest, session.trust_file());
-    let host = session.load_manifest(manifest.clone()).await?;
+    let code_mode = options.code_mode || manifest.serve.code_mode;
+    let loader = Loader::new(manifest.clone()).code_mode(code_mode);
+    let host = session.load_by(loader).await?;
     let server = Server::new(host, info(&manifest, options.host.client.as_deref()));
     let grace = options.grace.unwrap_or(manifest.serve.grace);
     let shutdown = interrupts.stop_signal()?;
@@ -87,6 +93,7 @@ async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result
             server: server.clone(),
             http: None,
             client: options.host.client.clone(),
+            code_mode: options.code_mode,
         },
         options: options.host,
         manifest: manifest.clone(),
@@ -145,6 +152,8 @@ pub(super) struct Served {
     pub(super) http: Option<(HttpServer, SocketAddr)>,
     /// The client that all calls are of.
     pub(super) client: Option<String>,
+    /// Whether it is in code mode, whatever the manifest says.
+    pub(super) code_mode: bool,
 }
 
 impl ReloadTarget for Served {
@@ -169,8 +178,8 @@ impl ReloadTarget for Served {
         Ok(())
     }
 
-    fn equip(&self, loader: Loader) -> Loader {
-        loader
+    fn equip(&self, loader: Loader, manifest: &Manifest) -> Loader {
+        loader.code_mode(self.code_mode || manifest.serve.code_mode)
     }
 
     fn take(&mut self, host: ToolHost, manifest: &Manifest) -> anyhow::Result<()> {

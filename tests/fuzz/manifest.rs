@@ -236,9 +236,12 @@ fn limits_in_range(limits: &Limits) -> bool {
             limits.max_resources,
             limits.max_requests,
             limits.max_open_requests,
+            limits.max_tool_calls,
+            limits.max_parallel_calls,
+            limits.max_depth,
         ]
         .map(is_count)
-            == [true; 3]
+            == [true; 6]
 }
 
 fn plugin_in_range(plugin: &PluginConfig) -> Result<(), String> {

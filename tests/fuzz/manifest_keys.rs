@@ -177,6 +177,11 @@ const HOST: &[Key] = &[
     ),
     ("max-queue", &["0", "1", "9223372036854775807"], COUNT.2),
     ("queue-timeout", TIME.1, TIME.2),
+    (
+        "max-suspended",
+        COUNT.1,
+        &["0", "10001", "-1", "'1'", "1.5"],
+    ),
     ("total-memory", SIZE.1, SIZE.2),
     ("summarize", &["true", "false"], &["'yes'", "1"]),
     ("summarize-items", COUNT.1, COUNT.2),
@@ -199,6 +204,13 @@ const LIMITS: &[Key] = &[
     ("max-log", SIZE.1, SIZE.2),
     ("max-requests", MILLION.1, MILLION.2),
     ("max-open-requests", MILLION.1, MILLION.2),
+    ("max-tool-calls", MILLION.1, MILLION.2),
+    (
+        "max-parallel-calls",
+        &["1", "10000"],
+        &["0", "10001", "'1'"],
+    ),
+    ("max-depth", &["1", "8"], &["0", "9", "'1'"]),
     ("max-response", SIZE.1, SIZE.2),
     ("max-headers", SIZE.1, SIZE.2),
     ("max-component", SIZE.1, SIZE.2),
@@ -251,6 +263,11 @@ const PLUGIN: &[Key] = &[
 ];
 
 const PERMISSIONS: &[Key] = &[
+    (
+        "tools",
+        &["[]", "['calc*', 'fs_read']", "['*']"],
+        &["'a'", "['']", "[1]", "['é']", "['a b']"],
+    ),
     (
         "files",
         &[

@@ -131,6 +131,7 @@ pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
             "html",
             "memory",
             "sql",
+            "script",
         ],
         _ => &["bfcl", "conformance", "echo"],
     }

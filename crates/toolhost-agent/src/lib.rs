@@ -461,7 +461,7 @@ impl Agent {
 
 /// The declarations of the tools, with names that the API accepts.
 fn declared(host: &ToolHost, format: Format) -> (Names, Option<Box<RawValue>>) {
-    let tools: Vec<&Tool> = host.tools().collect();
+    let tools: Vec<&Tool> = host.offered_tools().collect();
     let names = Names::of_tools(format, &tools);
     // Without other tools there are no results to read on in.
     let has_tools = tools.iter().any(|tool| tool.name != results::READ_RESULT);

@@ -67,6 +67,9 @@ pub(crate) struct CallAudit {
 #[derive(Serialize)]
 struct Subject {
     id: Option<String>,
+    /// The id of the call that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<String>,
     tool: String,
@@ -328,6 +331,7 @@ impl CallAudit {
                 arguments_sha256: sha256(&call.arguments),
                 arguments,
                 repairs: Vec::new(),
+                parent: None,
                 client: None,
                 folders: BTreeMap::new(),
             },
@@ -348,6 +352,16 @@ impl CallAudit {
         self.subject.client = client.map(|client| masked(client.to_owned()));
         let folders = folders.map(|(guest, host)| (guest, masked(host.display().to_string())));
         self.subject.folders = folders.collect();
+        self
+    }
+
+    /// Adds the id of the call that made it.
+    pub(crate) fn made_by(mut self, parent: Option<&str>, mask: &Mask) -> CallAudit {
+        self.subject.parent = parent.map(|parent| {
+            let mut parent = parent.to_owned();
+            mask.text(&mut parent);
+            parent
+        });
         self
     }
 

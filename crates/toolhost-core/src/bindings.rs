@@ -36,3 +36,12 @@ pub(crate) mod completion {
         with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
     });
 }
+
+pub(crate) mod calls {
+    wasmtime::component::bindgen!({
+        path: ["wit/0.1.0", "wit/calls-0.1.0"],
+        world: "toolhost:calls/caller",
+        imports: { "toolhost:calls/calls.wait": async | trappable, default: trappable },
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+    });
+}

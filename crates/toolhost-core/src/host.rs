@@ -1,14 +1,18 @@
 //! [`ToolHost`]: takes calls, gives each its place in order, its permits and exactly one result.
 
+mod asking;
 mod batch;
 mod call_options;
 mod call_validation;
+mod code_mode;
 mod early_calls;
 mod hooks;
 mod idempotency;
+mod lent_turn;
 mod load;
 mod multi_tool_use;
 mod narrowing;
+mod nested_calls;
 mod nested_grants;
 mod open_batch;
 mod plugin_queues;
@@ -28,13 +32,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 
+use crate::ancestor::Ancestor;
 use crate::audit::{AuditLog, CallAudit};
 use crate::error::{CallError, LoadError, said_by};
 use crate::limits::Limits;
 use crate::log_throttle::LogThrottle;
 use crate::manifest::{Manifest, McpConfig, PluginConfig};
 use crate::mask::Mask;
-use crate::order::{OrderClient, PlaceInOrder};
+use crate::order::{Domain, DomainAccess, OrderClient, PlaceInOrder};
 use crate::paths::Paths;
 use crate::permissions::HostFile;
 use crate::plugin::Plugin;
@@ -49,6 +54,7 @@ use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
 use crate::schema::check_scheduling::Allowed;
 use crate::tool::{CallOrigin, LogLine, Output, Repair, Tool, ToolCall, ToolResult, Usage};
+use crate::tool_caller::ToolCaller;
 use crate::watch::RunContext;
 pub use batch::Batch;
 pub use call_options::CallOptions;
@@ -56,10 +62,12 @@ use call_validation::FittedCall;
 pub use early_calls::{CallPosition, EarlyCalls};
 use hooks::{HookPlaces, Hooks};
 use idempotency::{KeyDecision, Repeats};
+use lent_turn::LentTurn;
 pub use load::{LoadEvent, Loader, Servers};
 pub use multi_tool_use::Unpacked;
 pub use narrowing::Narrowed;
 pub use narrowing::Whose;
+use nested_calls::{EndNested, NestedCalls, NestedUsage, ToolGrant};
 pub use open_batch::OpenBatch;
 pub use question_rounds::{MAX_ROUNDS, asked_too_often};
 use queue::{CallQueue, QueueTicket};
@@ -73,6 +81,8 @@ pub struct ToolHost {
     /// A snapshot of the tools; [`ToolHost::renewed`] makes a newer one.
     registry: Arc<Registry>,
     shared: Arc<HostShared>,
+    /// The only tools that can be called directly, beside the host's own; all when `None`.
+    front: Option<Arc<BTreeSet<String>>>,
 }
 
 impl std::fmt::Debug for ToolHost {
@@ -134,14 +144,17 @@ pub(crate) struct TakenPlace {
 
 /// A running call that holds a place in order. The place is released only when every file operation
 /// that the call started has returned: dropping the call does not stop a write that is under way.
-struct InOrder {
+struct InOrder<'a> {
     place: Option<PlaceInOrder>,
+    /// What has the place of a call that calls tools.
+    nested: Option<&'a NestedCalls>,
     operations: Operations,
 }
 
-impl Drop for InOrder {
+impl Drop for InOrder<'_> {
     fn drop(&mut self) {
-        let Some(place) = self.place.take() else {
+        let of_nested = || self.nested.and_then(NestedCalls::place);
+        let Some(place) = self.place.take().or_else(of_nested) else {
             return;
         };
         if self.operations.is_settled() {
@@ -251,6 +264,20 @@ impl ToolHost {
     /// ```
     pub fn tools(&self) -> impl Iterator<Item = &Tool> {
         self.registry.tools.iter().map(|tool| &tool.tool)
+    }
+
+    /// The description of a tool for a client that may only call `allowed`: that of a tool that calls
+    /// others names only those.
+    #[doc(hidden)]
+    pub fn description_for<'h>(
+        &'h self,
+        tool: &'h Tool,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Cow<'h, str> {
+        match allowed {
+            None => Cow::Borrowed(&tool.description),
+            Some(_) => self.registry.description_for(tool, allowed),
+        }
     }
 
     /// Finds the tool for a name: an exact match, or the only match once a prefix that a model's
@@ -471,6 +498,7 @@ impl ToolHost {
         ToolHost {
             registry: Arc::new(self.registry.renewed(more)),
             shared: self.shared.clone(),
+            front: self.front.clone(),
         }
     }
 
@@ -629,7 +657,19 @@ impl ToolHost {
         taken.hooks = hooks.map(|hooks| hooks.enter(&tool.tool, client));
         let label = || label(call, self.mask_of(whose));
         let order = registered.order(tool, narrowed.as_deref());
-        let is_held = self.shared.hooks.is_some();
+        // What suspends takes its place in order only once it may be suspended.
+        let is_held = self.shared.hooks.is_some() || registered.suspends_at(whose.depth());
+        if let Some((domain, access)) = order
+            && let Some(by) = whose.by.as_ref()
+            && let Some(ancestor) = by.in_the_way(domain, access)
+        {
+            let (tool, own) = (&ancestor.tool, &tool.tool.name);
+            let what = format!(
+                "{own} from within a call of {tool}, which uses the same data: it would wait for itself"
+            );
+            taken.narrowed = Err(Box::new(CallError::denied(what)));
+            return taken;
+        }
         taken.place = order.map(|(domain, access)| match place {
             Some(place) if place.serves(domain, access, is_held) => place,
             _ if is_held => domain.enter_held(client, access, label),
@@ -651,11 +691,11 @@ impl ToolHost {
         &self,
         call: &ToolCall,
         context: &RunContext,
-        whose: &Whose,
+        options: &CallOptions,
         arrival: Arrival,
     ) -> ToolResult {
         let mut fit = self.fit(call, context.allowed.as_deref());
-        let running = self.run_fit(call, &mut fit, context, whose, arrival);
+        let running = self.run_fit(call, &mut fit, context, options, arrival);
         let result = running.await;
         if let Some(hooks) = &self.shared.hooks {
             hooks.after(&fit, &result);
@@ -668,9 +708,10 @@ impl ToolHost {
         call: &ToolCall,
         fit: &mut FittedCall<'h, '_>,
         context: &RunContext,
-        whose: &Whose,
+        options: &CallOptions,
         arrival: Arrival,
     ) -> ToolResult {
+        let whose = &options.whose;
         let Arrival {
             mut queued,
             ticket,
@@ -694,6 +735,10 @@ impl ToolHost {
                 return ended.refused::<Output>(error).into();
             }
         };
+        if context.depth == 0 && self.is_hidden(&tool.tool.name) {
+            let error = self.hidden(&tool.tool.name);
+            return ended.refused::<Output>(error).into();
+        }
         let cancel = &context.cancel;
         let ready = self.ready(narrowed, cancel).await;
         if let Some(error) = ready.err().or_else(|| registered.lacks()) {
@@ -711,9 +756,6 @@ impl ToolHost {
                     return ended.at(queued, queued, outcome, 0).into();
                 }
             }
-            if let Some(place) = &place {
-                place.release();
-            }
         }
         let queue = &self.shared.queue;
         let permits = queue.wait(
@@ -723,12 +765,14 @@ impl ToolHost {
             (ticket, entering),
             place.as_ref(),
         );
-        let _permits = match permits.await {
+        let mut permits = match permits.await {
             Ok(permits) => permits,
             Err(error) => return ended.refused::<Output>(error).into(),
         };
         let provider = &registered.provider;
         let limits = &*within(provider.limits(), context.timeout);
+        let tools = provider.callable_tools();
+        let grant = ToolGrant::of(provider.name(), tools, limits, context.depth);
         let start = Instant::now();
         let mut spent = Duration::ZERO;
         if fit.is_unchecked {
@@ -763,8 +807,25 @@ impl ToolHost {
             }
         }
         let call = &*fit.call;
+        let (place, nested) = match grant {
+            None => (place, None),
+            Some(grant) => {
+                permits.keep_turn();
+                let order = registered.order(tool, narrowed);
+                let nested = self.nested_calls(
+                    call,
+                    (registered, order),
+                    grant,
+                    (options, context),
+                    place,
+                    limits,
+                );
+                (None, Some(EndNested(nested)))
+            }
+        };
         let admitted = Admitted {
             ended,
+            nested: nested.as_ref().map(|nested| &nested.0),
             place,
             start,
             spent,
@@ -784,6 +845,39 @@ impl ToolHost {
             false => provider::run(&**provider, tool, call, context).await,
         };
         admitted.run(run).await.into()
+    }
+
+    /// The calls that a call makes, which has its permits and its place.
+    fn nested_calls(
+        &self,
+        call: &ToolCall,
+        (by, order): (&Arc<Registered>, Option<(&Arc<Domain>, DomainAccess)>),
+        grant: ToolGrant,
+        (options, context): (&CallOptions, &RunContext),
+        place: Option<PlaceInOrder>,
+        limits: &Limits,
+    ) -> Arc<NestedCalls> {
+        let whose = &options.whose;
+        let ancestor = Ancestor {
+            id: call.id.as_deref().unwrap_or(&call.name).into(),
+            tool: (&*call.name).into(),
+            depth: context.depth,
+            order: order.map(|(domain, access)| (domain.clone(), access)),
+            by: whose.by.clone(),
+        };
+        let order = order
+            .map(|(domain, access)| (domain.clone(), access, label(call, self.mask_of(whose))));
+        let turn = LentTurn::new(
+            self.shared.clone(),
+            by.clone(),
+            context.client,
+            order,
+            place,
+        );
+        let options = options.of_nested(context);
+        Arc::new(NestedCalls::new(
+            self, ancestor, grant, options, limits, turn,
+        ))
     }
 
     /// Answers a call that does not run.
@@ -820,7 +914,8 @@ impl ToolHost {
         whose: &Whose,
         narrowed: Option<&NarrowedGrants>,
     ) -> PendingEnd {
-        let (call, by) = ((&*fit.call, fit.tool()), fit.found.map(|(by, _)| by));
+        let by = fit.found.map(|(by, _)| &**by);
+        let call = (&*fit.call, fit.tool());
         self.ending(queued, call, by, &fit.repairs, (whose, narrowed))
     }
 
@@ -850,7 +945,9 @@ impl ToolHost {
                 let folders = narrowed.into_iter().flat_map(NarrowedGrants::own_folders);
                 let folders = folders.map(|it| (it.guest.clone(), it.host().to_owned()));
                 let client = whose.client().map(|it| &**it);
-                Arc::new(audit.repaired(&repairs).of(client, folders, mask))
+                let audit = audit.repaired(&repairs).of(client, folders, mask);
+                let parent = whose.by.as_ref().map(|by| &*by.id);
+                Arc::new(audit.made_by(parent, mask))
             }),
             repairs,
         }
@@ -997,6 +1094,8 @@ fn label(call: &ToolCall, mask: &Mask) -> String {
 /// A call, or another request of a plugin, that has its permits.
 struct Admitted<'a> {
     ended: PendingEnd,
+    /// The calls that it makes, if it may make any. They have its place then.
+    nested: Option<&'a Arc<NestedCalls>>,
     place: Option<PlaceInOrder>,
     start: Instant,
     /// The CPU time that it has used before it runs.
@@ -1019,6 +1118,7 @@ impl Admitted<'_> {
             place,
             start,
             context,
+            nested,
             ..
         } = self;
         let journal = Journal::new(
@@ -1026,12 +1126,20 @@ impl Admitted<'_> {
             ended.mask.clone(),
             ended.audit.clone(),
             context,
+            nested
+                .map(|nested| nested.clock().clone())
+                .unwrap_or_default(),
         );
         if let Some(place) = &place {
             place.begin();
         }
+        let caller = nested.map(|nested| {
+            nested.begin(journal.operations());
+            nested.clone() as Arc<dyn ToolCaller>
+        });
         let _in_order = InOrder {
             place,
+            nested: nested.map(|nested| &**nested),
             operations: journal.operations().clone(),
         };
         let turn = CallContext {
@@ -1043,6 +1151,7 @@ impl Admitted<'_> {
             client: self.client,
             narrowed: self.narrowed,
             key: context.key.as_deref(),
+            caller: caller.as_ref(),
             journal: journal.clone(),
         };
         if let Some(begun) = &context.begun {
@@ -1050,7 +1159,12 @@ impl Admitted<'_> {
         }
         let served = AssertUnwindSafe(run(turn).instrument(self.span));
         let served = served.catch_unwind().await;
-        let served = served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)));
+        let mut served = served.unwrap_or_else(|panic| RunOutcome::refused(panicked(&*panic)));
+        if let Some(nested) = nested {
+            let NestedUsage { calls, cpu } = nested.end();
+            served.calls += calls;
+            served.cpu += cpu;
+        }
         ended.at(start, Instant::now(), served, journal.denials())
     }
 }
@@ -1095,6 +1209,7 @@ impl PendingEnd {
         usage.queue = start.saturating_duration_since(self.queued);
         usage.run = end - start;
         usage.cpu = served.cpu;
+        usage.calls = served.calls;
         usage.peak_memory = served.peak_memory;
         usage.output_bytes = served.outcome.as_ref().map_or(0, Payload::len);
         let mut outcome = served.outcome;

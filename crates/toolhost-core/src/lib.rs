@@ -63,9 +63,11 @@ pub mod tls;
 #[doc(hidden)]
 pub mod watch;
 
+mod ancestor;
 mod approval;
 mod audit;
 mod bindings;
+mod call_clock;
 mod engine;
 mod hook;
 mod name_resolution;
@@ -75,11 +77,12 @@ mod native;
 mod quota;
 mod registry;
 mod thread_time;
+mod tool_caller;
 
 #[doc(hidden)]
 pub use toolhost_wire::digest;
 #[doc(inline)]
-pub use toolhost_wire::{input, summarize, tool, wire};
+pub use toolhost_wire::{input, summarize, tool, typescript, wire};
 #[doc(hidden)]
 pub use toolhost_wire::{json_text, setters};
 

@@ -14,6 +14,9 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The smallest and largest stack of a guest.
 pub const STACK_RANGE: [ByteSize; 2] = [ByteSize::kib(64), ByteSize::mib(16)];
 
+/// The largest [`max_depth`](Limits::max_depth).
+pub const MAX_DEPTH: u32 = 8;
+
 /// Bounds on one call. Each plugin may have its own; [`Limits::default`] is documented in
 /// `docs/manifest.md`, key by key.
 ///
@@ -61,6 +64,13 @@ pub struct Limits {
     pub max_response: ByteSize,
     /// The headers of one HTTP request or response.
     pub max_headers: ByteSize,
+    /// Calls of tools that a call makes.
+    pub max_tool_calls: u32,
+    /// Calls of tools that a call makes, at once; further ones wait.
+    pub max_parallel_calls: u32,
+    /// How deep calls that call tools may be nested: with 1, only calls that are not themselves made
+    /// by a tool call tools, and none calls its own plugin.
+    pub max_depth: u32,
     /// The plugin's file.
     pub max_component: ByteSize,
     /// Wall time of compiling the plugin, at load.
@@ -72,6 +82,9 @@ setters!(Limits {
     with_max_resources: max_resources: u32,
     with_max_requests: max_requests: u32,
     with_max_open_requests: max_open_requests: u32,
+    with_max_tool_calls: max_tool_calls: u32,
+    with_max_parallel_calls: max_parallel_calls: u32,
+    with_max_depth: max_depth: u32,
     with_max_compile: max_compile: Duration,
 } into {
     with_cpu: cpu: Option<Duration>,
@@ -151,6 +164,9 @@ impl Default for Limits {
             max_open_requests: 16,
             max_response: ByteSize::mib(16),
             max_headers: ByteSize::kib(64),
+            max_tool_calls: 256,
+            max_parallel_calls: 16,
+            max_depth: 1,
             max_component: ByteSize::mib(128),
             max_compile: Duration::from_secs(60),
         }

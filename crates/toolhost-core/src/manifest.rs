@@ -134,6 +134,9 @@ pub struct HostConfig {
     pub queue_timeout: Option<Duration>,
     /// How long a call may wait for others that may change the same data.
     pub order_timeout: Duration,
+    /// Calls at each depth that may wait for calls which they made, and hold their memory but no
+    /// turn meanwhile; as many as `max_concurrency` when `None`.
+    pub max_suspended: Option<usize>,
     /// The memory of all running calls: each counts with its `memory` limit, and waits until it
     /// fits.
     pub total_memory: Option<ByteSize>,
@@ -158,6 +161,7 @@ setters!(HostConfig {
     with_max_queue: max_queue: Option<usize>,
     with_max_queue_per_client: max_queue_per_client: Option<usize>,
     with_queue_timeout: queue_timeout: Option<Duration>,
+    with_max_suspended: max_suspended: Option<usize>,
     with_total_memory: total_memory: Option<ByteSize>,
 });
 
@@ -169,12 +173,20 @@ impl Default for HostConfig {
             max_queue_per_client: None,
             queue_timeout: None,
             order_timeout: Duration::from_secs(60),
+            max_suspended: None,
             total_memory: None,
             limits: Limits::default(),
             repair_arguments: true,
             summarize: false,
             summary: Summarize::default(),
         }
+    }
+}
+
+impl HostConfig {
+    /// [`max_suspended`](HostConfig::max_suspended) with its default.
+    pub fn suspended(&self) -> usize {
+        self.max_suspended.unwrap_or(self.max_concurrency)
     }
 }
 
@@ -668,6 +680,7 @@ fn read_host(mut table: ManifestTable, source: &mut ManifestSource) -> HostConfi
     if let Some(timeout) = read_duration(&mut table, "order-timeout", source) {
         host.order_timeout = timeout;
     }
+    host.max_suspended = table.count("max-suspended", MAX_CONCURRENCY, source);
     host.total_memory = read_size(&mut table, "total-memory", MOST_MEMORY, source);
     read_limits(&mut table, &mut host.limits, source);
     if let Some(repair) = table.bool("repair-arguments", source) {

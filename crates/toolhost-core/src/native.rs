@@ -17,7 +17,8 @@ use crate::limits::Limits;
 use crate::narrowing::ProviderNarrowing;
 use crate::provider::{CallContext, InvalidTool, ProvidedTool, RunOutcome, ToolProvider, output};
 use crate::sandbox::Journal;
-use crate::tool::{Content, LogSource, Output, Tool, ToolCall};
+use crate::tool::{Content, LogSource, Output, Tool, ToolCall, ToolResult};
+use crate::tool_caller::{CallableTools, ToolCaller};
 use crate::watch::Progress;
 
 type NativeAnswer = Result<Output, CallError>;
@@ -179,6 +180,10 @@ impl ToolProvider for NativeTools {
         self.max_concurrency
     }
 
+    fn callable_tools(&self) -> CallableTools<'_> {
+        CallableTools::All
+    }
+
     fn call<'c>(
         &'c self,
         tool: &'c ProvidedTool,
@@ -191,6 +196,7 @@ impl ToolProvider for NativeTools {
             client: context.client.map(Arc::from),
             key: context.key.map(Arc::from),
             narrowing: context.narrowing().cloned().map(Arc::new),
+            caller: context.caller.cloned(),
             journal: context.journal,
         };
         let answer = self.functions[&tool.own_name](call.arguments_text(), context);
@@ -231,6 +237,7 @@ pub struct NativeContext {
     client: Option<Arc<str>>,
     key: Option<Arc<str>>,
     narrowing: Option<Arc<ProviderNarrowing>>,
+    caller: Option<Arc<dyn ToolCaller>>,
     journal: Journal,
 }
 
@@ -273,6 +280,43 @@ impl NativeContext {
     /// Adds a line to the call's log; exceeding `max_log` ends the call.
     pub fn log(&self, source: LogSource, line: impl Into<String>) {
         self.journal.log(source, line.into());
+    }
+
+    /// Calls a tool of the host for this call: as its client, with what that may call, in its own
+    /// turn, and cancelled with it. This call lends its turn while it waits, so such calls cannot
+    /// wait for each other; call tools by this and never by a [`ToolHost`](crate::ToolHost) that the
+    /// function holds.
+    ///
+    /// ```
+    /// # extern crate toolhost_core as toolhost;
+    /// use serde_json::{Value, json};
+    /// use toolhost::{Loader, Manifest, NativeContext, NativeTools, Tool, ToolCall};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), toolhost::LoadError> {
+    /// let schema = json!({ "type": "object" });
+    /// let tools = NativeTools::new("demo")
+    ///     .tool_with_schema(Tool::new("half", ""), schema.clone(), async |_: Value| 21)
+    ///     .tool_with_schema(Tool::new("whole", ""), schema, async |_: Value, context: NativeContext| {
+    ///         let half = context.call(ToolCall::new("1", "half", "{}")).await;
+    ///         half.to_text().repeat(2)
+    ///     });
+    /// let mut manifest = Manifest::default();
+    /// manifest.host.max_concurrency = 1;
+    /// let host = Loader::new(manifest).provider(tools).load().await?;
+    /// let result = host.call(ToolCall::new("1", "whole", "{}")).await;
+    /// assert_eq!((result.to_text(), result.usage.calls), ("2121".to_owned(), 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call(&self, call: ToolCall) -> BoxFuture<'static, ToolResult> {
+        match &self.caller {
+            Some(caller) => caller.clone().call(call),
+            None => {
+                let error = CallError::internal("the call has no host");
+                Box::pin(ready(ToolResult::of(&call, Err(error))))
+            }
+        }
     }
 
     /// Reports progress to the call's [watcher](crate::Watcher).

@@ -82,6 +82,14 @@ impl OrderClient {
         }
     }
 
+    /// A new client in the same party.
+    pub(crate) fn beside(self) -> OrderClient {
+        OrderClient {
+            party: self.party,
+            ..OrderClient::new()
+        }
+    }
+
     /// The same client, in the party of all requests without a name and a session.
     pub fn passing(self) -> OrderClient {
         OrderClient {
@@ -273,8 +281,16 @@ impl PlaceInOrder {
         }
     }
 
+    /// Whether the call has to be released before it may run.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     /// Releases a call that was held.
     pub(crate) fn release(&self) {
+        if !self.is_held {
+            return;
+        }
         self.domain
             .with_line(|line| line.release(self.client, self.ticket));
     }

@@ -8,6 +8,7 @@ mod host_pattern;
 pub(crate) mod http_header;
 pub(crate) mod http_rule;
 pub(crate) mod special_addresses;
+mod tool_pattern;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 pub use host_pattern::{HostPattern, SocketRule};
 pub use http_header::HttpHeader;
 pub use http_rule::HttpRule;
+pub use tool_pattern::ToolPattern;
 
 use crate::limits::{ByteSize, size};
 use crate::paths::Paths;
@@ -56,6 +58,8 @@ pub struct Permissions {
     pub env: BTreeMap<String, String>,
     /// Secrets that it may request by name, except those that `http_headers` use.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// The tools of the host that it may call.
+    pub tools: Vec<ToolPattern>,
     /// Whether it has a clock.
     pub clock: Ambient,
     /// Whether it has randomness.
@@ -72,6 +76,7 @@ setters!(Permissions {
     with_sockets: sockets: Vec<SocketRule>,
     with_env: env: BTreeMap<String, String>,
     with_secrets: secrets: BTreeMap<String, SecretSource>,
+    with_tools: tools: Vec<ToolPattern>,
 });
 
 impl Permissions {

@@ -30,6 +30,7 @@ use crate::bindings::prompts::exports::toolhost::plugin::prompts as wit_prompts;
 use crate::bindings::resources::exports::toolhost::plugin::resources as wit_resources;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::bounded_read;
+use crate::call_clock::CallClock;
 use crate::digest::sha256;
 use crate::engine::Engines;
 use crate::error::{CallError, Diagnostic};
@@ -46,6 +47,7 @@ use crate::resource::ResourceTemplate;
 use crate::sandbox::{Folder, Grants, Journal, Sandbox};
 use crate::schema::check_scheduling::{Allowed, computed};
 use crate::tool::{Tool, ToolCall, is_tool_name};
+use crate::tool_caller::CallableTools;
 use crate::watch::RunContext;
 use call::InstanceEnd;
 use client_grants::Clients;
@@ -345,7 +347,13 @@ impl Compiled {
         let ended = call::in_sandbox(
             self.linked.instance_pre().engine(),
             &grants,
-            Journal::new(limits.max_log, Arc::default(), None, &context),
+            Journal::new(
+                limits.max_log,
+                Arc::default(),
+                None,
+                &context,
+                CallClock::default(),
+            ),
             call::CallTime {
                 deadline: limits.deadline(Instant::now()),
                 timeout: limits.timeout,
@@ -447,6 +455,13 @@ impl Plugin {
         let cancel = context.cancel;
         let narrowed = context.narrowed.and_then(|it| it.sandboxed.as_ref());
         let grants = narrowed.map_or(&self.grants, |narrowed| &narrowed.grants);
+        let caller = context.caller.cloned();
+        let run = async move |store: &mut Store<Sandbox>| {
+            if let Some(caller) = caller {
+                store.data_mut().set_caller(caller);
+            }
+            run(store).await
+        };
         call::in_sandbox(engine, grants, context.journal, time, cancel, run).await
     }
 
@@ -476,6 +491,7 @@ impl Plugin {
         context: CallContext<'_>,
     ) -> RunOutcome {
         let (limits, start, cancel) = (context.limits, context.start, context.cancel);
+        let clock = context.journal.clock().clone();
         let run = async |store: &mut Store<Sandbox>| tools.call(store, &request).await;
         let ended = self.run(tools.pre().engine(), context, run).await;
         let served = ended.into_served(limits, convert::output);
@@ -484,7 +500,7 @@ impl Plugin {
         }
         let allowed = Allowed {
             limits,
-            start,
+            start: clock.deadline(start).unwrap_or(start),
             spent: served.cpu,
             cancel,
         };
@@ -540,6 +556,10 @@ impl ToolProvider for Plugin {
 
     fn is_isolated(&self) -> bool {
         self.config.permissions.is_nothing()
+    }
+
+    fn callable_tools(&self) -> CallableTools<'_> {
+        CallableTools::Matching(&self.config.permissions.tools)
     }
 
     fn secrets(&self) -> Vec<&Secret> {

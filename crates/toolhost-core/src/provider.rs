@@ -24,6 +24,7 @@ use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
+use crate::tool_caller::{CallableTools, ToolCaller};
 use crate::watch::{Owner, Progress};
 #[doc(hidden)]
 pub use deadline::{Meter, RunEnd, stopped, until};
@@ -161,6 +162,13 @@ pub trait ToolProvider: Send + Sync {
         false
     }
 
+    /// The tools that its calls may call, by [`NativeContext::call`](crate::NativeContext::call) for
+    /// instance: by default all that the caller of the call may call.
+    #[doc(hidden)]
+    fn callable_tools(&self) -> CallableTools<'_> {
+        CallableTools::None
+    }
+
     /// The mask for secrets in its results.
     #[doc(hidden)]
     fn secrets(&self) -> Vec<&Secret> {
@@ -292,7 +300,7 @@ pub struct ProvidedTool {
     #[doc(hidden)]
     pub own_name: String,
     /// The schema of its arguments.
-    pub(crate) schema: Schema,
+    pub(crate) schema: Arc<Schema>,
     /// The schema of its structured output.
     #[doc(hidden)]
     pub output: Option<Arc<Schema>>,
@@ -354,9 +362,21 @@ impl ProvidedTool {
         Ok(ProvidedTool {
             tool,
             own_name,
-            schema,
+            schema: Arc::new(schema),
             output: output.map(Arc::new),
         })
+    }
+
+    /// The same tool with another description.
+    pub(crate) fn described(&self, description: String) -> ProvidedTool {
+        let mut tool = self.tool.clone();
+        tool.description = description;
+        ProvidedTool {
+            tool,
+            own_name: self.own_name.clone(),
+            schema: self.schema.clone(),
+            output: self.output.clone(),
+        }
     }
 
     /// The approximate memory of its schemas, in bytes.
@@ -408,6 +428,8 @@ pub struct CallContext<'t> {
     /// Its idempotency key.
     #[doc(hidden)]
     pub key: Option<&'t str>,
+    /// Calls tools for it.
+    pub(crate) caller: Option<&'t Arc<dyn ToolCaller>>,
     /// The audit records of the call.
     #[doc(hidden)]
     pub journal: Journal,
@@ -482,6 +504,9 @@ pub struct RunOutcome<T = Output> {
     /// Its log lines.
     #[doc(hidden)]
     pub log: Vec<LogLine>,
+    /// The calls that it made.
+    #[doc(hidden)]
+    pub calls: u64,
 }
 
 impl From<Result<Output, CallError>> for RunOutcome {
@@ -504,6 +529,7 @@ impl<T: Payload> RunOutcome<T> {
             cpu: Duration::ZERO,
             peak_memory: 0,
             log: Vec::new(),
+            calls: 0,
         }
     }
 

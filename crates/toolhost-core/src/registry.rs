@@ -1,5 +1,6 @@
 //! The registry: finds the provider of a tool by the tool's name.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use crate::order::{Domain, DomainAccess, FairSemaphore, Party};
 use crate::plugin::Plugin;
 use crate::provider::narrowed_grants::{GrantsOfCall, Sandboxed};
 use crate::provider::{NarrowedGrants, ProvidedTool, Provider, ToolProvider};
+use crate::tool::Tool;
+use crate::tool_caller::CallableTools;
+use crate::typescript;
 use crate::wire::template_remnants;
 
 /// A provider, and what its calls share.
@@ -22,6 +26,8 @@ pub(crate) struct Registered {
     domain: Option<Arc<Domain>>,
     /// The provider if it is a plugin, whose grants can be narrowed.
     plugin: Option<Arc<Plugin>>,
+    /// Up to which depth its calls may call tools, if it is a plugin that may.
+    max_depth: Option<usize>,
 }
 
 impl Registered {
@@ -36,6 +42,10 @@ impl Registered {
                 .filter(|own| *own < max_concurrency)
                 .map(|own| FairSemaphore::new(own as u64)),
             domain,
+            max_depth: match provider.callable_tools() {
+                CallableTools::Matching([_, ..]) => Some(provider.limits().max_depth as usize),
+                _ => None,
+            },
             provider,
             plugin: None,
         }
@@ -62,6 +72,11 @@ impl Registered {
             Some(plugin) => plugin.grants_of(client, self.domain.as_ref()),
             None => Ok(None),
         }
+    }
+
+    /// Whether its calls at that depth may call tools, and hold an instance while they wait.
+    pub(crate) fn suspends_at(&self, depth: usize) -> bool {
+        self.max_depth.is_some_and(|most| depth < most)
     }
 
     /// Why none of its calls can run.
@@ -147,6 +162,8 @@ pub(crate) struct Registry {
     pub(crate) tools: Vec<Arc<ProvidedTool>>,
     /// Indexes into `providers` and `tools`.
     by_name: HashMap<String, (usize, usize)>,
+    /// The descriptions of tools that call others, as their plugins wrote them.
+    templates: HashMap<String, String>,
     /// The [version](ToolProvider::changes) of each provider's tools.
     versions: Vec<Option<u64>>,
 }
@@ -212,12 +229,66 @@ impl Registry {
                 tools.push(tool.clone());
             }
         }
-        Registry {
+        let mut registry = Registry {
             providers,
             tools,
             by_name,
+            templates: HashMap::new(),
             versions,
+        };
+        registry.describe();
+        registry
+    }
+
+    /// Names the tools that others call in the descriptions of those.
+    fn describe(&mut self) {
+        let has_place = |tool: &&Arc<ProvidedTool>| {
+            let (provider, _) = self.by_name[&tool.tool.name];
+            let tools = self.providers[provider].provider.callable_tools();
+            matches!(tools, CallableTools::Matching(_))
+                && tool.tool.description.contains(typescript::PLACEHOLDER)
+        };
+        let found = self.tools.iter().filter(has_place);
+        self.templates = found
+            .map(|tool| (tool.tool.name.clone(), tool.tool.description.clone()))
+            .collect();
+        for name in self.templates.keys() {
+            let (_, at) = self.by_name[name];
+            let described = self
+                .description_for(&self.tools[at].tool, None)
+                .into_owned();
+            self.tools[at] = Arc::new(self.tools[at].described(described));
         }
+    }
+
+    /// The description of a tool for a client that may call only these tools.
+    pub(crate) fn description_for<'t>(
+        &self,
+        tool: &'t Tool,
+        allowed: Option<&BTreeSet<String>>,
+    ) -> Cow<'t, str> {
+        let Some(template) = self.templates.get(&tool.name) else {
+            return Cow::Borrowed(&tool.description);
+        };
+        let (own, _) = self.by_name[&tool.name];
+        let provider = &self.providers[own].provider;
+        let CallableTools::Matching(patterns) = provider.callable_tools() else {
+            return Cow::Borrowed(&tool.description);
+        };
+        let calls_itself = provider.limits().max_depth > 1;
+        let callable = self.tools.iter().map(|it| &it.tool).filter(|other| {
+            let (provider, _) = self.by_name[&other.name];
+            let is_of_host = matches!(
+                self.providers[provider].provider.provenance(),
+                Provider::Host
+            );
+            (calls_itself || provider != own)
+                && !is_of_host
+                && allowed.is_none_or(|allowed| allowed.contains(&other.name))
+                && patterns.iter().any(|pattern| pattern.matches(&other.name))
+        });
+        let overview = typescript::overview(callable);
+        Cow::Owned(template.replace(typescript::PLACEHOLDER, &overview))
     }
 
     /// Waits until a provider's tools differ from this snapshot; forever if none can change.

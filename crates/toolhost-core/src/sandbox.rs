@@ -25,6 +25,7 @@ mod quota_metering;
 mod rename_and_unlink;
 mod sockets;
 mod temporary;
+mod tool_calls;
 mod wasi3;
 
 use std::collections::{BTreeMap, HashMap};
@@ -49,6 +50,7 @@ use crate::permissions::{Access, HttpHeader, HttpRule, Permissions, Secret};
 use crate::quota::Quota;
 use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
+use crate::tool_caller::ToolCaller;
 use crate::watch::Progress;
 pub(crate) use folder::Folder;
 use folder_listing::Listings;
@@ -165,6 +167,8 @@ pub(crate) struct Sandbox {
     /// Created when the guest first uses it.
     http_gate: Option<HttpGate>,
     wasi3: Wasi3State,
+    /// Calls tools for the instance, if it may call any.
+    caller: Option<Arc<dyn ToolCaller>>,
 }
 
 impl Sandbox {
@@ -206,6 +210,7 @@ impl Sandbox {
             http,
             http_gate: None,
             wasi3: Wasi3State::default(),
+            caller: None,
         }
     }
 
@@ -223,6 +228,11 @@ impl Sandbox {
         }
         self.program = Some(program);
         Ok(())
+    }
+
+    /// Lets the instance call tools.
+    pub(crate) fn set_caller(&mut self, caller: Arc<dyn ToolCaller>) {
+        self.caller = Some(caller);
     }
 
     /// Whether the manifest sets that environment variable.
@@ -256,6 +266,8 @@ impl Sandbox {
                 }
         });
         let held: usize = held.sum();
+        let of_calls = self.caller.as_ref().map_or(0, |caller| caller.held());
+        let more = more.saturating_add(of_calls);
         self.limiter.hold(held.saturating_add(more))
     }
 

@@ -132,6 +132,8 @@ pub(crate) struct RunContext {
     /// Set when its provider is called.
     pub(crate) begun: Option<Arc<AtomicBool>>,
     pub(crate) paused: Option<Paused>,
+    /// How many calls it is nested in.
+    pub(crate) depth: usize,
 }
 
 impl RunContext {
@@ -148,6 +150,7 @@ impl RunContext {
             key: None,
             begun: None,
             paused: None,
+            depth: 0,
         }
     }
 

@@ -263,6 +263,7 @@ impl McpServer {
             cpu: meter.spent + checking,
             peak_memory: 0,
             log,
+            calls: 0,
         }
     }
 

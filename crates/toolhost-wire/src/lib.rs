@@ -33,6 +33,7 @@ pub mod json_text;
 pub mod limit;
 pub mod summarize;
 pub mod tool;
+pub mod typescript;
 pub mod wire;
 
 mod content;

@@ -37,6 +37,8 @@ pub enum Limit {
     Queue,
     /// Time spent waiting for a turn.
     QueueTime,
+    /// Calls of tools made by one call.
+    ToolCalls,
 }
 
 /// The value of a limit.
@@ -87,6 +89,7 @@ impl Limit {
             Limit::Headers => "HTTP header size",
             Limit::Queue => return format!("queue is full ({bound} waiting calls)"),
             Limit::QueueTime => "queue time",
+            Limit::ToolCalls => "tool call",
         };
         format!("{what} limit exceeded ({bound})")
     }

@@ -535,6 +535,8 @@ pub struct Usage {
     pub peak_memory: u64,
     /// Bytes of content and structured output.
     pub output_bytes: u64,
+    /// Calls that it made, with those that they made; `cpu` is that of all of them together.
+    pub calls: u64,
 }
 
 /// One line of a call's log.

@@ -54,3 +54,12 @@ pub mod completion {
         additional_derives: [PartialEq],
     });
 }
+
+pub mod calls {
+    wit_bindgen::generate!({
+        path: ["wit/0.1.0", "wit/calls-0.1.0"],
+        world: "toolhost:calls/caller",
+        with: { "toolhost:plugin/types@0.1.0": crate::bindings::toolhost::plugin::types },
+        runtime_path: "::toolhost_plugin::__private::wit_bindgen::rt",
+    });
+}

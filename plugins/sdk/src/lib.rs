@@ -83,7 +83,7 @@
 //! # The host
 //!
 //! The host has [`log`], [`progress`], [`config`], [`secret`], [`resource_updated`] and [`resources_changed`], and sends
-//! [`http`] requests. Files, environment variables, clocks and randomness are available through `std`. The manifest
+//! [`http`] requests; it also has other tools to [call](calls). Files, environment variables, clocks and randomness are available through `std`. The manifest
 //! grants access to each. Every call has a new instance, so a `static` has its initial value in each call, and nothing
 //! needs to be thread-safe.
 //!
@@ -99,6 +99,7 @@ mod arguments;
 pub mod ask;
 #[doc(hidden)]
 pub mod bindings;
+pub mod calls;
 pub mod completion;
 mod error;
 mod host;

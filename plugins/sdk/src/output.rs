@@ -88,6 +88,19 @@ impl Output {
         Ok(self)
     }
 
+    /// The text blocks, one after the other; without any, the structured content.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let texts = self.content.iter().filter_map(|content| match content {
+            Content::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        match (self.content.is_empty(), &self.structured) {
+            (true, Some(json)) => json.clone(),
+            _ => texts.collect::<Vec<_>>().join("\n"),
+        }
+    }
+
     /// The content blocks.
     #[must_use]
     pub fn content(&self) -> &[Content] {
@@ -98,6 +111,15 @@ impl Output {
     #[must_use]
     pub fn structured(&self) -> Option<&str> {
         self.structured.as_deref()
+    }
+}
+
+impl From<WitOutput> for Output {
+    fn from(output: WitOutput) -> Self {
+        Self {
+            content: output.content,
+            structured: output.structured,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use wasi as platform;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasi::ready;
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -114,9 +115,41 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         if !woken.0.swap(false, Ordering::Relaxed) {
-            platform::wait();
+            wait();
         }
     }
+}
+
+/// How long calls are waited for before other things are looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Waits until a task can go on, and wakes it.
+fn wait() {
+    let Some(wait_by) = WAIT_BY.get() else {
+        return platform::wait();
+    };
+    while !platform::wake_ready() {
+        let most = platform::is_waiting().then_some(LOOK);
+        if !wait_by(most) {
+            return platform::wait();
+        }
+        if most.is_none() {
+            return;
+        }
+    }
+}
+
+/// Waits for what else can end, for at most that long; says whether there is anything.
+type WaitBy = fn(Option<Duration>) -> bool;
+
+thread_local! {
+    /// How to wait for calls of tools, once there was one: a plugin without them does not import them.
+    static WAIT_BY: Cell<Option<WaitBy>> = const { Cell::new(None) };
+}
+
+/// Waits by this function as well.
+pub(crate) fn wait_by(wait: WaitBy) {
+    WAIT_BY.set(Some(wait));
 }
 
 #[derive(Default)]
@@ -135,6 +168,14 @@ mod platform {
 
     pub(super) async fn sleep(duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    pub(super) fn is_waiting() -> bool {
+        false
+    }
+
+    pub(super) fn wake_ready() -> bool {
+        false
     }
 
     pub(super) fn wait() {

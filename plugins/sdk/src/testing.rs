@@ -38,8 +38,9 @@
 //! ```
 
 use crate::bindings::toolhost::plugin::types::{Completion, Content, Reply, Resumption, Role};
+use crate::calls::CallError;
 use crate::http::{Request, Response};
-use crate::{Error, Serialize, ask};
+use crate::{Error, Output, Serialize, ask};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -54,9 +55,13 @@ pub struct Host {
     config: HashMap<String, String>,
     secrets: HashMap<String, String>,
     http: Option<Rc<Server>>,
+    tools: Option<Rc<Tools>>,
 }
 
 type Server = dyn Fn(&Request) -> Result<Response, Error>;
+
+/// Answers calls of tools, by name and arguments.
+pub(crate) type Tools = dyn Fn(&str, &str) -> Result<Output, CallError>;
 
 impl Host {
     /// A host that grants nothing.
@@ -86,6 +91,16 @@ impl Host {
         self
     }
 
+    /// Sets the function that answers [calls of tools](crate::calls): by name, and arguments as JSON text.
+    #[must_use]
+    pub fn tools(
+        mut self,
+        tools: impl Fn(&str, &str) -> Result<Output, CallError> + 'static,
+    ) -> Self {
+        self.tools = Some(Rc::new(tools));
+        self
+    }
+
     /// Runs a function, such as a tool, with this host. Applies to the current thread only.
     pub fn run<T>(self, run: impl FnOnce() -> T) -> T {
         // Restored also after a panic: the thread may run another test.
@@ -106,6 +121,10 @@ pub(crate) fn config(key: &str) -> Option<String> {
 
 pub(crate) fn secret(name: &str) -> Option<String> {
     HOST.with_borrow(|host| host.secrets.get(name).cloned())
+}
+
+pub(crate) fn tool() -> Option<Rc<Tools>> {
+    HOST.with_borrow(|host| host.tools.clone())
 }
 
 pub(crate) async fn send(request: &Request) -> Result<Response, Error> {

@@ -1,4 +1,4 @@
-//! What compiles C for guests, as SQLite is written in it: zig, which is a clang with a libc for WASI, from PyPI.
+//! What compiles C for guests, as SQLite and QuickJS are written in it: zig, which is a clang with a libc for WASI, from PyPI.
 
 use crate::python;
 use anyhow::{Context, Result, bail};
@@ -48,6 +48,8 @@ impl CCompiler {
             .env(format!("CFLAGS_{triple}"), FLAGS)
             // They name the target as clang does, and zig has other names.
             .env("CRATE_CC_NO_DEFAULTS", "1")
+            // The build script of QuickJS would download a compiler.
+            .env("RQUICKJS_SYS_NO_WASI_SDK", "1")
             .env("ZIG_GLOBAL_CACHE_DIR", &self.cache)
             .env("ZIG_LOCAL_CACHE_DIR", &self.cache);
     }

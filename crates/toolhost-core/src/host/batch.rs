@@ -35,6 +35,7 @@ use super::{Arrival, CallOptions, HandedOver, ToolHost};
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::locks;
+use crate::order::PlaceInOrder;
 use crate::tool::{ToolCall, ToolResult};
 
 /// A result and the position of its call.
@@ -242,7 +243,9 @@ impl BatchShared {
                     ..arrival
                 },
             };
-            if self.waits_for_others {
+            let place = &waiting.arrival.taken.place;
+            let is_held = place.as_ref().is_some_and(PlaceInOrder::is_held);
+            if self.waits_for_others || is_held {
                 let queue = &self.host.shared.queue;
                 match queue.enter_before_others(own.order().party()) {
                     Ok(ticket) => waiting.arrival.ticket = ticket,
@@ -374,9 +377,7 @@ impl BatchShared {
                 arrival,
             } = taken;
             let context = self.options.context();
-            let running = self
-                .host
-                .run_call(&call, &context, &self.options.whose, arrival);
+            let running = self.host.run_call(&call, &context, &self.options, arrival);
             let result = running.await;
             kept.push((index, result));
             // Free the provider's room before the result is seen, so that a consumer that polls for

@@ -288,6 +288,21 @@ impl CallOptions {
         }
     }
 
+    /// The options of the calls that a call with these options makes. They are of the same client
+    /// and may do no more. Nobody is told of their progress.
+    pub(super) fn of_nested(&self, context: &RunContext) -> CallOptions {
+        CallOptions {
+            cancel: Some(context.cancel.clone()),
+            whose: self.whose.clone(),
+            order: Some(context.client.beside()),
+            owner: self.owner.clone(),
+            allowed: self.allowed.clone(),
+            paused: self.paused.clone(),
+            responder: self.responder.clone(),
+            ..CallOptions::default()
+        }
+    }
+
     pub(super) fn context(&self) -> RunContext {
         RunContext {
             cancel: self.cancel.clone().unwrap_or_default(),
@@ -303,6 +318,7 @@ impl CallOptions {
             key: self.key.clone(),
             begun: self.begun.clone(),
             paused: self.paused.clone(),
+            depth: self.whose.depth(),
         }
     }
 }

@@ -25,9 +25,9 @@ pub(super) struct FittedCall<'h, 'c> {
     pub(super) call: Cow<'c, ToolCall>,
     pub(super) repairs: Vec<Repair>,
     /// The provider and tool of that name, even if the arguments are invalid.
-    pub(super) found: Option<(&'h Registered, &'h Arc<ProvidedTool>)>,
+    pub(super) found: Option<(&'h Arc<Registered>, &'h Arc<ProvidedTool>)>,
     /// The provider and tool that will serve the call, or why the call is refused.
-    pub(super) served_by: Result<(&'h Registered, &'h Arc<ProvidedTool>), CallError>,
+    pub(super) served_by: Result<(&'h Arc<Registered>, &'h Arc<ProvidedTool>), CallError>,
     /// Whether the arguments have not been validated yet; they are then as the model wrote them.
     pub(super) is_unchecked: bool,
 }
@@ -59,7 +59,7 @@ impl ToolHost {
         };
         let found = self.registry.find_allowed(&call.name, allowed);
         if let Some(error) = call.refusal() {
-            fit.found = found.ok().map(|(_, by, tool)| (&**by, tool));
+            fit.found = found.ok().map(|(_, by, tool)| (by, tool));
             fit.served_by = Err(error);
             return fit;
         }
@@ -70,8 +70,8 @@ impl ToolHost {
                 return fit;
             }
         };
-        fit.found = Some((&**by, tool));
-        fit.served_by = Ok((&**by, tool));
+        fit.found = Some((by, tool));
+        fit.served_by = Ok((by, tool));
         let limits = by.provider.limits();
         let text = call.arguments_text();
         let fitted = match bounded(text, limits) {

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::hooks::Hooks;
 use super::nested_grants::{Nested, PluginGrant, nested};
-use super::queue::{CallQueue, pages_in, pages_of};
+use super::queue::{CallQueue, Suspension, pages_in, pages_of};
 use super::resources_and_prompts::StaticContent;
 use super::{HostShared, LoadedPlugin, ToolHost};
 use crate::audit::AuditLog;
@@ -47,6 +47,7 @@ pub struct Loader {
     cache: CodeCache,
     survey: Option<Servers>,
     is_lazy: bool,
+    code_mode: bool,
     providers: Vec<Arc<dyn ToolProvider>>,
     hooks: Vec<Arc<dyn Hook>>,
     progress: Arc<dyn Fn(LoadEvent) + Send + Sync>,
@@ -103,6 +104,7 @@ impl Loader {
             cache: CodeCache::default(),
             survey: None,
             is_lazy: false,
+            code_mode: false,
             providers: Vec::new(),
             hooks: Vec::new(),
             progress: Arc::new(|_| {}),
@@ -130,6 +132,15 @@ impl Loader {
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.is_lazy = true;
+        self
+    }
+
+    /// Code mode: the only tools that can be called directly are `run_script` of a plugin that may call
+    /// tools, `search_tools` and `describe_tool`; programs call the others. See
+    /// [`ToolHost::offered_tools`].
+    #[must_use]
+    pub fn code_mode(mut self, is_on: bool) -> Self {
+        self.code_mode = is_on;
         self
     }
 
@@ -238,6 +249,7 @@ impl Loader {
         check_caps(&file, &host, &plugins, &mcp)?;
         check_providers(&file, &self.providers)?;
         check_nested(&file, &plugins, &paths)?;
+        let suspension = suspension(&file, &host, &plugins, &self.providers)?;
         let (survey, is_lazy) = (self.survey, self.is_lazy);
         let secrets = match (survey, is_lazy) {
             (Some(_), _) => Secrets::Unread,
@@ -260,7 +272,7 @@ impl Loader {
         (self.progress)(LoadEvent::Started {
             plugins: plugins.len() + mcp.len(),
         });
-        let engines = engines(&host, &plugins, &cache)?;
+        let engines = engines(&host, suspension, &plugins, &cache)?;
         let file = Arc::new(file);
         let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
         let mut loads = JoinSet::new();
@@ -362,10 +374,10 @@ impl Loader {
         let providers: Vec<_> = providers.chain(others).collect();
         let secrets = providers.iter().flat_map(|it| it.provider.secrets());
         let mask = Mask::new(secrets).map_err(|message| LoadError::invalid(&file, message))?;
-        Ok(ToolHost {
+        let loaded = ToolHost {
             shared: Arc::new(HostShared {
                 plugins,
-                queue: CallQueue::new(&host, most_of_one, &providers),
+                queue: CallQueue::new(&host, most_of_one, suspension, &providers),
                 own,
                 owners,
                 max_concurrency: host.max_concurrency,
@@ -379,7 +391,12 @@ impl Loader {
                 paths,
             }),
             registry: Arc::new(Registry::new(providers, &file).map_err(LoadError::Invalid)?),
-        })
+            front: None,
+        };
+        match self.code_mode {
+            true => loaded.in_code_mode(&file),
+            false => Ok(loaded),
+        }
     }
 }
 
@@ -511,6 +528,7 @@ fn domain_of(provider: &Arc<dyn ToolProvider>) -> Option<Arc<Domain>> {
 /// The engines for each stack size, which is a setting of the engine.
 fn engines(
     host: &HostConfig,
+    suspension: Suspension,
     plugins: &[PluginConfig],
     cache: &CodeCache,
 ) -> Result<BTreeMap<ByteSize, Arc<Engines>>, LoadError> {
@@ -520,8 +538,13 @@ fn engines(
         if engines.contains_key(&stack) {
             continue;
         }
+        let mut same = plugins.iter().filter(|it| it.limits.stack() == stack);
+        let suspended = match same.any(|it| !it.permissions.tools.is_empty()) {
+            true => suspension.most(),
+            false => 0,
+        };
         let config = EngineConfig {
-            instances: host.max_concurrency + PARALLEL_LOADS,
+            instances: host.max_concurrency + suspended + PARALLEL_LOADS,
             stack,
             cache: cache.clone(),
         };
@@ -568,6 +591,38 @@ fn check_caps(
         [] => Ok(()),
         _ => Err(LoadError::Invalid(problems)),
     }
+}
+
+/// How many calls may be suspended while they wait for calls that they made.
+///
+/// # Errors
+///
+/// There is not enough memory for one and what it calls.
+fn suspension(
+    file: &Path,
+    host: &HostConfig,
+    plugins: &[PluginConfig],
+    providers: &[Arc<dyn ToolProvider>],
+) -> Result<Suspension, LoadError> {
+    let of_plugins = plugins.iter().map(|plugin| {
+        let calls_tools = !plugin.permissions.tools.is_empty();
+        let depth = calls_tools.then_some(plugin.limits.max_depth);
+        (pages_of(plugin.limits.memory), depth)
+    });
+    let of_providers = providers.iter().map(|it| (pages_of(it.memory()), None));
+    let all: Vec<_> = of_plugins.chain(of_providers).collect();
+    Suspension::new(host, &all).ok_or_else(|| {
+        let caller = plugins.iter().find(|it| !it.permissions.tools.is_empty());
+        let name = caller.map_or("", |it| &it.name);
+        let total = host.total_memory.map(size).unwrap_or_default();
+        let message = format!(
+            "a call of `plugin.{name}` and the calls that it makes need more memory than the `total-memory` of \
+             {total}"
+        );
+        let help = "raise `total-memory`, or lower `memory` or `max-depth` of the plugins";
+        let problem = Diagnostic::new(file, caller.and_then(|it| it.at), message).help(help);
+        LoadError::Invalid(vec![problem])
+    })
 }
 
 /// Checks the providers of the embedding program.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::nested_grants::{Nested, PluginGrant, nested};
 use super::{HostShared, ToolHost};
+use crate::ancestor::Ancestor;
 use crate::error::{CallError, similar};
 use crate::mask::Mask;
 use crate::narrowing::{NarrowError, Narrowing, ProviderNarrowing};
@@ -45,11 +46,12 @@ impl Narrowed {
     }
 }
 
-/// The client of a call, and its narrowed grants.
+/// The client of a call, its narrowed grants, and the call that made it, if one did.
 #[derive(Clone, Debug, Default)]
 pub struct Whose {
     pub(super) client: Option<Arc<str>>,
     pub(super) narrowed: Option<Narrowed>,
+    pub(super) by: Option<Arc<Ancestor>>,
 }
 
 impl Whose {
@@ -57,6 +59,11 @@ impl Whose {
         let of_narrowed = self.narrowed.as_ref();
         let of_narrowed = of_narrowed.and_then(|it| it.0.client.as_ref());
         self.client.as_ref().or(of_narrowed)
+    }
+
+    /// How many calls a call is nested in.
+    pub(super) fn depth(&self) -> usize {
+        self.by.as_ref().map_or(0, |by| by.depth + 1)
     }
 }
 

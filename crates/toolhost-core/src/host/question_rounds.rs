@@ -119,13 +119,11 @@ impl ToolHost {
     ) -> ToolResult {
         let context = options.context();
         let Some(responder) = options.responder.as_deref() else {
-            return self
-                .run_call(&call, &context, &options.whose, arrival)
-                .await;
+            return self.run_call(&call, &context, options, arrival).await;
         };
         let mut _asked = None;
         for _ in 0..MAX_ROUNDS {
-            let running = self.run_call(&call, &context, &options.whose, arrival);
+            let running = self.run_call(&call, &context, options, arrival);
             let mut result = running.await;
             let Err(CallError::InputRequired(input)) = &result.outcome else {
                 return result;

@@ -7,6 +7,13 @@
 //! takes them at once and is never counted as waiting. A paused client's calls
 //! wait before they take any ([`CallQueue::permits`]). `max-queue` bounds the waiting calls,
 //! `queue-timeout` all of their waiting, `order-timeout` how long a call ahead may run.
+//!
+//! A call that may call tools keeps its memory and its instance while it waits for them, and lends
+//! its other permits. It needs one more permit, which it takes first, before its place in order: that
+//! of a suspended call at its depth. There are only so many of those that the memory for one more call of any plugin is
+//! always left, and each depth has its own, so that calls at one depth never wait for others at
+//! theirs. Such a call then takes its memory before its provider's permit, the reverse of the
+//! others: when it takes back what it lent, it has its memory already. See docs/adr/0025.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -33,6 +40,8 @@ pub(super) struct CallQueue {
     calls: FairSemaphore<Party>,
     /// Permits for memory, if `total-memory` can be exceeded.
     memory: Option<FairSemaphore<Party>>,
+    /// Permits for calls that may call tools, by their depth.
+    suspended: Vec<FairSemaphore<Party>>,
     /// `None` if the number of waiting calls has no bound.
     places: Option<Arc<QueuePlaces>>,
     pub(super) timeout: Option<Duration>,
@@ -101,7 +110,71 @@ impl Drop for QueueTicket {
 
 /// The permits that a call holds while it runs.
 pub(super) struct Permits<'a> {
-    _held: [Option<Permit<'a, Party>>; 3],
+    suspended: Option<Permit<'a, Party>>,
+    _memory: Option<Permit<'a, Party>>,
+    turn: Option<Turn<'a>>,
+}
+
+/// The permits that a call lends while it waits for others.
+struct Turn<'a> {
+    own: Option<Permit<'a, Party>>,
+    host: Permit<'a, Party>,
+}
+
+impl Turn<'_> {
+    fn keep(self) {
+        self.own.map(Permit::keep);
+        self.host.keep();
+    }
+}
+
+impl Permits<'_> {
+    /// Keeps what the call lends while it waits, until it is [lent](CallQueue::lend).
+    pub(super) fn keep_turn(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            turn.keep();
+        }
+    }
+}
+
+/// Which calls may be suspended, while they wait for calls that they made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Suspension {
+    /// How many at each depth.
+    pub(super) calls: usize,
+    pub(super) depths: usize,
+    /// The memory of one, in pages.
+    pages: u64,
+}
+
+impl Suspension {
+    /// The suspension of a host with plugins of these memories, in pages, and their `max-depth` if
+    /// they may call tools. `None` if it has not the memory for one call at each depth and one that
+    /// is called by the last.
+    pub(super) fn new(host: &HostConfig, plugins: &[(u64, Option<u32>)]) -> Option<Suspension> {
+        let callers = plugins.iter().filter(|(_, depth)| depth.is_some());
+        let Some(pages) = callers.clone().map(|(pages, _)| *pages).max() else {
+            return Some(Suspension::default());
+        };
+        let depths = callers.filter_map(|(_, depth)| *depth).max().unwrap_or(0) as usize;
+        let largest = plugins.iter().map(|(pages, _)| *pages).max().unwrap_or(0);
+        let mut calls = host.suspended();
+        if let Some(total) = host.total_memory {
+            let of_callers = pages_in(total).saturating_sub(largest);
+            let at_each_depth = of_callers / (pages.max(1) * depths as u64);
+            calls = calls.min(usize::try_from(at_each_depth).unwrap_or(usize::MAX));
+        }
+        (calls > 0).then_some(Suspension {
+            calls,
+            depths,
+            pages,
+        })
+    }
+
+    /// The most calls that are suspended at once.
+    pub(super) fn most(&self) -> usize {
+        self.calls * self.depths
+    }
 }
 
 impl CallQueue {
@@ -109,12 +182,16 @@ impl CallQueue {
     pub(super) fn new(
         host: &HostConfig,
         most_of_one: Option<usize>,
+        suspension: Suspension,
         providers: &[Arc<Registered>],
     ) -> CallQueue {
         let most = providers.iter().map(|it| pages(it)).max();
         let most = most
             .unwrap_or(0)
             .saturating_mul(host.max_concurrency as u64);
+        let most_suspended = suspension.pages.saturating_mul(suspension.most() as u64);
+        let most = most.saturating_add(most_suspended);
+        let of_depth = |_| FairSemaphore::new(suspension.calls as u64);
         // No permits are needed if all calls fit anyway.
         let total = host.total_memory.map(pages_in);
         let total = total.filter(|total| *total < most);
@@ -122,6 +199,7 @@ impl CallQueue {
             max_concurrency: host.max_concurrency,
             calls: FairSemaphore::new(host.max_concurrency as u64),
             memory: total.map(FairSemaphore::new),
+            suspended: (0..suspension.depths).map(of_depth).collect(),
             places: host.max_queue.map(|most| {
                 Arc::new(QueuePlaces {
                     most,
@@ -193,11 +271,19 @@ impl CallQueue {
         if cancel.is_cancelled() {
             return Err(CallError::Cancelled);
         }
-        let behind = place.filter(|place| !place.is_granted());
-        if behind.is_none()
+        let suspension = self.suspended(by, context.depth);
+        let mut suspended = suspension.and_then(|permits| permits.try_acquire(1));
+        let is_suspendable = suspension.is_none() || suspended.is_some();
+        if is_suspendable && let Some(place) = place {
+            place.release();
+        }
+        let is_behind = || place.is_some_and(|place| !place.is_granted());
+        if is_suspendable
+            && !is_behind()
             && !context.is_paused()
-            && let Some(permits) = self.permits_now(by)
+            && let Some(mut permits) = self.permits_now(by)
         {
+            permits.suspended = suspended;
             return Ok(permits);
         }
         let _ticket = match ticket {
@@ -205,19 +291,48 @@ impl CallQueue {
             None => self.enter(party)?,
         };
         drop(entering);
-        if let Some(place) = behind {
+        if let Some(permits) = suspension.filter(|_| !is_suspendable) {
+            suspended = Some(
+                self.in_time(queued, cancel, permits.acquire(party, 1))
+                    .await?,
+            );
+            // Its place was held until now, so that no call waits for it which the suspended calls
+            // wait for.
+            if let Some(place) = place {
+                place.release();
+            }
+        }
+        if let Some(place) = place.filter(|_| is_behind()) {
             self.in_order(place, queued, cancel).await?;
         }
-        let permits = cancel.run_until_cancelled(self.permits(by, context));
-        let permits = match self.timeout {
-            None => permits.await,
+        let mut permits = self
+            .in_time(queued, cancel, self.permits(by, context))
+            .await?;
+        permits.suspended = suspended;
+        Ok(permits)
+    }
+
+    /// Waits until the queue timeout at most.
+    ///
+    /// # Errors
+    ///
+    /// It has passed, or the call is cancelled.
+    async fn in_time<T>(
+        &self,
+        queued: Instant,
+        cancel: &CancellationToken,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, CallError> {
+        let wait = cancel.run_until_cancelled(wait);
+        let waited = match self.timeout {
+            None => wait.await,
             Some(timeout) => {
                 let until = queued.checked_add(timeout).unwrap_or_else(far_future);
-                let permits = tokio::time::timeout_at(until.into(), permits).await;
-                permits.map_err(|_| CallError::over(Limit::QueueTime, timeout))?
+                let waited = tokio::time::timeout_at(until.into(), wait).await;
+                waited.map_err(|_| CallError::over(Limit::QueueTime, timeout))?
             }
         };
-        permits.ok_or(CallError::Cancelled)
+        waited.ok_or(CallError::Cancelled)
     }
 
     /// Waits until the calls ahead, which may change the same data, are over.
@@ -274,16 +389,24 @@ impl CallQueue {
             Some(memory) => Some(memory.try_acquire(pages(by))?),
             None => None,
         };
+        let host = self.calls.try_acquire(1)?;
         Some(Permits {
-            _held: [own, memory, Some(self.calls.try_acquire(1)?)],
+            suspended: None,
+            _memory: memory,
+            turn: Some(Turn { own, host }),
         })
+    }
+
+    /// The permits for a call that may call tools.
+    fn suspended(&self, by: &Registered, depth: usize) -> Option<&FairSemaphore<Party>> {
+        by.suspends_at(depth).then(|| self.suspended.get(depth))?
     }
 
     /// Waits for the permits of a client that is not paused.
     async fn permits<'a>(&'a self, by: &'a Registered, context: &RunContext) -> Permits<'a> {
         loop {
             context.resumed().await;
-            let permits = self.acquire(by, context.client.party()).await;
+            let permits = self.acquire(by, context).await;
             // It may have been paused while it waited. Other clients can use the permits.
             if !context.is_paused() {
                 return permits;
@@ -292,18 +415,54 @@ impl CallQueue {
     }
 
     /// Acquires the provider's permit first and the host's last, so that a call waiting for its
-    /// provider or for memory blocks no other.
-    async fn acquire<'a>(&'a self, by: &'a Registered, party: Party) -> Permits<'a> {
-        let own = match &by.permits {
+    /// provider or for memory blocks no other. For calls that may call tools see above.
+    async fn acquire<'a>(&'a self, by: &'a Registered, context: &RunContext) -> Permits<'a> {
+        let party = context.client.party();
+        let own = async || match &by.permits {
             Some(permits) => Some(permits.acquire(party, 1).await),
             None => None,
         };
-        let memory = match &self.memory {
+        let memory = async || match &self.memory {
             Some(memory) => Some(memory.acquire(party, pages(by)).await),
             None => None,
         };
+        let (own, memory) = match by.suspends_at(context.depth) {
+            false => {
+                let own = own().await;
+                (own, memory().await)
+            }
+            true => {
+                let memory = memory().await;
+                (own().await, memory)
+            }
+        };
+        let host = self.calls.acquire(party, 1).await;
         Permits {
-            _held: [own, memory, Some(self.calls.acquire(party, 1).await)],
+            suspended: None,
+            _memory: memory,
+            turn: Some(Turn { own, host }),
+        }
+    }
+
+    /// Gives others the turn of a call that waits for calls which it made.
+    pub(super) fn lend(&self, by: &Registered) {
+        if let Some(permits) = &by.permits {
+            permits.give_back(1);
+        }
+        self.calls.give_back(1);
+    }
+
+    /// Takes back a turn that was lent, ahead of new calls. `keeps` says whether it is still wanted
+    /// then.
+    pub(super) async fn take_back(&self, by: &Registered, keeps: impl FnOnce() -> bool) {
+        let own = match &by.permits {
+            Some(permits) => Some(permits.take_back(1).await),
+            None => None,
+        };
+        let host = self.calls.take_back(1).await;
+        let turn = Turn { own, host };
+        if keeps() {
+            turn.keep();
         }
     }
 }

@@ -397,6 +397,7 @@ impl ToolHost {
         };
         let admitted = Admitted {
             ended,
+            nested: None,
             place,
             start: Instant::now(),
             spent: Duration::ZERO,

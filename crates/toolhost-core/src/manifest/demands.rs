@@ -99,6 +99,8 @@ impl Demands {
         // Literal variables are the manifest's own text; everything else leaves the sandbox.
         let outside = Permissions {
             env: Default::default(),
+            // They are offered by this manifest, and ask for what they need themselves.
+            tools: Vec::new(),
             files: (permissions.files.iter())
                 .filter(|grant| grant.allow_vcs || !self.own.holds_grant(grant))
                 .cloned()

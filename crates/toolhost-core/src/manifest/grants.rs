@@ -53,6 +53,10 @@ pub(super) fn read_permissions(
             permissions.http_headers.push(header);
         }
     }
+    for value in table.array("tools", source).unwrap_or_default() {
+        let pattern = expect_parsed(value, &table.path("tools"), source);
+        permissions.tools.extend(pattern);
+    }
     permissions.clock = read_ambient(&mut table, "clock", source);
     permissions.random = read_ambient(&mut table, "random", source);
     table.finish(source);

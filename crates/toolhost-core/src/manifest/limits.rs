@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::MAX_CONCURRENCY;
 use super::reader::{ManifestSource, ManifestTable};
-use crate::limits::{Limits, MAX_TIMEOUT, STACK_RANGE, size};
+use crate::limits::{Limits, MAX_DEPTH, MAX_TIMEOUT, STACK_RANGE, size};
 
 pub(super) fn read_limits(
     table: &mut ManifestTable,
@@ -42,12 +43,23 @@ pub(super) fn read_limits(
     }
 
     let counts = [
-        ("max-resources", &mut limits.max_resources),
-        ("max-requests", &mut limits.max_requests),
-        ("max-open-requests", &mut limits.max_open_requests),
+        ("max-resources", &mut limits.max_resources, 1_000_000),
+        ("max-requests", &mut limits.max_requests, 1_000_000),
+        (
+            "max-open-requests",
+            &mut limits.max_open_requests,
+            1_000_000,
+        ),
+        ("max-tool-calls", &mut limits.max_tool_calls, 1_000_000),
+        (
+            "max-parallel-calls",
+            &mut limits.max_parallel_calls,
+            MAX_CONCURRENCY,
+        ),
+        ("max-depth", &mut limits.max_depth, MAX_DEPTH as usize),
     ];
-    for (key, limit) in counts {
-        if let Some(count) = table.count(key, 1_000_000, source) {
+    for (key, limit, most) in counts {
+        if let Some(count) = table.count(key, most, source) {
             *limit = u32::try_from(count).expect("at most a million");
         }
     }

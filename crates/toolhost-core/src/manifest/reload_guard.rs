@@ -335,6 +335,7 @@ fn host_bounds(manifest: &Manifest) -> Vec<GuardedBound> {
         ("max-queue-per-client", count(manifest.queue_of_one())),
         ("queue-timeout", time(host.queue_timeout)),
         ("order-timeout", host.order_timeout.as_nanos()),
+        ("max-suspended", host.suspended() as u128),
         (
             "total-memory",
             host.total_memory.map_or(UNBOUNDED, |it| it.as_u64().into()),
@@ -343,7 +344,7 @@ fn host_bounds(manifest: &Manifest) -> Vec<GuardedBound> {
     bounds
 }
 
-fn limit_bounds(limits: &Limits) -> [GuardedBound; 15] {
+fn limit_bounds(limits: &Limits) -> [GuardedBound; 18] {
     // Exhaustive, so that every new limit is added here.
     let Limits {
         timeout,
@@ -359,6 +360,9 @@ fn limit_bounds(limits: &Limits) -> [GuardedBound; 15] {
         max_open_requests,
         max_response,
         max_headers,
+        max_tool_calls,
+        max_parallel_calls,
+        max_depth,
         max_component,
         max_compile,
     } = limits;
@@ -376,6 +380,9 @@ fn limit_bounds(limits: &Limits) -> [GuardedBound; 15] {
         ("max-open-requests", (*max_open_requests).into()),
         ("max-response", max_response.as_u64().into()),
         ("max-headers", max_headers.as_u64().into()),
+        ("max-tool-calls", (*max_tool_calls).into()),
+        ("max-parallel-calls", (*max_parallel_calls).into()),
+        ("max-depth", (*max_depth).into()),
         ("max-component", max_component.as_u64().into()),
         ("max-compile", max_compile.as_nanos()),
     ]

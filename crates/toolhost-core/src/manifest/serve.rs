@@ -69,6 +69,9 @@ pub struct ServeConfig {
     pub task_only: BTreeSet<String>,
     /// Longer results are compacted and can be read on; never when `None`.
     pub max_result_chars: Option<usize>,
+    /// Whether clients see only `run_script`, `search_tools` and `describe_tool`, and programs call the
+    /// other tools.
+    pub code_mode: bool,
     /// Requests per second of each client.
     pub rate_limit: Option<NonZeroU32>,
     /// Requests that a client may send in a burst before `rate_limit` applies; one second's worth
@@ -83,6 +86,7 @@ pub struct ServeConfig {
 }
 
 setters!(ServeConfig {
+    with_code_mode: code_mode: bool,
     with_page_size: page_size: usize,
     with_header_timeout: header_timeout: Duration,
     with_idle_timeout: idle_timeout: Duration,
@@ -156,6 +160,7 @@ impl Default for ServeConfig {
             task_after: Duration::from_secs(20),
             task_only: BTreeSet::new(),
             max_result_chars: None,
+            code_mode: false,
             rate_limit: None,
             rate_burst: None,
             grace: Duration::from_secs(10),
@@ -316,6 +321,7 @@ pub(super) fn read_serve(
     for (key, count) in counts {
         *count = table.count(key, 1_000_000, source).unwrap_or(*count);
     }
+    serve.code_mode = table.bool("code-mode", source).unwrap_or_default();
     serve.max_sessions_per_client = table.count("max-sessions-per-client", 1_000_000, source);
     let expected = "a duration up to a year, such as \"20s\"; \"0s\" means at once";
     let parse = |text: &str| {

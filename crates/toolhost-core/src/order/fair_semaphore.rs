@@ -1,5 +1,6 @@
 //! A semaphore whose permits go to requests in order within a client, and in turn between clients:
-//! a client with a thousand waiting calls does not delay another's single one.
+//! a client with a thousand waiting calls does not delay another's single one. Who takes back
+//! permits that it has lent goes ahead of all others.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -13,6 +14,8 @@ pub(crate) struct FairSemaphore<C>(Mutex<SemaphoreState<C>>);
 
 struct SemaphoreState<C> {
     free: u64,
+    /// Requests for permits that were lent, served before all others.
+    resuming: VecDeque<PermitRequest>,
     /// No queue is empty.
     waiting: HashMap<C, VecDeque<PermitRequest>>,
     /// The clients of `waiting`, the next to be served first.
@@ -35,7 +38,8 @@ pub(crate) struct Permit<'t, C: Clone + Eq + Hash> {
 }
 
 struct SemaphorePlace<C> {
-    client: C,
+    /// `None` if it resumes.
+    client: Option<C>,
     ticket: u64,
     waiter: Arc<Waiter>,
 }
@@ -44,6 +48,7 @@ impl<C: Clone + Eq + Hash> FairSemaphore<C> {
     pub(crate) fn new(permits: u64) -> FairSemaphore<C> {
         FairSemaphore(Mutex::new(SemaphoreState {
             free: permits,
+            resuming: VecDeque::new(),
             waiting: HashMap::new(),
             turns: VecDeque::new(),
             next_ticket: 0,
@@ -62,19 +67,36 @@ impl<C: Clone + Eq + Hash> FairSemaphore<C> {
 
     /// Waits for permits. Dropping the future leaves the queue.
     pub(crate) async fn acquire(&self, client: C, permits: u64) -> Permit<'_, C> {
-        let permit = self.enter(client, permits);
+        let permit = self.enter(Some(client), permits);
         if let Some(SemaphorePlace { waiter, .. }) = &permit.place {
             waiter.granted().await;
         }
         permit
     }
 
-    fn enter(&self, client: C, permits: u64) -> Permit<'_, C> {
+    /// Gives back permits that were [kept](Permit::keep).
+    pub(crate) fn give_back(&self, permits: u64) {
         let mut state = self.state();
-        let place = match state.take(permits) {
-            true => None,
-            false => Some(state.queue(client, permits)),
+        state.free += permits;
+        state.advance();
+    }
+
+    /// Waits for permits that were given back, ahead of all others.
+    pub(crate) async fn take_back(&self, permits: u64) -> Permit<'_, C> {
+        let permit = self.enter(None, permits);
+        if let Some(SemaphorePlace { waiter, .. }) = &permit.place {
+            waiter.granted().await;
+        }
+        permit
+    }
+
+    fn enter(&self, client: Option<C>, permits: u64) -> Permit<'_, C> {
+        let mut state = self.state();
+        let is_granted = match client {
+            Some(_) => state.take(permits),
+            None => state.resume(permits),
         };
+        let place = (!is_granted).then(|| state.queue(client, permits));
         Permit {
             of: self,
             permits,
@@ -91,21 +113,29 @@ impl<C: Clone + Eq + Hash> SemaphoreState<C> {
     /// Takes permits for the request that is first in line.
     fn take(&mut self, permits: u64) -> bool {
         // A request for zero permits neither waits nor delays others.
-        let is_first = permits == 0 || self.turns.is_empty() && self.free >= permits;
+        permits == 0 || self.turns.is_empty() && self.resume(permits)
+    }
+
+    /// Takes permits for a request that goes ahead of others.
+    fn resume(&mut self, permits: u64) -> bool {
+        let is_first = self.resuming.is_empty() && self.free >= permits;
         if is_first {
             self.free -= permits;
         }
         is_first
     }
 
-    fn queue(&mut self, client: C, permits: u64) -> SemaphorePlace<C> {
+    fn queue(&mut self, client: Option<C>, permits: u64) -> SemaphorePlace<C> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let waiter = Arc::new(Waiter::default());
-        let queue = self.waiting.entry(client.clone()).or_insert_with(|| {
-            self.turns.push_back(client.clone());
-            VecDeque::new()
-        });
+        let queue = match &client {
+            None => &mut self.resuming,
+            Some(client) => self.waiting.entry(client.clone()).or_insert_with(|| {
+                self.turns.push_back(client.clone());
+                VecDeque::new()
+            }),
+        };
         queue.push_back(PermitRequest {
             ticket,
             permits,
@@ -120,16 +150,20 @@ impl<C: Clone + Eq + Hash> SemaphoreState<C> {
 
     /// Removes a waiting request. Returns whether it was waiting.
     fn leave(&mut self, place: &SemaphorePlace<C>) -> bool {
-        let Some(queue) = self.waiting.get_mut(&place.client) else {
+        let queue = match &place.client {
+            None => Some(&mut self.resuming),
+            Some(client) => self.waiting.get_mut(client),
+        };
+        let Some(queue) = queue else {
             return false;
         };
         let Ok(at) = queue.binary_search_by_key(&place.ticket, |waiting| waiting.ticket) else {
             return false;
         };
         queue.remove(at);
-        if queue.is_empty() {
-            self.waiting.remove(&place.client);
-            self.turns.retain(|client| *client != place.client);
+        if let Some(left) = place.client.as_ref().filter(|_| queue.is_empty()) {
+            self.waiting.remove(left);
+            self.turns.retain(|client| client != left);
         }
         true
     }
@@ -137,6 +171,13 @@ impl<C: Clone + Eq + Hash> SemaphoreState<C> {
     /// Serves one request of each client in turn. The client whose turn it is is never passed by,
     /// or a request for many permits could starve.
     fn advance(&mut self) {
+        while let Some(next) = self.resuming.pop_front_if(|next| next.permits <= self.free) {
+            self.free -= next.permits;
+            next.waiter.grant();
+        }
+        if !self.resuming.is_empty() {
+            return;
+        }
         while let Some(client) = self.turns.front().cloned() {
             let Some(queue) = self.waiting.get_mut(&client) else {
                 return;
@@ -152,6 +193,15 @@ impl<C: Clone + Eq + Hash> SemaphoreState<C> {
             }
             next.waiter.grant();
         }
+    }
+}
+
+impl<C: Clone + Eq + Hash> Permit<'_, C> {
+    /// Keeps granted permits, until they are [given back](FairSemaphore::give_back). Returns how
+    /// many.
+    pub(crate) fn keep(mut self) -> u64 {
+        self.place = None;
+        std::mem::take(&mut self.permits)
     }
 }
 
@@ -252,6 +302,30 @@ mod tests {
         let _waiting = request(&turns, 1, 1);
         drop(turns.try_acquire(0).unwrap());
         assert!(turns.try_acquire(1).is_none());
+    }
+
+    #[test]
+    fn who_takes_back_what_it_lent_goes_ahead_of_all_others() {
+        let turns = FairSemaphore::new(1);
+        assert_eq!(turns.try_acquire(1).unwrap().keep(), 1);
+        assert!(turns.try_acquire(1).is_none());
+        let mut waiting = request(&turns, 1, 1);
+        turns.give_back(1);
+        let lent = poll(&mut waiting).unwrap();
+        let mut last = request(&turns, 2, 1);
+        let mut resumes: Request = Box::pin(turns.take_back(1));
+        assert!(poll(&mut resumes).is_none());
+        let dropped: Request = Box::pin(turns.take_back(1));
+        drop(dropped);
+        drop(lent);
+        assert!(poll(&mut last).is_none());
+        let resumed = poll(&mut resumes).unwrap();
+        let mut gone: Request = Box::pin(turns.take_back(1));
+        assert!(poll(&mut gone).is_none());
+        drop(gone);
+        drop(resumed);
+        drop(poll(&mut last).unwrap());
+        assert!(turns.try_acquire(1).is_some());
     }
 
     #[test]

@@ -99,6 +99,7 @@ impl<R, E> InstanceEnd<Result<R, E>> {
             cpu: self.cpu,
             peak_memory: self.peak_memory,
             log: self.log,
+            calls: 0,
         }
     }
 }
@@ -177,8 +178,12 @@ pub(super) async fn in_sandbox<R>(
     }
     store.set_epoch_deadline(1);
     let memory = limits.memory;
+    let clock = journal.clock().clone();
     store.epoch_deadline_callback(move |mut store| {
-        if Instant::now() >= deadline {
+        if clock
+            .deadline(deadline)
+            .is_some_and(|end| Instant::now() >= end)
+        {
             return Err(StopReason::Deadline.into());
         }
         let entries = store.concurrent_resource_table();

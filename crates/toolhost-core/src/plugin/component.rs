@@ -24,8 +24,9 @@ use super::tools::{CONCURRENT_PACKAGE, PLUGIN_PACKAGE, PLUGIN_VERSION, Tools};
 use super::{async_features, component_size, core_module};
 
 /// The packages that a host offers completely, in versions compatible with these.
-const OFFERED: [(&str, &[&str]); 8] = [
+const OFFERED: [(&str, &[&str]); 9] = [
     (PLUGIN_PACKAGE, &["0.1"]),
+    ("toolhost:calls", &["0.1"]),
     ("wasi:cli", &["0.2", "0.3"]),
     ("wasi:clocks", &["0.2", "0.3"]),
     ("wasi:filesystem", &["0.2", "0.3"]),
@@ -199,7 +200,8 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
 const SECRETS: &str = "secrets";
 
 /// The permission that an interface uses.
-const PERMISSIONS: [(&str, &str); 10] = [
+const PERMISSIONS: [(&str, &str); 11] = [
+    ("toolhost:calls/", "tools"),
     ("wasi:filesystem/", "files"),
     ("wasi:http/outgoing-handler@", "http"),
     ("wasi:http/client@", "http"),

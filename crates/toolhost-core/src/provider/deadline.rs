@@ -6,13 +6,14 @@
 //! spinning guests none outlives its deadline by the ticks of the others. After a poll that
 //! completed the call the journal is checked once more, since a guest that copes with being over a
 //! limit has been over it all the same. Whatever ends the call, its future is dropped where it is.
-//! A timer covers guests that wait; most calls complete in their first poll and never create one.
+//! The deadline moves while the call's clock stands still. A timer covers guests that wait; most calls complete in their first poll and never create one.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::TICK;
@@ -89,7 +90,11 @@ pub async fn until<T>(
     poll_fn(|context| {
         // Before the guest is given another tick, so that of many spinning guests none outlives its
         // deadline by the ticks of the others.
-        if Instant::now() >= deadline {
+        let clock = journal.clock();
+        let is_over = clock
+            .deadline(deadline)
+            .is_some_and(|end| Instant::now() >= end);
+        if is_over {
             return Poll::Ready(RunEnd::Stopped(StopReason::Deadline));
         }
         if let Some(stop) = meter.stop().or_else(|| journal.stop(context.waker())) {
@@ -108,8 +113,13 @@ pub async fn until<T>(
         if cancelled.as_mut().poll(context).is_ready() {
             return Poll::Ready(RunEnd::Cancelled);
         }
-        if timer.is_none() {
-            timer.set(Some(tokio::time::sleep_until(deadline.into())));
+        // While the clock stands still, what the call waits for wakes it.
+        let Some(end) = clock.deadline(deadline) else {
+            return Poll::Pending;
+        };
+        let of_timer = timer.as_ref().get_ref().as_ref().map(Sleep::deadline);
+        if of_timer != Some(end.into()) {
+            timer.set(Some(tokio::time::sleep_until(end.into())));
         }
         match timer.as_mut().as_pin_mut() {
             Some(timer) => timer

@@ -30,10 +30,10 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Has the call's operations on a file or folder tracked.
 pub(super) fn watch(sandbox: &mut Sandbox, fd: &Fd) -> Result<(), ResourceTableError> {
-    let file = match sandbox.table.get(fd)? {
-        Descriptor::File(file) => &file.file,
-        Descriptor::Dir(folder) => &folder.dir,
+    let (file, is_folder) = match sandbox.table.get(fd)? {
+        Descriptor::File(file) => (&file.file, false),
+        Descriptor::Dir(folder) => (&folder.dir, true),
     };
-    sandbox.journal.operations().watch(file);
+    sandbox.journal.operations().watch(file, is_folder);
     Ok(())
 }

@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::program::CapturedOutput;
 use super::{Operations, StopReason};
 use crate::audit::CallAudit;
+use crate::call_clock::CallClock;
 use crate::input::{QuestionKind, QuestionKinds};
 use crate::limits::{Bound, Limit};
 use crate::locks;
@@ -50,6 +51,7 @@ struct JournalShared {
     watcher: Option<Arc<dyn Watcher>>,
     can_ask: QuestionKinds,
     operations: Operations,
+    clock: CallClock,
 }
 
 struct Entries {
@@ -70,6 +72,7 @@ impl Journal {
         mask: Arc<Mask>,
         audit: Option<Arc<CallAudit>>,
         context: &RunContext,
+        clock: CallClock,
     ) -> Self {
         let entries = Entries {
             lines: Vec::new(),
@@ -88,6 +91,7 @@ impl Journal {
             watcher: context.watcher.clone(),
             can_ask: context.can_ask,
             operations: Operations::default(),
+            clock,
         }))
     }
 
@@ -98,6 +102,11 @@ impl Journal {
     /// The mask for secrets.
     pub fn mask(&self) -> &Mask {
         &self.0.mask
+    }
+
+    /// The clock of the call's deadline.
+    pub(crate) fn clock(&self) -> &CallClock {
+        &self.0.clock
     }
 
     /// The host's file operations for the call.

@@ -13,6 +13,10 @@ pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Sandbox
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox| sandbox)?;
+    bindings::calls::toolhost::calls::calls::add_to_linker::<_, HasSelf<_>>(
+        &mut linker,
+        |sandbox| sandbox,
+    )?;
     linker.allow_shadowing(true);
     files::replace(&mut linker)?;
     sockets::replace(&mut linker)?;

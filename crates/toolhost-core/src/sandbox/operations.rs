@@ -15,29 +15,49 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The files and folders that one instance has opened.
 #[derive(Clone, Default)]
-pub(crate) struct Operations(Arc<Mutex<Vec<Weak<File>>>>);
+pub(crate) struct Operations(Arc<Mutex<Vec<Opened>>>);
+
+struct Opened {
+    file: Weak<File>,
+    is_folder: bool,
+}
+
+impl Opened {
+    fn is_open(&self) -> bool {
+        self.file.strong_count() > 0
+    }
+}
 
 impl Operations {
-    /// Tracks operations on `file` from now on.
-    pub(super) fn watch(&self, file: &Arc<File>) {
+    /// Tracks operations on a file or folder from now on.
+    pub(super) fn watch(&self, file: &Arc<File>, is_folder: bool) {
         let mut files = self.files();
         // A guest may open and close files without end.
         if files.len() == files.capacity() {
-            files.retain(|file| file.strong_count() > 0);
+            files.retain(Opened::is_open);
         }
         if !files
             .iter()
-            .any(|known| known.as_ptr() == Arc::as_ptr(file))
+            .any(|known| known.file.as_ptr() == Arc::as_ptr(file))
         {
-            files.push(Arc::downgrade(file));
+            files.push(Opened {
+                file: Arc::downgrade(file),
+                is_folder,
+            });
         }
     }
 
     /// Whether the instance is gone and every operation that it began has returned.
     pub(crate) fn is_settled(&self) -> bool {
         let mut files = self.files();
-        files.retain(|file| file.strong_count() > 0);
+        files.retain(Opened::is_open);
         files.is_empty()
+    }
+
+    /// Whether a file is open. Granted folders always are, and the guest waits for what it does to
+    /// them.
+    pub(crate) fn has_open_files(&self) -> bool {
+        self.files().iter().any(|it| it.is_open() && !it.is_folder)
     }
 
     /// Waits until [`is_settled`](Operations::is_settled).
@@ -47,7 +67,7 @@ impl Operations {
         }
     }
 
-    fn files(&self) -> std::sync::MutexGuard<'_, Vec<Weak<File>>> {
+    fn files(&self) -> std::sync::MutexGuard<'_, Vec<Opened>> {
         locks::lock(&self.0)
     }
 }
@@ -63,8 +83,9 @@ mod tests {
         let operations = Operations::default();
         assert!(operations.is_settled());
         let file = Arc::new(tempfile::tempfile().unwrap());
-        operations.watch(&file);
-        operations.watch(&file);
+        operations.watch(&file, false);
+        operations.watch(&file, false);
+        assert!(operations.has_open_files());
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let of_operation = file.clone();
         let running = tokio::task::spawn_blocking(move || {

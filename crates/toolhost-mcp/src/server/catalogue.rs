@@ -1,6 +1,7 @@
 //! The catalogue: what a host offers, as clients see it.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rmcp::model::{Prompt, ResourceTemplate, Tool};
@@ -50,7 +51,7 @@ impl Catalogue {
             Some(long) => loaded.with_provider(long.clone()),
             None => loaded.clone(),
         };
-        let mut tools: Vec<Tool> = host.tools().map(convert::tool).collect();
+        let mut tools: Vec<Tool> = host.offered_tools().map(convert::tool).collect();
         if let Some(long) = &long {
             long_results::declare(&mut tools, long);
         }
@@ -91,6 +92,18 @@ impl Catalogue {
 
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
         Some(&self.tools[*self.by_name.get(name)?])
+    }
+
+    /// A tool as a client sees it that may call only `allowed`.
+    pub(crate) fn described(&self, tool: &Tool, allowed: Option<&BTreeSet<String>>) -> Tool {
+        let mut tool = tool.clone();
+        if allowed.is_some()
+            && let Some(own) = self.host.tool(&tool.name)
+            && let Cow::Owned(description) = self.host.description_for(own, allowed)
+        {
+            tool.description = Some(description.into());
+        }
+        tool
     }
 
     /// Whether a client may call a tool. Every client may read on in its own results.

@@ -442,7 +442,10 @@ impl ServerHandler for ClientSession {
                     catalogue.may_call(caller.principal.as_ref(), &tool.name)
                         && (caller.takes_tasks || !catalogue.info.task_only.contains(&*tool.name))
                 });
-                let tools: Vec<Tool> = tools.cloned().collect();
+                let principal = caller.principal.as_ref();
+                let allowed = principal.and_then(|it| it.tools.as_deref());
+                let tools = tools.map(|tool| catalogue.described(tool, allowed));
+                let tools: Vec<Tool> = tools.collect();
                 page(&tools, |tool| &*tool.name, request, size)?
             }
         };

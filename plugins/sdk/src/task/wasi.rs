@@ -60,6 +60,20 @@ pub(super) async fn sleep(duration: Duration) {
     ready(subscribe_duration(nanoseconds)).await;
 }
 
+/// Whether a task waits.
+pub(super) fn is_waiting() -> bool {
+    WAITING.with_borrow(|waiting| !waiting.is_empty())
+}
+
+/// Wakes the tasks that can go on. Returns whether there are any.
+pub(super) fn wake_ready() -> bool {
+    let is_any = WAITING.with_borrow(|waiting| waiting.iter().any(|it| it.pollable.ready()));
+    if is_any {
+        wait();
+    }
+    is_any
+}
+
 /// Waits until a task can go on, and wakes it.
 pub(super) fn wait() {
     let waiting = WAITING.take();

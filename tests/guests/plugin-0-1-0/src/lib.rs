@@ -1,6 +1,8 @@
 //! A plugin that was written for version 0.1.0 of the interface and uses all of it.
 
-use exports::toolhost::plugin::completion::{Guest as CompletionGuest, Request, Subject, Suggestions};
+use exports::toolhost::plugin::completion::{
+    Guest as CompletionGuest, Request, Subject, Suggestions,
+};
 use exports::toolhost::plugin::prompts::{Argument, Filled, Get, Guest as PromptGuest, Prompt};
 use exports::toolhost::plugin::resources::{Guest as ResourceGuest, Read, Resource, Template};
 use exports::toolhost::plugin::tools::Guest as ToolGuest;
@@ -97,7 +99,13 @@ fn contents() -> Output {
 }
 
 fn use_host() -> String {
-    for level in [Level::Debug, Level::Info, Level::Notice, Level::Warning, Level::Error] {
+    for level in [
+        Level::Debug,
+        Level::Info,
+        Level::Notice,
+        Level::Warning,
+        Level::Error,
+    ] {
         host::log(level, "a line");
     }
     host::progress(1.0, Some(2.0), Some("half"));
