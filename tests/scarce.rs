@@ -83,6 +83,11 @@ fn answered(said: &Said, what: &str) -> bool {
             assert!(stderr.contains("error: "), "{what}: {stderr}");
             false
         }
+        // The plugin is known, but its code cannot be loaded or run.
+        Some(5) => {
+            assert!(stdout.starts_with("Error: "), "{what}: {stdout}");
+            false
+        }
         // An allocation that fails ends a process, and says so.
         None if status.signal() == Some(6) && stderr.contains("memory allocation of ") => false,
         _ => panic!("{what}: {status}, signal {:?}: {stderr}", status.signal()),

@@ -778,7 +778,7 @@ fn servers_are_listed_by_what_they_last_said() {
     assert!(looked(&["list"]).stderr.contains("tools are unknown"));
     let kept = looked(&["call", "echo", "{}"]);
     assert_ne!(kept.status, 2, "{kept:?}");
-    let folder = stage.user.path().join("cache-mcp");
+    let folder = stage.user.path().join("cache-tools");
     for file in std::fs::read_dir(folder).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(!text.contains("s3cr3t"), "{text}");

@@ -368,7 +368,7 @@ impl Unread {
 /// The server holds 64 MiB of unread answers, and those of the calls that ran when that was
 /// exceeded; the last term is the message that is being written, and everything else.
 fn most_unread(concurrency: usize, answer: usize) -> usize {
-    64 * MIB + concurrency * answer + 96 * MIB
+    64 * MIB + concurrency * answer + 144 * MIB
 }
 
 fn huge_output(bytes: usize) -> Value {

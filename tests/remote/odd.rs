@@ -128,7 +128,7 @@ async fn what_is_remembered_is_a_guess() {
     drop(host);
     // Beside the files of tools.
     let protocol = |odd: &Odd| {
-        let files = std::fs::read_dir(odd.folder.path().join("cache-mcp")).unwrap();
+        let files = std::fs::read_dir(odd.folder.path().join("cache-tools")).unwrap();
         let mut files = files.map(|file| file.unwrap().path());
         files.find(|file| file.extension().is_none())
     };

@@ -276,13 +276,14 @@ impl Compiled {
         let exports = component::exports(component);
         let exported =
             OptionalExports::new(self.linked.instance_pre(), &exports).map_err(failed)?;
+        let mut listing = None;
         let (code, declared, mut notes) = match &self.linked {
             Linked::Plugin(tools) => {
                 let listed = self.list("list-tools", async |store| tools.list(store).await);
                 let declared: Vec<Declared> =
                     listed.await?.into_iter().map(convert::declared).collect();
                 if exported.is_empty() {
-                    listings.keep(&self.sha256, &Listing::new(&imports, &usable, &declared));
+                    listing = Some(Listing::new(&imports, &usable, &declared));
                 }
                 (Code::Tools(tools.clone()), declared, Vec::new())
             }
@@ -299,6 +300,9 @@ impl Compiled {
         let selected =
             computed(move || select_tools(declared, something_else, &config, &file)).await?;
         let (tools, undescribed) = selected;
+        if let Some(listing) = listing {
+            listings.keep(&self.sha256, &listing);
+        }
         notes.extend(undescribed);
         let mut listed = OptionalListings::default();
         if let Some(pre) = &exported.resources {
