@@ -18,6 +18,7 @@ fn with_plugins(folder: &Folder, name: &str) {
         "html",
         "json",
         "memory",
+        "script",
         "sql",
         "text",
         "time",

@@ -14,8 +14,8 @@ use toolhost::limits::ByteSize;
 use toolhost::manifest::{AuditConfig, Manifest, PluginConfig};
 use toolhost::permissions::{Access, Ambient, FileGrant};
 use toolhost::{
-    BoxFuture, CallError, CallOptions, CancellationToken, Decision, Hook, Loader, NativeContext, NativeTools,
-    Responder, Tool, ToolCall, ToolHost, ToolResult,
+    BoxFuture, CallError, CallOptions, CancellationToken, Decision, Hook, Loader, NativeContext,
+    NativeTools, Responder, Tool, ToolCall, ToolHost, ToolResult,
 };
 use toolhost_testing::{Gate, eventually};
 
@@ -650,7 +650,10 @@ async fn a_question_of_a_nested_call_is_answered_and_takes_no_time_of_its_caller
     let options = CallOptions::new().responder(responder);
     let answered = in_time(host.call_with(calls("p", &inside), &options)).await;
     let outcomes = value(&answered);
-    assert!(outcomes[0].as_str().unwrap().contains("accept"), "{outcomes}");
+    assert!(
+        outcomes[0].as_str().unwrap().contains("accept"),
+        "{outcomes}"
+    );
     // Nobody is there to answer.
     let outcomes = value(&in_time(host.call(calls("q", &inside))).await);
     assert!(outcomes[0].get("code").is_some(), "{outcomes}");

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::guests::Scope;
-use crate::{CRATES, asks_for_help, cargo, components, guests, mcp, npm, root, run, sdks, ui};
+use crate::{CRATES, asks_for_help, cargo, clients, components, guests, mcp, npm, root, run, sdks, ui};
 use anyhow::Result;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let root = root()?;
-    let mut steps = ui::Steps::new(7);
+    let mut steps = ui::Steps::new(8);
     steps.run("build the plugins and the test guests", || {
         guests::build(guests::way()?, Scope::All)
     })?;
@@ -55,6 +55,10 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             "fuzz",
             "--test",
             "wire",
+            "--test",
+            "session",
+            "--test",
+            "schema",
         ]);
         tests.args(CRATES.map(|name| format!("--package={name}")));
         // What this machine cannot test fails, instead of being left out.
@@ -70,6 +74,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     steps.run("test the SDKs, and plugins in every language", || {
         sdks::test(None)
     })?;
+    steps.run("test the clients in other languages", clients::test)?;
     steps.run("test what takes a quiet machine, one at a time", || {
         let mut timing = cargo();
         timing.args(["test", "--test", "timing", "--", "--test-threads=1"]);
