@@ -292,8 +292,8 @@ async fn parquet_is_read_whatever_its_compression() {
                 .enumerate()
             {
                 // A column of unsigned integers has both.
-                let is_same =
-                    value == expected || value.to_string() == expected.as_str().unwrap_or_default();
+                let text = value.to_string();
+                let is_same = value == expected || Some(&*text) == expected.as_str();
                 assert!(
                     is_same,
                     "{codec}, column {column}: {value} is not {expected}"

@@ -1,7 +1,9 @@
 //! `cargo xtask test`: every test there is.
 
 use crate::guests::Scope;
-use crate::{CRATES, asks_for_help, cargo, clients, components, guests, mcp, npm, root, run, sdks, ui};
+use crate::{
+    CRATES, asks_for_help, cargo, clients, components, guests, mcp, npm, root, run, sdks, ui,
+};
 use anyhow::Result;
 use std::path::Path;
 

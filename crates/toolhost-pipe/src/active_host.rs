@@ -21,7 +21,7 @@ impl ActiveHost {
         let settings = &manifest.host;
         ActiveHost {
             host,
-            summary: settings.summarize.then(|| settings.summary.clone()),
+            summary: settings.summarize.then_some(settings.summary),
             names: Mutex::default(),
         }
     }
@@ -30,7 +30,7 @@ impl ActiveHost {
     pub(crate) fn renewed(&self) -> ActiveHost {
         ActiveHost {
             host: self.host.renewed(),
-            summary: self.summary.clone(),
+            summary: self.summary,
             names: Mutex::default(),
         }
     }

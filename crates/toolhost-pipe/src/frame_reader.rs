@@ -60,6 +60,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 }
                 continue;
             }
+            if self.line.trim_ascii_end().len() > MAX_FRAME {
+                return Err(ReadError::TooLarge);
+            }
             self.is_taken = true;
             if !self.line.trim_ascii().is_empty() {
                 return Ok(Some(self.line.trim_ascii()));

@@ -172,7 +172,7 @@ impl Program {
                 CallState::Open(_) => None,
             })
             .collect();
-        overdue.sort_by(|one, other| other.1.cmp(&one.1));
+        overdue.sort_by_key(|(_, late)| std::cmp::Reverse(*late));
         let longest: Vec<String> = overdue
             .iter()
             .take(3)

@@ -19,6 +19,10 @@ pub(super) fn input() -> io::Result<Input> {
 }
 
 #[cfg(unix)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only frames go there, for a program"
+)]
 pub(super) fn output() -> io::Result<Output> {
     use std::os::fd::AsFd;
     let file = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);

@@ -724,20 +724,26 @@ async fn load_plugin(
             None => granted.compile(&file, &paths, &engines).map(Known::Code),
         }
     });
-    let compiled = match read.await.map_err(failed)?? {
-        Known::Code(compiled) => compiled,
-        Known::Listing(granted, listing) => {
-            if secrets != Secrets::Unread {
-                granted.count_folders(&manifest).await?;
+    let known = read.await.map_err(failed)??;
+    // Calls of a survey fail anyway.
+    let counts = secrets != Secrets::Unread;
+    let listed = async {
+        match known {
+            Known::Code(compiled) => {
+                if counts {
+                    compiled.count_folders(&manifest).await?;
+                }
+                compiled.discover(&manifest, &listings).await
             }
-            return granted.listed(listing, &manifest, of_code).await;
+            Known::Listing(granted, listing) => {
+                if counts {
+                    granted.count_folders(&manifest).await?;
+                }
+                granted.listed(listing, &manifest, of_code).await
+            }
         }
     };
-    // Calls of a survey fail anyway.
-    if secrets != Secrets::Unread {
-        compiled.count_folders(&manifest).await?;
-    }
-    let listed = AssertUnwindSafe(compiled.discover(&manifest, &listings)).catch_unwind();
+    let listed = AssertUnwindSafe(listed).catch_unwind();
     let panicked = |panic: Box<dyn Any + Send>| {
         Err(failed(format!(
             "the host panicked while listing what the plugin offers: {}",
