@@ -5,6 +5,7 @@ mod stdio;
 
 use std::io::IsTerminal;
 
+use anyhow::bail;
 use toolhost::manifest::PluginConfig;
 use toolhost::manifest::Use;
 use toolhost::{BoxFuture, LoadError, Loader, Manifest, ToolHost};
@@ -69,6 +70,7 @@ impl CommandSource {
             Some(ManifestSource::Inline { tables, folder }) => {
                 return inline_manifest::parse(tables, folder.as_deref());
             }
+            Some(_) => bail!("the manifest is given in a way that this command does not know"),
         };
         found.trusted_for(Use::Tools)
     }
@@ -110,5 +112,5 @@ fn failure(error: &anyhow::Error) -> LoadFailure {
         _ => format!("{error:#}"),
     };
     let message = super::out::masked(message);
-    LoadFailure { code, message }
+    LoadFailure::new(code, message)
 }

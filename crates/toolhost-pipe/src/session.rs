@@ -63,11 +63,22 @@ pub trait HostSource: Send + Sync + 'static {
 
 /// Why there is no host.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LoadFailure {
     /// What kind of failure it is.
     pub code: ErrorCode,
     /// What is wrong, and what to do.
     pub message: String,
+}
+
+impl LoadFailure {
+    /// A failure of that kind.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> LoadFailure {
+        LoadFailure {
+            code,
+            message: message.into(),
+        }
+    }
 }
 
 /// Why a session ended early.

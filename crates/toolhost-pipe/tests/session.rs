@@ -43,10 +43,9 @@ impl HostSource for Source {
         _: &[String],
     ) -> Result<Manifest, LoadFailure> {
         match source {
-            Some(ManifestSource::File(file)) if file.as_os_str() == "broken" => Err(LoadFailure {
-                code: ErrorCode::InvalidManifest,
-                message: "broken:1:1: it is".to_owned(),
-            }),
+            Some(ManifestSource::File(file)) if file.as_os_str() == "broken" => Err(
+                LoadFailure::new(ErrorCode::InvalidManifest, "broken:1:1: it is"),
+            ),
             Some(ManifestSource::Inline { tables, .. }) => {
                 let text = tables["text"].as_str().unwrap();
                 Ok(Manifest::parse(text, "/toolhost.toml").unwrap())

@@ -12,6 +12,7 @@ use toolhost_core::tool::{EmbeddedResource, Media, ResourceBody, ResourceLink};
 /// A part of a result.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Block<'a> {
     /// Text.
     Text {
@@ -66,6 +67,7 @@ pub enum Block<'a> {
 /// A resource inside a result: its text, or its bytes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Embedded<'a> {
     /// Its URI.
     #[serde(borrow)]

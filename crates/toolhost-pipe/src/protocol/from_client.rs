@@ -13,6 +13,7 @@ use super::content::Block;
 
 /// A frame of the client.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum ClientFrame<'a> {
     /// The first frame.
     Hello(ClientHello),
@@ -37,6 +38,7 @@ pub enum ClientFrame<'a> {
 /// Begins the session.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ClientHello {
     /// The newest version of the protocol that the client speaks.
     pub version: u32,
@@ -63,6 +65,7 @@ pub struct ClientHello {
 /// Where the manifest is.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ManifestSource {
     /// A file. Naming it trusts it, as `--manifest` does.
     File(PathBuf),
@@ -79,6 +82,7 @@ pub enum ManifestSource {
 /// A function of the program.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ToolDeclaration {
     /// Its name.
     pub name: String,
@@ -104,6 +108,7 @@ pub struct ToolDeclaration {
 /// What a tool says about its effects. What is missing is unknown.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Hints {
     /// It changes nothing.
     #[serde(default)]
@@ -132,6 +137,7 @@ impl From<Hints> for Annotations {
 /// Asks for the tools. The answer is `tools`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ToolList {
     /// The request's id.
     pub id: u64,
@@ -143,6 +149,7 @@ pub struct ToolList {
 /// Replaces all tools of the program. The answer is `ok`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Declare {
     /// The request's id.
     pub id: u64,
@@ -154,6 +161,7 @@ pub struct Declare {
 /// `result` for each call as it completes, and one `done`, which has the last result in it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Run<'a> {
     /// The run's id; no other open request has it.
     pub id: u64,
@@ -196,6 +204,7 @@ pub struct Run<'a> {
 /// A call.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Call<'a> {
     /// Its id, returned with its result.
     #[serde(default)]
@@ -230,6 +239,7 @@ impl From<Call<'_>> for ToolCall {
 /// What the `data` of a stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum StreamKind {
     /// The JSON of one event each.
     Events,
@@ -240,6 +250,7 @@ pub enum StreamKind {
 /// More of a run's stream.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct StreamData {
     /// The run.
     pub id: u64,
@@ -250,6 +261,7 @@ pub struct StreamData {
 /// The end of a run's stream.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct StreamEnd {
     /// The run.
     pub id: u64,
@@ -261,6 +273,7 @@ pub struct StreamEnd {
 /// A frame that only names what it is about.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FrameId {
     /// The id of the run, request or call.
     pub id: u64,
@@ -270,6 +283,7 @@ pub struct FrameId {
 /// counts as running until then.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Answer<'a> {
     /// The call.
     pub id: u64,
@@ -288,6 +302,7 @@ pub struct Answer<'a> {
 /// Why a function failed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnswerError {
     /// `failed`, `invalid-arguments`, `denied` or `cancelled` [default: failed].
     #[serde(default)]
@@ -300,6 +315,7 @@ pub struct AnswerError {
 /// Loads the manifest, its plugins and its servers again. The answer is `ok`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Reload {
     /// The request's id.
     pub id: u64,
@@ -311,6 +327,7 @@ pub struct Reload {
 /// A frame that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct InvalidFrame {
     /// The id in it, if there is one.
     pub id: Option<u64>,

@@ -17,6 +17,7 @@ use super::from_client::FrameId;
 /// A frame of the host.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum HostFrame<'a> {
     /// Answers `hello`.
     Hello(HostHello),
@@ -46,6 +47,7 @@ pub(super) struct Nothing {}
 /// Answers `hello`: the tools are loaded.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HostHello {
     /// The version of the protocol that both speak from now on.
     pub version: u32,
@@ -60,6 +62,7 @@ pub struct HostHello {
 /// What is wrong with a request or with the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// A line is no frame, or comes out of turn.
     InvalidFrame,
@@ -84,6 +87,7 @@ pub enum ErrorCode {
 /// A request failed. Without an id the session has ended.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ErrorFrame<'a> {
     /// The request.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +101,7 @@ pub struct ErrorFrame<'a> {
 /// The tools, in a format.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ToolsFrame<'a> {
     /// The request.
     pub id: u64,
@@ -111,6 +116,7 @@ pub struct ToolsFrame<'a> {
 /// A tool that is not declared in a format.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LeftOutTool<'a> {
     /// Its name.
     pub tool: &'a str,
@@ -121,6 +127,7 @@ pub struct LeftOutTool<'a> {
 /// The result of a call, as it completes.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ResultFrame<'a> {
     /// The run.
     pub run: u64,
@@ -133,6 +140,7 @@ pub struct ResultFrame<'a> {
 /// The end of a run: every call has its result, here or in a frame before.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Done<'a> {
     /// The run.
     pub run: u64,
@@ -159,6 +167,7 @@ pub struct Done<'a> {
 /// Why a run failed as a whole.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RunFailure {
     /// What kind of failure it is.
     pub code: ErrorCode,
@@ -169,6 +178,7 @@ pub struct RunFailure {
 /// A result and the position of its call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct IndexedResult<'a> {
     /// The call's position in the run.
     pub index: usize,
@@ -179,6 +189,7 @@ pub struct IndexedResult<'a> {
 /// Everything that is known of a result.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ResultBody<'a> {
     /// The call's id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,6 +253,7 @@ struct UsageBody {
 /// Calls a function of the program. The answer is `answer`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct CallRequest<'a> {
     /// The call's id, of the host's choosing.
     pub id: u64,
