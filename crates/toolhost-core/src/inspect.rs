@@ -102,7 +102,7 @@ pub async fn inspect_within(
         Ok(linked) => {
             let compiled = Compiled::ungranted(config, sha256.clone(), linked);
             compiled
-                .discover(&path, &Listings(None))
+                .discover(&path, &Listings::default())
                 .await
                 .map(|plugin| {
                     notes = plugin.notes;

@@ -182,7 +182,7 @@ impl Granted {
     pub(crate) fn listing(&self, listings: &Listings) -> Option<Listing> {
         // Descriptions of functions are in another file; with it, the component is looked at.
         match self.config.wit {
-            None => listings.recall(&self.sha256),
+            None => listings.recall(&self.sha256, &self.config.limits),
             Some(_) => None,
         }
     }
@@ -301,7 +301,7 @@ impl Compiled {
             computed(move || select_tools(declared, something_else, &config, &file)).await?;
         let (tools, undescribed) = selected;
         if let Some(listing) = listing {
-            listings.keep(&self.sha256, &listing);
+            listings.keep(&self.sha256, &self.config.limits, &listing);
         }
         notes.extend(undescribed);
         let mut listed = OptionalListings::default();

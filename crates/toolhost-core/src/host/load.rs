@@ -277,7 +277,11 @@ impl Loader {
         let turns = Arc::new(Semaphore::new(PARALLEL_LOADS));
         let mut loads = JoinSet::new();
         let memory = cache.folder(SIDE_FOLDER);
-        let listings = Listings(memory.clone());
+        let listings = Listings {
+            folder: memory.clone(),
+            // Elsewhere the code is needed anyway.
+            recalls: is_lazy || survey.is_some(),
+        };
         let first_server = plugins.len();
         let drop_ins: Vec<Option<DropIn>> = match self.keeps_drop_ins {
             true => plugins
@@ -353,9 +357,6 @@ impl Loader {
             }
         }
         own.check(&file, &plugins).map_err(LoadError::Invalid)?;
-        if survey.is_none() && !is_lazy {
-            load_code(&plugins);
-        }
         let plugins = in_order(plugins, host.max_concurrency);
         let owners = Arc::new(ResourceOwners {
             own: (own.resources.iter())
@@ -682,18 +683,6 @@ async fn load_server(
         Some(Servers::Recall) => Ok((starter.recall)(server, surroundings)),
         _ => (starter.start)(server, surroundings, is_lazy).await,
     }
-}
-
-/// Loads the code of plugins that were not asked what they offer, one after the other. A call waits
-/// for that of its plugin only.
-fn load_code(plugins: &[Arc<Plugin>]) {
-    let plugins = plugins.to_vec();
-    tokio::spawn(async move {
-        for plugin in plugins {
-            // Calls report it.
-            let _ = plugin.prepare().await;
-        }
-    });
 }
 
 /// How it is known what a plugin offers.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::component;
 use super::declared::Declared;
 use crate::bounded_read;
+use crate::digest::sha256;
+use crate::limits::Limits;
 use crate::replacement::Replacement;
 use crate::tool::{Annotations, Icon, Tool};
 
@@ -20,9 +22,14 @@ const MAX_BYTES: u64 = 16 << 20;
 /// change of that within a version.
 const HOST: &str = concat!(env!("CARGO_PKG_VERSION"), " 1");
 
-/// The folder of listings; none if nothing is cached.
-#[derive(Clone)]
-pub(crate) struct Listings(pub(crate) Option<PathBuf>);
+/// The listings that are kept.
+#[derive(Clone, Default)]
+pub(crate) struct Listings {
+    /// None if nothing is cached.
+    pub(crate) folder: Option<PathBuf>,
+    /// Whether they are used, rather than the plugins asked.
+    pub(crate) recalls: bool,
+}
 
 /// What is known of a component without its code.
 #[derive(Serialize, Deserialize)]
@@ -47,17 +54,20 @@ struct ListedTool {
 }
 
 impl Listings {
-    /// The listing of a component.
-    pub(super) fn recall(&self, sha256: &str) -> Option<Listing> {
-        let file = bounded_read::open(&self.file(sha256)?).ok()?;
+    /// The listing of a component, as it was under the same limits.
+    pub(super) fn recall(&self, sha256: &str, limits: &Limits) -> Option<Listing> {
+        if !self.recalls {
+            return None;
+        }
+        let file = bounded_read::open(&self.file(sha256, limits)?).ok()?;
         let text = bounded_read::read(&file, MAX_BYTES).ok()?;
         let listing: Listing = serde_json::from_slice(&text).ok()?;
         (listing.host == HOST).then_some(listing)
     }
 
     /// Keeps a listing. Failing to do so only costs time.
-    pub(super) fn keep(&self, sha256: &str, listing: &Listing) {
-        let Some(file) = self.file(sha256) else {
+    pub(super) fn keep(&self, sha256: &str, limits: &Limits, listing: &Listing) {
+        let Some(file) = self.file(sha256, limits) else {
             return;
         };
         let text = serde_json::to_string(listing).expect("its keys are strings");
@@ -70,9 +80,10 @@ impl Listings {
         }
     }
 
-    fn file(&self, sha256: &str) -> Option<PathBuf> {
-        let folder = self.0.as_ref()?;
-        Some(folder.join(format!("{sha256}.listing.json")))
+    fn file(&self, component: &str, limits: &Limits) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        let limits = sha256(format!("{limits:?}"));
+        Some(folder.join(format!("{component}-{}.listing.json", &limits[..16])))
     }
 }
 
