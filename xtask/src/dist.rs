@@ -1,14 +1,14 @@
 //! `cargo xtask dist`: what is released, as an archive for the system it is built on.
 
 use crate::guests::{self, Scope};
-use crate::{Usage, build_toolhost, cargo, root, run, ui};
+use crate::{Usage, build_toolhost, cargo, clear, output, root, run, ui};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::env::consts::EXE_SUFFIX;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const HELP: &str = "\
 Build toolhost and the plugins that ship, and pack them with man pages, completions and licence into
@@ -138,15 +138,6 @@ fn try_out(archive: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// An empty folder.
-fn clear(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)
-            .with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
-}
-
 fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)
@@ -173,16 +164,4 @@ fn host() -> Result<String> {
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
         .context("rustc says no host")
-}
-
-/// What a command prints that must succeed.
-fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?}: {}", output.status);
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }

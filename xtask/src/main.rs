@@ -18,6 +18,7 @@ mod ui;
 mod wit;
 
 use anyhow::{Context, Result, bail};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -162,13 +163,25 @@ fn build_toolhost(cargo: &mut Command) -> Result<PathBuf> {
         .context("cargo named no binary")
 }
 
-/// What a command that must succeed prints, without the newline.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command.stderr(Stdio::null()).output()?;
+/// What a command that must succeed prints, without the last line end. If it fails, that is in the error.
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.output();
+    let output = output.with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
-        bail!("{command:?} failed");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        bail!("{command:?}: {}\n{}", output.status, said.trim_end());
     }
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+/// Makes a folder, or empties it.
+fn clear(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
 /// Runs a program to its end; failing is an error.

@@ -2,12 +2,12 @@
 //! installed into an empty environment and tried out.
 
 use crate::guests::{self, Scope};
-use crate::{Usage, build_toolhost, cargo, root, run, ui};
+use crate::{Usage, build_toolhost, cargo, clear, output, root, run, ui};
 use anyhow::{Context, Result, bail};
 use std::env::consts::EXE_SUFFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const HELP: &str = "\
 Build the Python wheel and the npm packages for this system into target/packages, with the binary and the plugins that
@@ -248,15 +248,6 @@ fn copy_tree(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// An empty folder.
-fn clear(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)
-            .with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
-}
-
 fn only_file(folder: &Path) -> Result<PathBuf> {
     let mut files = fs::read_dir(folder)?;
     let file = files.next().context("nothing was built")??;
@@ -266,15 +257,4 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
 /// Runs a command that says nothing unless it fails.
 fn quietly(command: &mut Command) -> Result<()> {
     output(command).map(drop)
-}
-
-/// What a command prints that must succeed.
-fn output(command: &mut Command) -> Result<String> {
-    let output = command.stderr(Stdio::inherit()).output();
-    let output = output.with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        bail!("{command:?}: {}\n{said}", output.status);
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }

@@ -30,7 +30,7 @@ def is_gone(pid: int) -> bool:
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
-        # A child of a dead parent waits for whoever adopts it.
+        # An orphan that has ended stays a zombie until it is reaped.
         try:
             if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
                 return True

@@ -175,7 +175,7 @@ export class Connection {
     this.send(JSON.stringify({ ...frame, id: waiting.id }));
   }
 
-  /** Cancels a run that nobody waits for any more. */
+  /** Cancels an abandoned run. */
   cancel(waiting: Waiting): void {
     if (waiting.done === undefined && this.waiting.has(waiting.id)) {
       try {

@@ -94,7 +94,7 @@ export class Functions {
     try {
       this.send({ type: "answer", id: frame.id, ...answer });
     } catch (error) {
-      // A result that is too long, or no JSON; or the host is closed, and nobody waits.
+      // The result is too long or not JSON, or the host is closed.
       try {
         const message = `its result cannot be sent: ${(error as Error).message}`;
         this.send({ type: "answer", id: frame.id, error: { message } });

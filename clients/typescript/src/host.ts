@@ -170,7 +170,7 @@ export class Host implements AsyncDisposable {
     } finally {
       release();
     }
-    // Cancelled calls have results, which nobody asked for.
+    // The results of cancelled calls are dropped.
     signal?.throwIfAborted();
     return waiting;
   }

@@ -115,7 +115,10 @@ pub async fn inspect_within(
         size: bytes.len() as u64,
         sha256,
         exports: component::exports(&component),
-        permissions: component::usable_permissions(&component, &imports),
+        permissions: component::usable_permissions(
+            &imports,
+            component::asks_for_secrets(&component),
+        ),
         imports,
         tools,
         is_typed,

@@ -103,7 +103,6 @@ pub(crate) enum Secrets {
 pub(crate) struct Granted {
     config: PluginConfig,
     sha256: String,
-    bytes: Vec<u8>,
     grants: Arc<Grants>,
     /// What its calls need and is missing: if there is anything, no call runs.
     lacking: Vec<Diagnostic>,
@@ -111,12 +110,20 @@ pub(crate) struct Granted {
 
 /// A plugin that is compiled and linked, and has not run yet.
 pub(crate) struct Compiled {
-    config: PluginConfig,
-    sha256: String,
+    pub(crate) granted: Granted,
     linked: Linked,
     documentation: Option<Documentation>,
-    grants: Arc<Grants>,
-    lacking: Vec<Diagnostic>,
+}
+
+/// What a plugin offers, and its code.
+struct Offer {
+    tools: Vec<ProvidedTool>,
+    listed: OptionalListings,
+    imports: Vec<String>,
+    asks_for_secrets: bool,
+    notes: Vec<ToolNote>,
+    code: Code,
+    exported: OptionalExports,
 }
 
 impl Granted {
@@ -129,13 +136,14 @@ impl Granted {
         count_folders(&self.config, &self.grants, manifest).await
     }
 
-    /// Reads and checks a plugin. With its secrets unread it cannot be called.
+    /// Reads and checks a plugin; returns its component as well. With its secrets unread it cannot be
+    /// called.
     pub(crate) fn read(
         config: PluginConfig,
         manifest: &Path,
         paths: &Arc<Paths>,
         secrets: Secrets,
-    ) -> Result<Granted, Vec<Diagnostic>> {
+    ) -> Result<(Granted, Vec<u8>), Vec<Diagnostic>> {
         let (mut problems, mut lacking) = (Vec::new(), Vec::new());
         let of_secrets = match secrets {
             Secrets::AtCalls => &mut lacking,
@@ -163,13 +171,15 @@ impl Granted {
                 Ok((sha256, bytes))
             });
         match read {
-            Ok((sha256, bytes)) if problems.is_empty() => Ok(Granted {
-                config,
-                sha256,
-                bytes,
-                grants: Arc::new(grants),
-                lacking,
-            }),
+            Ok((sha256, bytes)) if problems.is_empty() => {
+                let granted = Granted {
+                    config,
+                    sha256,
+                    grants: Arc::new(grants),
+                    lacking,
+                };
+                Ok((granted, bytes))
+            }
             Ok(_) => Err(problems),
             Err(problem) => {
                 problems.push(problem);
@@ -187,76 +197,80 @@ impl Granted {
         }
     }
 
-    /// Compiles it: seconds of CPU if it is not in the cache.
+    /// Compiles its component: seconds of CPU if it is not in the cache.
     pub(crate) fn compile(
         self,
+        bytes: &[u8],
         manifest: &Path,
         paths: &Paths,
         engines: &Engines,
     ) -> Result<Compiled, Vec<Diagnostic>> {
-        let linked = component::check_before_compiling(&self.bytes)
-            .and_then(|()| component::compile(&self.bytes, engines))
+        let linked = component::check_before_compiling(bytes)
+            .and_then(|()| component::compile(bytes, engines))
             .and_then(|(component, engine)| component::link(&component, &engine));
         let linked =
             linked.map_err(|message| vec![Diagnostic::new(&self.config.path, None, message)])?;
         let documentation = documentation(&self.config, &linked, manifest, paths);
         Ok(Compiled {
             documentation: documentation.map_err(|problem| vec![problem])?,
-            config: self.config,
-            sha256: self.sha256,
+            granted: self,
             linked,
-            grants: self.grants,
-            lacking: self.lacking,
         })
     }
 
     /// The plugin, by what it listed before. Its code is loaded when it is needed.
     pub(crate) async fn listed(
         self,
+        bytes: Vec<u8>,
         listing: Listing,
         manifest: &Path,
         engines: Arc<Engines>,
     ) -> Result<Plugin, Vec<Diagnostic>> {
-        let (imports, usable) = (listing.imports.clone(), listing.usable());
+        let (imports, asks_for_secrets) = (listing.imports.clone(), listing.asks_for_secrets);
         let (config, file) = (self.config.clone(), manifest.to_owned());
         let selected =
             computed(move || select_tools(listing.declared(), false, &config, &file)).await?;
         let (tools, notes) = selected;
-        let code = LaterCode::new(self.bytes, engines, self.config.limits.max_compile);
-        Ok(Plugin {
-            sha256: self.sha256.into(),
-            usable,
+        let code = LaterCode::new(bytes, engines, self.config.limits.max_compile);
+        Ok(self.into_plugin(Offer {
+            tools,
+            listed: OptionalListings::default(),
             imports,
+            asks_for_secrets,
             notes,
             code: Code::Later(Box::new(code)),
             exported: OptionalExports::default(),
+        }))
+    }
+
+    fn into_plugin(self, offer: Offer) -> Plugin {
+        Plugin {
+            sha256: self.sha256.into(),
+            usable: component::usable_permissions(&offer.imports, offer.asks_for_secrets),
+            imports: offer.imports,
+            notes: offer.notes,
+            code: offer.code,
+            exported: offer.exported,
             grants: self.grants,
             lacking: self.lacking,
             clients: Clients::of(&self.config.permissions.files),
             config: self.config,
-            tools: tools.into_iter().map(Arc::new).collect(),
-            listed: OptionalListings::default(),
-        })
+            tools: offer.tools.into_iter().map(Arc::new).collect(),
+            listed: offer.listed,
+        }
     }
 }
 
 impl Compiled {
-    /// Counts the contents of its folders with a quota.
-    ///
-    /// # Errors
-    ///
-    /// They cannot be read, or contain too much.
-    pub(crate) async fn count_folders(&self, manifest: &Path) -> Result<(), Vec<Diagnostic>> {
-        count_folders(&self.config, &self.grants, manifest).await
-    }
-
     /// A linked component with default limits and no permissions.
     pub(crate) fn ungranted(config: PluginConfig, sha256: String, linked: Linked) -> Compiled {
         Compiled {
-            grants: Grants::none(&config.limits, &config.permissions),
-            lacking: Vec::new(),
-            config,
-            sha256,
+            granted: Granted {
+                grants: Grants::none(&config.limits, &config.permissions),
+                lacking: Vec::new(),
+                config,
+                sha256,
+            },
             linked,
             documentation: None,
         }
@@ -271,8 +285,9 @@ impl Compiled {
     ) -> Result<Plugin, Vec<Diagnostic>> {
         let component = self.linked.instance_pre().component();
         let imports = component::imports(component);
-        let usable = component::usable_permissions(component, &imports);
-        let failed = |message| vec![Diagnostic::new(&self.config.path, None, message)];
+        let asks_for_secrets = component::asks_for_secrets(component);
+        let config = &self.granted.config;
+        let failed = |message| vec![Diagnostic::new(&config.path, None, message)];
         let exports = component::exports(component);
         let exported =
             OptionalExports::new(self.linked.instance_pre(), &exports).map_err(failed)?;
@@ -283,12 +298,12 @@ impl Compiled {
                 let declared: Vec<Declared> =
                     listed.await?.into_iter().map(convert::declared).collect();
                 if exported.is_empty() {
-                    listing = Some(Listing::new(&imports, &usable, &declared));
+                    listing = Some(Listing::new(&imports, asks_for_secrets, &declared));
                 }
                 (Code::Tools(tools.clone()), declared, Vec::new())
             }
             Linked::Functions(pre) => {
-                let found = typed::find(pre, &self.config, self.documentation.as_ref());
+                let found = typed::find(pre, config, self.documentation.as_ref());
                 let found = found.map_err(failed)?;
                 let code = Code::Functions(found.functions);
                 (code, found.declared, found.left_out)
@@ -296,12 +311,12 @@ impl Compiled {
         };
         // Their schemas are compiled, which no deadline interrupts.
         let something_else = !exported.is_empty();
-        let (config, file) = (self.config.clone(), manifest.to_owned());
+        let (of_tools, file) = (config.clone(), manifest.to_owned());
         let selected =
-            computed(move || select_tools(declared, something_else, &config, &file)).await?;
+            computed(move || select_tools(declared, something_else, &of_tools, &file)).await?;
         let (tools, undescribed) = selected;
         if let Some(listing) = listing {
-            listings.keep(&self.sha256, &self.config.limits, &listing);
+            listings.keep(&self.granted.sha256, &config.limits, &listing);
         }
         notes.extend(undescribed);
         let mut listed = OptionalListings::default();
@@ -323,20 +338,15 @@ impl Compiled {
             });
             listed.prompts = self.prompts(prompts.await?)?;
         }
-        Ok(Plugin {
-            sha256: self.sha256.into(),
-            usable,
+        Ok(self.granted.into_plugin(Offer {
+            tools,
+            listed,
             imports,
+            asks_for_secrets,
             notes,
             code,
             exported,
-            grants: self.grants,
-            lacking: self.lacking,
-            clients: Clients::of(&self.config.permissions.files),
-            config: self.config,
-            tools: tools.into_iter().map(Arc::new).collect(),
-            listed,
-        })
+        }))
     }
 
     /// Runs one of its listings.
@@ -345,9 +355,9 @@ impl Compiled {
         export: &str,
         run: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<R>,
     ) -> Result<R, Vec<Diagnostic>> {
-        let limits = &self.config.limits;
+        let limits = &self.granted.config.limits;
         let context = RunContext::alone();
-        let grants = Grants::none(limits, &self.config.permissions);
+        let grants = Grants::none(limits, &self.granted.config.permissions);
         let ended = call::in_sandbox(
             self.linked.instance_pre().engine(),
             &grants,
@@ -370,7 +380,7 @@ impl Compiled {
             let message = format!("`{export}` failed: {error}");
             let mut lines = message.lines().map(str::to_owned);
             let first = lines.next().unwrap_or_default();
-            vec![Diagnostic::new(&self.config.path, None, first).lines(lines)]
+            vec![Diagnostic::new(&self.granted.config.path, None, first).lines(lines)]
         })
     }
 
@@ -384,7 +394,7 @@ impl Compiled {
             template.check().map_err(|problem| {
                 let name = template.name.chars().take(100).collect::<String>();
                 let message = format!("offers a resource template named {name:?} that {problem}");
-                vec![Diagnostic::new(&self.config.path, None, message)]
+                vec![Diagnostic::new(&self.granted.config.path, None, message)]
             })?;
             Ok(template)
         });
@@ -399,7 +409,7 @@ impl Compiled {
         let mut prompts: Vec<PluginPrompt> = Vec::new();
         let mut problems = Vec::new();
         for prompt in listed {
-            let name = format!("{}{}", self.config.prefix, prompt.name);
+            let name = format!("{}{}", self.granted.config.prefix, prompt.name);
             let problem = match &prompt.name {
                 own if !is_tool_name(own) || !is_tool_name(&name) => {
                     let name = name.chars().take(100).collect::<String>();
@@ -413,7 +423,7 @@ impl Compiled {
                     continue;
                 }
             };
-            problems.push(Diagnostic::new(&self.config.path, None, problem));
+            problems.push(Diagnostic::new(&self.granted.config.path, None, problem));
         }
         if problems.is_empty() {
             Ok(prompts)
@@ -427,7 +437,11 @@ impl Compiled {
             return Ok(());
         }
         let message = format!("offers {count} {what}, but a plugin may offer at most {MAX_TOOLS}");
-        Err(vec![Diagnostic::new(&self.config.path, None, message)])
+        Err(vec![Diagnostic::new(
+            &self.granted.config.path,
+            None,
+            message,
+        )])
     }
 }
 

@@ -25,6 +25,7 @@ mod quota_metering;
 mod rename_and_unlink;
 mod sockets;
 mod temporary;
+pub(crate) mod to_wit;
 mod tool_calls;
 mod wasi3;
 

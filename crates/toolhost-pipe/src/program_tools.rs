@@ -136,7 +136,7 @@ impl Program {
             return;
         };
         match call.state {
-            // If nobody waits any more, the call has just ended.
+            // Without a receiver, the call has just ended.
             CallState::Open(reply) => drop(reply.send(outcome(answer))),
             CallState::Overdue(since) if since.elapsed() >= GRACE => {
                 let late = since.elapsed().as_secs_f64();

@@ -204,11 +204,8 @@ class Connection:
         for it in waiting:
             if it.loop is None:
                 it.close(why)
-                continue
-            try:
-                it.loop.post(it.close, why)
-            except RuntimeError:
-                pass  # The loop is closed, and nobody waits.
+            else:
+                _posted(it.loop, it.close, why)
 
     # -- sending
 
@@ -290,7 +287,7 @@ class Connection:
             self.send_soon(waiting.loop, data)
 
     def cancel(self, waiting: Waiting) -> None:
-        """Cancels a run that nobody waits for any more. Its last frame is still read, and dropped."""
+        """Cancels an abandoned run. Its last frame is still read, and dropped."""
         if waiting.done is None and waiting.id in self._waiting:
             try:
                 self.send_of(waiting, {"type": "cancel"})
@@ -387,7 +384,7 @@ def _posted(loop: Loop, callback: Callable[..., object], *args: Any) -> None:
     try:
         loop.post(callback, *args)
     except RuntimeError:
-        pass  # The loop is closed, and nobody waits.
+        pass  # The loop is closed, and its tasks with it.
 
 
 def manifest_source(manifest: Manifest) -> Frame:

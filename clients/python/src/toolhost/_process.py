@@ -1,11 +1,11 @@
-"""The host's process: its frames are read whatever an event loop does, and writing waits for nobody.
+"""The host's process: a blocked event loop does not stop its frames from being read, and writing never blocks.
 
 A frame is written at once if the pipe takes it. What the pipe does not take goes to a backlog, which a second thread
 writes, so a host that reads slowly never blocks an event loop.
 
 A thread reads. It lends that to an asyncio loop that runs, because two threads that hand each result over contend for
 the interpreter's lock, which takes longer than the call. While anything is open the thread looks every few
-milliseconds whether the loop has left something unread, and then reads itself: a blocked loop stalls nobody else.
+milliseconds whether the loop has left something unread, and then reads itself, so that a blocked loop delays no other.
 
 Both threads are daemons: a hanging function does not keep the interpreter from exiting.
 """

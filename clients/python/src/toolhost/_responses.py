@@ -92,7 +92,7 @@ def _dump_of(value: Any) -> Any:
 
 
 class Sender:
-    """Turns the pieces of a stream into what is sent: the first one decides whether they are events or text."""
+    """Encodes the pieces of a stream. The first one decides whether they are events or text."""
 
     def __init__(self, on_event: Callable[[Any], None] | None) -> None:
         self.kind: str | None = None

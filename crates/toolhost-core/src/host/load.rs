@@ -690,7 +690,16 @@ enum Known {
     /// It is to be asked.
     Code(Compiled),
     /// It was asked before.
-    Listing(Granted, Listing),
+    Listing(Granted, Vec<u8>, Listing),
+}
+
+impl Known {
+    fn granted(&self) -> &Granted {
+        match self {
+            Known::Code(compiled) => &compiled.granted,
+            Known::Listing(granted, ..) => granted,
+        }
+    }
 }
 
 async fn load_plugin(
@@ -707,28 +716,25 @@ async fn load_plugin(
     let failed = |message: String| vec![Diagnostic::new(&path, None, message)];
     let (known, of_code) = (listings.clone(), engines.clone());
     let read = component::compiling(bound, move || {
-        let granted = Granted::read(plugin, &file, &paths, secrets)?;
+        let (granted, bytes) = Granted::read(plugin, &file, &paths, secrets)?;
         match granted.listing(&known) {
-            Some(listing) => Ok(Known::Listing(granted, listing)),
-            None => granted.compile(&file, &paths, &engines).map(Known::Code),
+            Some(listing) => Ok(Known::Listing(granted, bytes, listing)),
+            None => {
+                let compiled = granted.compile(&bytes, &file, &paths, &engines);
+                compiled.map(Known::Code)
+            }
         }
     });
     let known = read.await.map_err(failed)??;
     // Calls of a survey fail anyway.
-    let counts = secrets != Secrets::Unread;
+    if secrets != Secrets::Unread {
+        known.granted().count_folders(&manifest).await?;
+    }
     let listed = async {
         match known {
-            Known::Code(compiled) => {
-                if counts {
-                    compiled.count_folders(&manifest).await?;
-                }
-                compiled.discover(&manifest, &listings).await
-            }
-            Known::Listing(granted, listing) => {
-                if counts {
-                    granted.count_folders(&manifest).await?;
-                }
-                granted.listed(listing, &manifest, of_code).await
+            Known::Code(compiled) => compiled.discover(&manifest, &listings).await,
+            Known::Listing(granted, bytes, listing) => {
+                granted.listed(bytes, listing, &manifest, of_code).await
             }
         }
     };

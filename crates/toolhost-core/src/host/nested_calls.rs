@@ -368,8 +368,7 @@ impl NestedState {
             && end <= now
         {
             self.timers.pop_first();
-            self.held += size(&Ok(Output::default()));
-            self.held -= COST;
+            // It has been counted as held since it was started.
             self.ended.push((number, Ok(Output::default())));
             any = true;
         }
@@ -398,7 +397,7 @@ fn size(outcome: &Result<Output, CallError>) -> usize {
 impl ToolCaller for NestedCalls {
     fn start(self: Arc<Self>, name: &str, arguments: String) -> Result<u32, CallError> {
         let name = self.tool(name)?.name.clone();
-        let (id, number, bytes) = {
+        let (id, number) = {
             let mut state = self.state();
             if state.is_over {
                 return Err(CallError::Cancelled);
@@ -412,9 +411,8 @@ impl ToolCaller for NestedCalls {
             state.arguments.insert(number, bytes);
             state.held += bytes;
             state.running += 1;
-            (format!("{}/{}", self.own.id, state.calls), number, bytes)
+            (format!("{}/{}", self.own.id, state.calls), number)
         };
-        debug_assert!(bytes >= COST);
         let call = self
             .host
             .hand_over(ToolCall::new(id, name, arguments), &self.options);

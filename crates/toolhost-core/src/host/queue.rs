@@ -10,10 +10,10 @@
 //!
 //! A call that may call tools keeps its memory and its instance while it waits for them, and lends
 //! its other permits. It needs one more permit, which it takes first, before its place in order: that
-//! of a suspended call at its depth. There are only so many of those that the memory for one more call of any plugin is
-//! always left, and each depth has its own, so that calls at one depth never wait for others at
-//! theirs. Such a call then takes its memory before its provider's permit, the reverse of the
-//! others: when it takes back what it lent, it has its memory already. See docs/adr/0025.
+//! of a suspended call at its depth. Their number always leaves the memory for one more call of any
+//! plugin, and each depth has its own, so that calls at one depth never wait for those at another.
+//! Such a call then takes its memory before its provider's permit, the reverse of the others: when
+//! it takes back what it lent, it has its memory already. See docs/adr/0025.
 
 use std::collections::HashMap;
 use std::pin::pin;

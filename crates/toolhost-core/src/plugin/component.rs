@@ -197,8 +197,6 @@ pub(crate) fn exports(component: &Component) -> Vec<String> {
         .collect()
 }
 
-const SECRETS: &str = "secrets";
-
 /// The permission that an interface uses.
 const PERMISSIONS: [(&str, &str); 11] = [
     ("toolhost:calls/", "tools"),
@@ -214,16 +212,8 @@ const PERMISSIONS: [(&str, &str); 11] = [
     ("wasi:random/", "random"),
 ];
 
-/// A permission by its name in the manifest.
-pub(crate) fn permission(name: &str) -> Option<&'static str> {
-    let mut known = PERMISSIONS.iter().map(|(_, permission)| *permission);
-    known
-        .find(|known| *known == name)
-        .or((name == SECRETS).then_some(SECRETS))
-}
-
 /// The permissions it can use, by their names in the manifest.
-pub(crate) fn usable_permissions(component: &Component, imports: &[String]) -> Vec<&'static str> {
+pub(crate) fn usable_permissions(imports: &[String], asks_for_secrets: bool) -> Vec<&'static str> {
     let imported = |prefix: &str| imports.iter().any(|import| import.starts_with(prefix));
     let mut permissions: Vec<&str> = PERMISSIONS
         .iter()
@@ -231,14 +221,14 @@ pub(crate) fn usable_permissions(component: &Component, imports: &[String]) -> V
         .map(|(_, permission)| *permission)
         .collect();
     permissions.dedup();
-    if asks_for_secrets(component) {
-        permissions.push(SECRETS);
+    if asks_for_secrets {
+        permissions.push("secrets");
     }
     permissions
 }
 
 /// Whether it imports the function that returns secrets.
-fn asks_for_secrets(component: &Component) -> bool {
+pub(crate) fn asks_for_secrets(component: &Component) -> bool {
     let engine = component.engine();
     let ty = component.component_type();
     let prefix = format!("{PLUGIN_PACKAGE}/host@");

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::component;
 use super::declared::Declared;
 use crate::bounded_read;
 use crate::digest::sha256;
@@ -36,8 +35,7 @@ pub(crate) struct Listings {
 pub(crate) struct Listing {
     host: String,
     pub(super) imports: Vec<String>,
-    /// The permissions it can use.
-    usable: Vec<String>,
+    pub(super) asks_for_secrets: bool,
     tools: Vec<ListedTool>,
 }
 
@@ -88,19 +86,17 @@ impl Listings {
 }
 
 impl Listing {
-    pub(super) fn new(imports: &[String], usable: &[&str], declared: &[Declared]) -> Listing {
+    pub(super) fn new(
+        imports: &[String],
+        asks_for_secrets: bool,
+        declared: &[Declared],
+    ) -> Listing {
         Listing {
             host: HOST.to_owned(),
             imports: imports.to_vec(),
-            usable: usable.iter().map(|&name| name.to_owned()).collect(),
+            asks_for_secrets,
             tools: declared.iter().map(ListedTool::new).collect(),
         }
-    }
-
-    /// The permissions it can use, by their names in the manifest.
-    pub(super) fn usable(&self) -> Vec<&'static str> {
-        let usable = self.usable.iter();
-        usable.filter_map(|it| component::permission(it)).collect()
     }
 
     pub(super) fn declared(self) -> Vec<Declared> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::convert;
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::input::{InputRequired, Message, Question, Reply, Resumption, Role, SamplingRequest};
-use crate::tool::{Content, ResourceBody};
+use crate::sandbox::to_wit;
 
 /// The most questions that a plugin may ask at once: somebody has to answer them.
 const MAX_QUESTIONS: usize = 32;
@@ -97,7 +97,7 @@ fn reply(reply: Reply) -> wit::Reply {
                 Role::User => wit::Role::User,
                 Role::Assistant => wit::Role::Assistant,
             },
-            content: self::content(content),
+            content: to_wit::content(content),
             model,
             stop_reason,
         }),
@@ -111,33 +111,5 @@ fn reply(reply: Reply) -> wit::Reply {
                 .collect(),
         ),
         _ => wit::Reply::Dismissed,
-    }
-}
-
-fn content(content: Content) -> wit::Content {
-    let media = |media: crate::tool::Media| wit::Media {
-        data: media.data,
-        mime_type: media.mime_type,
-    };
-    match content {
-        Content::Text(text) => wit::Content::Text(text),
-        Content::Image(image) => wit::Content::Image(media(image)),
-        Content::Audio(audio) => wit::Content::Audio(media(audio)),
-        Content::Link(link) => wit::Content::Link(wit::ResourceLink {
-            uri: link.uri,
-            name: link.name,
-            description: link.description,
-            mime_type: link.mime_type,
-        }),
-        Content::Embedded(resource) => wit::Content::Embedded(wit::EmbeddedResource {
-            uri: resource.uri,
-            mime_type: resource.mime_type,
-            body: match resource.body {
-                ResourceBody::Text(text) => wit::ResourceBody::Text(text),
-                ResourceBody::Blob(bytes) => wit::ResourceBody::Blob(bytes),
-            },
-        }),
-        // The plugin interface has no other.
-        other => wit::Content::Text(other.to_text()),
     }
 }

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Sandbox, StopReason};
+use super::{Sandbox, StopReason, to_wit};
 use crate::bindings::calls::toolhost::calls::calls::{CallError as WitCallError, Host, Summary};
 use crate::bindings::toolhost::plugin::types as wit;
 use crate::error::CallError;
 use crate::limits::Limit;
 use crate::permissions::Ambient;
-use crate::tool::{Content, Media, Output, ResourceBody};
 use crate::tool_caller::ToolCaller;
 
 /// The most search results.
@@ -76,7 +75,9 @@ impl Host for Sandbox {
         };
         let ended = caller.wait().await;
         let ended = ended.into_iter().map(|(number, outcome)| {
-            let outcome = outcome.map(output).map_err(|error| call_error(&error));
+            let outcome = outcome
+                .map(to_wit::output)
+                .map_err(|error| call_error(&error));
             (number, outcome)
         });
         Ok(ended.collect())
@@ -104,42 +105,5 @@ fn call_error(error: &CallError) -> WitCallError {
     WitCallError {
         code: error.code().to_owned(),
         message: error.to_string(),
-    }
-}
-
-fn output(output: Output) -> wit::Output {
-    wit::Output {
-        content: output.content.into_iter().map(content).collect(),
-        structured: output.structured.map(|json| Box::<str>::from(json).into()),
-    }
-}
-
-fn content(content: Content) -> wit::Content {
-    match content {
-        Content::Text(text) => wit::Content::Text(text),
-        Content::Image(image) => wit::Content::Image(media(image)),
-        Content::Audio(audio) => wit::Content::Audio(media(audio)),
-        Content::Link(link) => wit::Content::Link(wit::ResourceLink {
-            uri: link.uri,
-            name: link.name,
-            description: link.description,
-            mime_type: link.mime_type,
-        }),
-        Content::Embedded(resource) => wit::Content::Embedded(wit::EmbeddedResource {
-            uri: resource.uri,
-            mime_type: resource.mime_type,
-            body: match resource.body {
-                ResourceBody::Text(text) => wit::ResourceBody::Text(text),
-                ResourceBody::Blob(bytes) => wit::ResourceBody::Blob(bytes),
-            },
-        }),
-        other => wit::Content::Text(other.to_text()),
-    }
-}
-
-fn media(media: Media) -> wit::Media {
-    wit::Media {
-        data: media.data,
-        mime_type: media.mime_type,
     }
 }

@@ -1,4 +1,4 @@
-"""Codecs of values that have values in them, and of what is said of a type beside it."""
+"""Codecs of types made of other types: lists, dicts, dataclasses, unions; and of annotated types."""
 
 from __future__ import annotations
 
