@@ -2,14 +2,15 @@
 //!
 //! A line is written, in a single write, before its call's result is returned: a crash of this
 //! process loses none, a crash of the machine what the file system had not written yet. A log that
-//! was moved or removed, as by rotation, is reopened before the next line.
+//! was removed is opened anew before the next line. One that was moved, as by rotation, may get the
+//! lines of another [`FOLLOW_EVERY`]: looking up its path costs a tenth of a short call.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
@@ -33,11 +34,16 @@ pub(crate) struct AuditLog {
 /// The most bytes of lines buffered until they can be written.
 const MAX_UNWRITTEN: usize = 1 << 20;
 
+/// How often the path of the log is looked up, to see whether it is another file by now.
+const FOLLOW_EVERY: Duration = Duration::from_millis(10);
+
 /// The open file, and which one it is.
 struct LogFile {
     file: File,
     #[cfg(unix)]
     id: (u64, u64),
+    /// When it was last seen at its path.
+    seen: Instant,
 }
 
 impl Write for LogFile {
@@ -206,13 +212,19 @@ impl AuditLog {
 
     /// Reopens the log if it was moved or removed.
     fn follow(&self, lines: &mut AuditWriter<LogFile>) -> io::Result<()> {
-        if !is_elsewhere(&lines.out, &self.path) {
+        let now = Instant::now();
+        let is_removed = is_removed(&lines.out.file)?;
+        if !is_removed && now.duration_since(lines.out.seen) < FOLLOW_EVERY {
+            return Ok(());
+        }
+        if !is_removed && !is_elsewhere(&lines.out, &self.path) {
+            lines.out.seen = now;
             return Ok(());
         }
         self.paths.expect_accepted(&self.path)?;
         let (out, mut unwritten) = open(&self.path, &self.paths)?;
         // A line begun in the old file is finished there, unless it has been removed.
-        if !is_removed(&lines.out.file)? {
+        if !is_removed {
             lines.flush()?;
         }
         unwritten.append(&mut lines.unwritten);
@@ -443,6 +455,7 @@ fn open(path: &Path, paths: &Paths) -> io::Result<(LogFile, Vec<u8>)> {
         file,
         #[cfg(unix)]
         id,
+        seen: Instant::now(),
     };
     Ok((log, unwritten))
 }

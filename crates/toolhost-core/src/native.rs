@@ -327,6 +327,28 @@ impl NativeContext {
 
 /// An async function or closure of the arguments, or of the arguments and a [`NativeContext`]. `M`
 /// distinguishes the two and is inferred.
+///
+/// A function that adds a tool for others names the trait:
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// use serde_json::{Value, json};
+/// use toolhost::{Loader, Manifest, NativeFunction, NativeTools, Tool, ToolCall};
+///
+/// fn with_reader<M>(tools: NativeTools, name: &str, read: impl NativeFunction<M, Arguments = Value>) -> NativeTools {
+///     let schema = json!({ "type": "object", "properties": { "key": { "type": "string" } } });
+///     tools.tool_with_schema(Tool::new(name, "Reads a value").read_only(), schema, read)
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), toolhost::LoadError> {
+/// let tools = with_reader(NativeTools::new("store"), "read", async |key: Value| format!("value of {}", key["key"]));
+/// let host = Loader::new(Manifest::default()).provider(tools).load().await?;
+/// let result = host.call(ToolCall::new("1", "read", r#"{"key": "a"}"#)).await;
+/// assert_eq!(result.to_text(), r#"value of "a""#);
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a tool",
     note = "a tool is an async function or closure of one argument, or of one and a `NativeContext`; its future is \

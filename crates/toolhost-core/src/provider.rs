@@ -407,6 +407,47 @@ pub(crate) enum SchemaOf {
 }
 
 /// The context of a call, for its provider.
+///
+/// ```
+/// # extern crate toolhost_core as toolhost;
+/// # use std::sync::Arc;
+/// # use futures_util::future::BoxFuture;
+/// # use serde_json::json;
+/// # use toolhost::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider};
+/// # use toolhost::{CallError, CallOptions, Loader, Manifest, Output, Tool, ToolCall};
+/// # use toolhost::tool::LogSource;
+/// # struct Service(Arc<[Arc<ProvidedTool>]>);
+/// # impl ToolProvider for Service {
+/// #     fn name(&self) -> &str { "service" }
+/// #     fn tools(&self) -> Arc<[Arc<ProvidedTool>]> { self.0.clone() }
+/// fn call<'c>(
+///     &'c self,
+///     _: &'c ProvidedTool,
+///     _: &'c ToolCall,
+///     context: CallContext<'c>,
+/// ) -> BoxFuture<'c, RunOutcome> {
+///     Box::pin(async move {
+///         let client = context.client().unwrap_or("nobody");
+///         context.log(LogSource::Info, format!("asked by {client}"));
+///         let left = context.deadline().saturating_duration_since(std::time::Instant::now());
+///         let answer = format!("{client} waits for up to {} s", left.as_secs_f64().ceil());
+///         Ok::<_, CallError>(Output::text(answer)).into()
+///     })
+/// }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut tool = Tool::new("ask", "Asks the service").read_only();
+/// # tool.input_schema = json!({ "type": "object" });
+/// # let service = Service([Arc::new(ProvidedTool::new(tool)?)].into());
+/// # let host = Loader::new(Manifest::default()).provider(service).load().await?;
+/// let options = CallOptions::new().client("alice").timeout(std::time::Duration::from_secs(9));
+/// let result = host.call_with(ToolCall::new("1", "ask", "{}"), &options).await;
+/// assert_eq!(result.to_text(), "alice waits for up to 9 s");
+/// assert_eq!(result.log[0].text, "asked by alice");
+/// # Ok(())
+/// # }
+/// ```
 pub struct CallContext<'t> {
     /// The start of the call, from which its deadline counts.
     #[doc(hidden)]

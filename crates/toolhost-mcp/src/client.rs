@@ -36,6 +36,7 @@ mod tool_listing;
 mod watchdog;
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -234,14 +235,10 @@ impl McpServer {
             Ok(flight) => flight,
             Err(error) => return RunOutcome::refused(error),
         };
-        let step = until(
-            deadline,
-            context.cancel,
-            &journal,
-            &mut meter,
-            flight.step(),
-        )
-        .await;
+        let step = {
+            let step = pin!(flight.step());
+            until(deadline, context.cancel, &journal, &mut meter, step).await
+        };
         let log = flight.log(&journal);
         let mut checking = Duration::ZERO;
         let outcome = match step {

@@ -6,6 +6,7 @@
 //! denials, and a trap only if neither explains it. wasmtime reports some limits only as error
 //! texts; tests pin those.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -201,7 +202,10 @@ pub(super) async fn in_sandbox<R>(
         Ok(UpdateDeadline::YieldCustom(1, give_way))
     });
     let mut meter = Meter::new(limits.cpu, spent);
-    let ended = until(deadline, cancel, &journal, &mut meter, run(&mut store)).await;
+    let ended = {
+        let run = pin!(run(&mut store));
+        until(deadline, cancel, &journal, &mut meter, run).await
+    };
     let sandbox = store.data();
     let outcome = match ended {
         RunEnd::Itself(Ok(answer)) => Ok(answer),

@@ -1,5 +1,7 @@
 //! A plugin's tools: `list-tools`, and `call-tool`, the export that is called most.
 
+use std::sync::{Arc, OnceLock};
+
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, TypedFunc};
 
@@ -20,6 +22,8 @@ pub(crate) struct Tools {
     pre: InstancePre<Sandbox>,
     list: ComponentExportIndex,
     call: ComponentExportIndex,
+    /// Set once the type of `call-tool` was found to be right.
+    is_checked: Arc<OnceLock<()>>,
 }
 
 type CallTool<'a> = TypedFunc<(&'a wit::Call,), (Result<wit::Output, wit::Error>,)>;
@@ -40,7 +44,12 @@ impl Tools {
             found.ok_or_else(|| format!("does not fit this host: it does not export `{name}`"))
         };
         let (list, call) = (function("list-tools")?, function("call-tool")?);
-        Ok(Tools { pre, list, call })
+        Ok(Tools {
+            pre,
+            list,
+            call,
+            is_checked: Arc::default(),
+        })
     }
 
     pub(super) fn pre(&self) -> &InstancePre<Sandbox> {
@@ -72,11 +81,23 @@ impl Tools {
         Ok(answer)
     }
 
+    /// Finds `call-tool` in an instance. Its type is that of the component, so it is checked in the
+    /// first instance only: comparing it costs a twentieth of a short call.
     fn call_tool<'a>(
         &self,
         instance: &Instance,
         store: &mut Store<Sandbox>,
     ) -> wasmtime::Result<CallTool<'a>> {
-        instance.get_typed_func(store, self.call)
+        if self.is_checked.get().is_none() {
+            let checked = instance.get_typed_func(store, self.call)?;
+            let _ = self.is_checked.set(());
+            return Ok(checked);
+        }
+        let function = instance.get_func(store, self.call);
+        let function = function.ok_or_else(|| wasmtime::format_err!("`call-tool` is gone"))?;
+        // SAFETY: another instance of the same component had a function of this type at the same
+        // index, and the types of a component's exports are part of it.
+        #[expect(unsafe_code, reason = "wasmtime has no safe way to check a component's type once")]
+        Ok(unsafe { TypedFunc::new_unchecked(function) })
     }
 }

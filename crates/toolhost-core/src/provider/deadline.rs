@@ -5,11 +5,12 @@
 //! the deadline, the CPU budget, the limits noted in the journal, and cancellation, so that of many
 //! spinning guests none outlives its deadline by the ticks of the others. After a poll that
 //! completed the call the journal is checked once more, since a guest that copes with being over a
-//! limit has been over it all the same. Whatever ends the call, its future is dropped where it is.
-//! The deadline moves while the call's clock stands still. A timer covers guests that wait; most calls complete in their first poll and never create one.
+//! limit has been over it all the same. Whatever ends the call, its future is polled no more.
+//! The deadline moves while the call's clock stands still. A timer covers guests that wait; most
+//! calls complete in their first poll and never create one.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -75,15 +76,15 @@ pub enum RunEnd<T> {
     Cancelled,
 }
 
-/// Polls `run` until it completes, is stopped, or is cancelled, in which case it is dropped.
+/// Polls `run` until it completes, is stopped, or is cancelled, in which case the caller drops it.
+/// It is borrowed since a future passed by value would be kept twice: as an argument, and pinned.
 pub async fn until<T>(
     deadline: Instant,
     cancel: &CancellationToken,
     journal: &Journal,
     meter: &mut Meter,
-    run: impl Future<Output = T>,
+    mut run: Pin<&mut impl Future<Output = T>>,
 ) -> RunEnd<T> {
-    let mut run = pin!(run);
     let mut cancelled = pin!(cancel.cancelled());
     // Most calls complete in their first poll and never need a timer.
     let mut timer = pin!(None);

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 
 use futures_util::FutureExt;
 
@@ -31,9 +32,11 @@ pub(crate) async fn run(
         cancel,
     };
     let mut meter = Meter::new(limits.cpu, context.spent);
-    let called = async { provider.call(tool, call, context).await };
-    let called = AssertUnwindSafe(called).catch_unwind();
-    let ended = until(deadline, cancel, &journal, &mut meter, called).await;
+    let ended = {
+        let called = async { provider.call(tool, call, context).await };
+        let called = pin!(AssertUnwindSafe(called).catch_unwind());
+        until(deadline, cancel, &journal, &mut meter, called).await
+    };
     let mut served = match ended {
         RunEnd::Itself(Ok(served)) => served,
         RunEnd::Itself(Err(panic)) => RunOutcome::refused(panicked(&*panic)),

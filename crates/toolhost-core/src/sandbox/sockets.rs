@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
@@ -26,7 +26,7 @@ pub(super) struct Lookups {
     streams: HashMap<u32, String>,
     count: u32,
     /// Where it may connect to so far.
-    reachable: Reachable,
+    reachable: LazyLock<Reachable>,
 }
 
 type Reachable = Arc<Mutex<HashSet<SocketAddr>>>;

@@ -11,8 +11,8 @@ mod files;
 mod listing;
 mod sockets;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use wasmtime::component::Linker;
 
@@ -29,7 +29,7 @@ pub(super) const ENTRY_COST: usize = 4 << 10;
 pub(super) struct Wasi3State {
     files: FileWorker,
     /// The size of the listings that guests have not read yet.
-    listed: Arc<AtomicUsize>,
+    listed: LazyLock<Arc<AtomicUsize>>,
 }
 
 impl Wasi3State {
