@@ -123,6 +123,11 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
         wit::Error::Denied(what) => CallError::Denied { what },
         // A tool that failed after a denial most likely failed because of it.
         wit::Error::Failed(message) => match denied {
+            // A program that was told why says so itself.
+            Some(denied) if message.contains(&denied) => {
+                let told = CallError::denied(&denied).to_string();
+                CallError::denied(message.replace(&told, &denied))
+            }
             Some(denied) => CallError::Denied {
                 what: format!("{denied} ({message})"),
             },
