@@ -4,8 +4,6 @@ use super::super::attack::{Attack, TIMEOUT, answer, attack, failed, limit};
 
 const SCRIPT: &str = "path = '<script>'\npermissions.tools = ['calm_healthy']";
 const QUICK: &str = "path = '<script>'\npermissions.tools = ['calm_healthy']\ntimeout = '300ms'";
-const LARGE: &str =
-    "path = '<script>'\npermissions.tools = ['calm_healthy']\nmax-arguments = '20MiB'";
 const MANY: &str =
     "path = '<script>'\npermissions.tools = ['calm_healthy']\nmax-tool-calls = 1000000";
 
@@ -103,12 +101,6 @@ pub const ATTACKS: &[Attack] = &[
         r#"{"code": "<10-mb>"}"#,
         SCRIPT,
         limit("argument size limit exceeded (…"),
-    ),
-    program(
-        "script-of-ten-megabytes-that-are-allowed",
-        r#"{"code": "<10-mb>"}"#,
-        LARGE,
-        failed("ReferenceError: xxx…"),
     ),
     program(
         "script-recurses",

@@ -123,14 +123,14 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
         wit::Error::Denied(what) => CallError::Denied { what },
         // A tool that failed after a denial most likely failed because of it.
         wit::Error::Failed(message) => match denied {
-            // A program that was told why says so itself.
-            Some(denied) if message.contains(&denied) => {
+            Some(denied) => {
+                // A program that calls tools was told so, and says it itself.
                 let told = CallError::denied(&denied).to_string();
-                CallError::denied(message.replace(&told, &denied))
+                CallError::denied(match message.contains(&told) {
+                    true => message.replace(&told, &denied),
+                    false => format!("{denied} ({message})"),
+                })
             }
-            Some(denied) => CallError::Denied {
-                what: format!("{denied} ({message})"),
-            },
             None => CallError::Failed { message },
         },
     }

@@ -4,7 +4,7 @@ import * as wit from "toolhost:calls/calls@0.1.0";
 import { Content, output } from "../content.js";
 import { CallError } from "../errors.js";
 import { parse, wellFormed } from "../json.js";
-import { u64, waitForCallsWith } from "./engine.js";
+import { u64, waitForCallsWith } from "../platform/engine.js";
 
 /** The promises of the calls that run, by their numbers. */
 const running = new Map();
