@@ -11,6 +11,7 @@ mod script;
 mod sdk;
 mod server;
 mod sql;
+mod test262;
 mod text;
 mod time;
 

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::error::CallError;
 use crate::permissions::ToolPattern;
+use crate::sandbox::Readings;
 use crate::tool::{Output, ToolCall, ToolResult};
 
 /// The tools of the host that the calls of a provider may call.
@@ -23,6 +24,11 @@ pub enum CallableTools<'a> {
 
 /// What was started and has ended: its number and its outcome.
 pub(crate) type Ended = (u32, Result<Output, CallError>);
+
+/// Ends the call that calls tools, with this error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct EndsCall(pub(crate) CallError);
 
 /// Calls tools for one running call.
 pub(crate) trait ToolCaller: Send + Sync {
@@ -43,6 +49,13 @@ pub(crate) trait ToolCaller: Send + Sync {
     /// Waits until something that was started has ended; nothing if nothing runs. The call lends
     /// its turn meanwhile.
     fn wait(self: Arc<Self>) -> BoxFuture<'static, Vec<Ended>>;
+
+    /// Why the calling call has to end, after it has started something or waited: a nested call
+    /// asks a question, or the call was run again and does not do the same.
+    fn end(&self) -> Option<EndsCall>;
+
+    /// The clock and randomness of a call that may be run again.
+    fn readings(&self) -> Option<Arc<Readings>>;
 
     /// The bytes that the host holds of arguments and results.
     fn held(&self) -> usize;

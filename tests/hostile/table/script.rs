@@ -32,7 +32,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     program(
         "script-pollutes-what-the-prelude-uses",
-        r#"{"code": "for (const of of [Map, Promise, Array, Function, Error, Object]) for (const key of Reflect.ownKeys(of.prototype)) if (key !== 'constructor') try { of.prototype[key] = () => { throw 'mine' } } catch {}\nJSON.stringify = JSON.parse = () => 'mine'; tools.calm_healthy({ number: 7 })"}"#,
+        r#"{"code": "const types = [Map, Promise, Array, Function, Error, Object].map((it) => it.prototype), keys = types.map(Reflect.ownKeys); for (let t = 0; t !== 6; t++) for (let k = 0; k !== keys[t].length; k++) if (keys[t][k] !== 'constructor') try { types[t][keys[t][k]] = () => { throw 'mine' } } catch {}\nJSON.stringify = JSON.parse = () => 'mine'; const answer = await tools.calm_healthy({ number: 7 }); answer"}"#,
         SCRIPT,
         answer("49"),
     ),
@@ -50,15 +50,21 @@ pub const ATTACKS: &[Attack] = &[
     ),
     program(
         "script-makes-promises-without-end",
-        r#"{"code": "const again = async () => { await null; return again() }; await again()"}"#,
+        r#"{"code": "for (;;) await null"}"#,
         QUICK,
-        failed("…"),
+        TIMEOUT,
     ),
     program(
         "script-starts-more-calls-than-it-may",
-        r#"{"code": "(await Promise.all(Array.from({ length: 1e5 }, () => tools.calm_healthy({ number: 7 })))).length"}"#,
+        r#"{"code": "(await Promise.all(Array.from({ length: 2000 }, () => tools.calm_healthy({ number: 7 })))).length"}"#,
         SCRIPT,
         failed("ToolError: calm_healthy failed (limit): tool call limit exceeded (256)…"),
+    ),
+    program(
+        "script-starts-many-more-calls-than-it-may",
+        r#"{"code": "(await Promise.all(Array.from({ length: 1e5 }, () => tools.calm_healthy({ number: 7 })))).length"}"#,
+        SCRIPT,
+        failed("…"),
     ),
     program(
         "script-starts-calls-without-end",
@@ -67,20 +73,14 @@ pub const ATTACKS: &[Attack] = &[
         limit("memory limit exceeded (64 MiB)"),
     ),
     program(
-        "script-starts-calls-with-huge-arguments",
-        r#"{"code": "for (let n = 0; n != 256; n++) tools.calm_healthy({ number: 7, more: 'x'.repeat(1e6) }); await sleep(1000)"}"#,
+        "script-starts-timers-without-end",
+        r#"{"code": "for (;;) setTimeout(() => {}, 1e6)"}"#,
         SCRIPT,
         limit("memory limit exceeded (64 MiB)"),
     ),
     program(
-        "script-starts-timers-without-end",
-        r#"{"code": "for (;;) setTimeout(() => {}, 1e6)"}"#,
-        SCRIPT,
-        failed("…"),
-    ),
-    program(
         "script-calls-with-a-huge-argument",
-        r#"{"code": "await tools.calm_healthy({ number: 7, more: 'x'.repeat(1.5e7) })"}"#,
+        r#"{"code": "await tools.calm_healthy({ number: 7, more: 'x'.repeat(5e6) })"}"#,
         SCRIPT,
         failed("ToolError: calm_healthy failed (limit): argument size limit exceeded (…"),
     ),
@@ -106,13 +106,13 @@ pub const ATTACKS: &[Attack] = &[
         "script-recurses",
         r#"{"code": "const f = () => f() + 1; f()"}"#,
         SCRIPT,
-        failed("RangeError: Maximum call stack size exceeded (line 1…"),
+        limit("stack size limit exceeded (512 KiB)"),
     ),
     program(
         "script-recurses-in-data",
         r#"{"code": "let a = []; for (let n = 0; n != 1e5; n++) a = [a]; a"}"#,
         SCRIPT,
-        failed("…"),
+        limit("stack size limit exceeded (512 KiB)"),
     ),
     program(
         "script-recurses-in-arguments",

@@ -26,6 +26,7 @@ use crate::provider::{
 };
 use crate::sandbox::{Grants, Journal, Sandbox, StopReason};
 use crate::tool::{LogLine, LogSource, Output};
+use crate::tool_caller::EndsCall;
 
 /// How many lines and characters of a trapped guest's output are in the error.
 const MAX_LAST_LINES: usize = 12;
@@ -269,6 +270,9 @@ fn classify(
         let mut text = format!("{error:?}");
         sandbox.journal.mask().text(&mut text);
         tracing::debug!("the guest ended: {text}");
+    }
+    if let Some(EndsCall(error)) = error.downcast_ref() {
+        return error.clone();
     }
     if let Some(stop) = error.downcast_ref::<StopReason>() {
         return stopped(*stop, timeout);
