@@ -8,6 +8,7 @@ mod json;
 mod memory;
 mod reference;
 mod script;
+mod script_python;
 mod sdk;
 mod server;
 mod sql;

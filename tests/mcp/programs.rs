@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::client::{Client, New, Old, text};
+use crate::common::Gate;
 use crate::common::binary::{Folder, listed};
+use crate::lifecycle::{CHANGED, listen, names};
 use crate::server::Http;
 
 /// Three questions in a loop, each in a race, with calls around them, and what may not differ when
@@ -139,5 +141,81 @@ fn a_program_of_a_client_that_cannot_be_asked_is_told_so() {
         };
         let result = client.call("run_script", json!({ "code": code }));
         assert_eq!(text(&result), "no one is available to answer: who?");
+    }
+}
+
+/// A server with these lines in the manifest, beside plugins and a gate.
+fn manifest(gate: &Gate, more: &str) -> String {
+    let script = listed("script") + "permissions.tools = ['*']\n";
+    let gate = format!("{}tools = ['hold']\n", gate.listed());
+    format!("{script}{gate}{}{more}", listed("echo"))
+}
+
+#[test]
+fn a_reload_turns_code_mode_on_and_off() {
+    let gate = Gate::new();
+    let server = Http::start_in(Folder::with(manifest(&gate, "")));
+    for revision in [Old, New] {
+        let mut client = Client::http(&server, revision, json!({}));
+        listen(&mut client);
+        let before = names(&mut client);
+        assert!(before.contains(&"echo".to_owned()), "{before:?}");
+        let reload = |more: &str| {
+            server.folder.write("toolhost.toml", manifest(&gate, more));
+            server.signal("HUP");
+        };
+        reload("[serve]\ncode-mode = true\n");
+        client.told(CHANGED);
+        let three = ["run_script", "search_tools", "describe_tool"];
+        assert_eq!(names(&mut client), three);
+        let code = json!({ "code": "await tools.echo({ text: 'inside' })" });
+        assert_eq!(client.text("run_script", code), "inside");
+        let denied = client.call("echo", json!({ "text": "hi" }));
+        assert_eq!(denied["isError"], true, "{denied}");
+        reload("");
+        client.told(CHANGED);
+        assert_eq!(names(&mut client), before);
+        assert_eq!(client.text("echo", json!({ "text": "hi" })), "hi");
+    }
+}
+
+#[test]
+fn a_reload_that_code_mode_cannot_have_is_refused() {
+    let gate = Gate::new();
+    let server = Http::start_in(Folder::with(manifest(&gate, "[serve]\ncode-mode = true\n")));
+    let mut client = Client::http(&server, New, json!({}));
+    let none = format!("{}[serve]\ncode-mode = true\n", listed("echo"));
+    server.folder.write("toolhost.toml", none);
+    server.signal("HUP");
+    server.until_said("code mode needs a plugin that offers `run_script`");
+    let code = json!({ "code": "await tools.echo({ text: 'still' })" });
+    assert_eq!(client.text("run_script", code), "still");
+}
+
+#[test]
+fn a_reload_takes_the_new_max_suspended() {
+    let gate = Gate::new();
+    let of = |most: u32| {
+        let host = format!("[host]\nmax-suspended = {most}\nmax-concurrency = 8\n");
+        host + &manifest(&gate, "")
+    };
+    let server = Http::start_in(Folder::with(of(1)));
+    let mut client = Client::http(&server, Old, json!({}));
+    client.listen();
+    let code = format!("await tools.hold({})", gate.arguments());
+    let mut start = || client.start("run_script", json!({ "code": code }));
+    let mut ids = vec![start(), start()];
+    gate.wait_for(1);
+    // The other one waits for its permit, whatever else there is room for.
+    assert_eq!(gate.came().len(), 1);
+    let more = listed("calculator");
+    server.folder.write("toolhost.toml", of(2) + &more);
+    server.signal("HUP");
+    client.told(CHANGED);
+    ids.extend([0, 1].map(|_| client.start("run_script", json!({ "code": code }))));
+    gate.wait_for(3);
+    gate.open();
+    for id in ids {
+        assert_eq!(text(&client.answer(id)["result"]), "held");
     }
 }
