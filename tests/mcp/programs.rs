@@ -140,9 +140,10 @@ fn a_program_of_a_client_that_cannot_be_asked_is_told_so() {
             false => Client::inside(folder(), New, json!({})),
         };
         let result = client.call("run_script", json!({ "code": code }));
-        assert_eq!(
-            text(&result),
-            "needs input from the user, but no one is available to answer: who?"
+        let said = text(&result);
+        assert!(
+            said.ends_with("no one is available to answer: who?"),
+            "{said}"
         );
     }
 }

@@ -68,11 +68,11 @@ pub use load::{LoadEvent, Loader, Servers};
 pub use multi_tool_use::Unpacked;
 pub use narrowing::Narrowed;
 pub use narrowing::Whose;
-use nested_calls::{EndNested, NestedCalls, NestedUsage, ToolGrant};
+use nested_calls::{EndNested, NestedCalls, ToolGrant};
 pub use open_batch::OpenBatch;
 pub use question_rounds::{MAX_ROUNDS, asked_too_often};
 use queue::{CallQueue, QueueTicket};
-use replay::{CallLog, WaitingCalls};
+use replay::{CallLog, NestedUsage, WaitingCalls};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
@@ -810,7 +810,8 @@ impl ToolHost {
             }
         }
         let call = &*fit.call;
-        let log = match self.shared.waiting.resume(&context.owner, call) {
+        let waiting = &self.shared.waiting;
+        let log = match waiting.resume(&context.owner, call, context.can_ask) {
             Ok(log) => log,
             Err(error) => {
                 let served = RunOutcome::<Output>::refused(error);

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::error::CallError;
 use crate::permissions::ToolPattern;
-use crate::sandbox::Readings;
+use crate::readings::Readings;
 use crate::tool::{Output, ToolCall, ToolResult};
 
 /// The tools of the host that the calls of a provider may call.
@@ -57,7 +57,7 @@ pub(crate) trait ToolCaller: Send + Sync {
     /// The clock and randomness of a call that may be run again.
     fn readings(&self) -> Option<Arc<Readings>>;
 
-    /// The bytes that the host holds of arguments and results.
+    /// The bytes that the host holds of arguments and results, and to run the call again.
     fn held(&self) -> usize;
 
     /// The names of the tools that may be called.

@@ -22,7 +22,7 @@ use toolhost_wire::typescript;
 use super::asking::Questions;
 use super::lent_turn::LentTurn;
 use super::question_rounds::AskedCall;
-use super::replay::{CallLog, Start, Started};
+use super::replay::{CallLog, NestedUsage, Start, Started};
 use super::{CallOptions, HandedOver, ToolHost};
 use crate::ancestor::Ancestor;
 use crate::call_clock::CallClock;
@@ -32,7 +32,8 @@ use crate::limits::{Limit, Limits};
 use crate::locks;
 use crate::order::PlaceInOrder;
 use crate::permissions::ToolPattern;
-use crate::sandbox::{Operations, Readings};
+use crate::readings::Readings;
+use crate::sandbox::Operations;
 use crate::tool::{Output, Tool, ToolCall, ToolResult};
 use crate::tool_caller::{CallableTools, Ended, EndsCall, ToolCaller};
 
@@ -104,13 +105,6 @@ struct NestedState {
     log: Option<CallLog>,
     /// The questions that the call ends with.
     asks: Option<CallError>,
-}
-
-/// What nested calls have used.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct NestedUsage {
-    pub(super) calls: u64,
-    pub(super) cpu: Duration,
 }
 
 /// Ends nested calls with the call that made them.
@@ -613,7 +607,8 @@ impl ToolCaller for NestedCalls {
     }
 
     fn held(&self) -> usize {
-        self.state().held
+        let state = self.state();
+        state.held + state.log.as_ref().map_or(0, CallLog::bytes)
     }
 
     fn names(&self) -> Vec<String> {

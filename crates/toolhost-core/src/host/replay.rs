@@ -10,13 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::ToolHost;
-use super::nested_calls::NestedUsage;
 use super::question_rounds::AskedCall;
 use crate::client_store::{ClientStore, StoreBounds, unguessable};
 use crate::error::CallError;
 use crate::input::{InputRequired, Question, QuestionKinds, Reply, Resumption};
 use crate::locks;
-use crate::sandbox::Readings;
+use crate::readings::Readings;
 use crate::tool::ToolCall;
 use crate::tool_caller::Ended;
 use crate::watch::Owner;
@@ -27,7 +26,7 @@ const MAX_LOG: usize = 8 << 20;
 /// How much is kept of calls that wait for replies, and for how long.
 const BOUNDS: StoreBounds = StoreBounds {
     time: Duration::from_secs(60 * 60),
-    items: 64,
+    items: 1024,
     bytes: 32 << 20,
     all_items: 4096,
     all_bytes: 256 << 20,
@@ -38,6 +37,13 @@ const STATE: &[u8] = b"toolhost-replay:";
 
 /// The host's cost of an event beside its texts.
 const COST: usize = 256;
+
+/// What nested calls have used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NestedUsage {
+    pub(super) calls: u64,
+    pub(super) cpu: Duration,
+}
 
 /// What a call asked of its host and was told.
 pub(super) struct CallLog {
@@ -119,6 +125,11 @@ impl CallLog {
             usage: NestedUsage::default(),
             differs: false,
         })
+    }
+
+    /// The bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.min(MAX_LOG)
     }
 
     pub(super) fn readings(&self) -> &Arc<Readings> {
@@ -303,6 +314,7 @@ impl WaitingCalls {
         &self,
         owner: &Owner,
         call: &ToolCall,
+        kinds: QuestionKinds,
     ) -> Result<Option<CallLog>, CallError> {
         let Some(resumed) = &call.resumed else {
             return Ok(None);
@@ -321,6 +333,7 @@ impl WaitingCalls {
                 "what this call did before it asked is no longer known: call it again without a state",
             ));
         };
+        log.kinds = kinds;
         for (key, reply) in &resumed.replies {
             if let Some((number, key)) = key.split_once('/')
                 && let Ok(number) = number.parse()

@@ -17,7 +17,8 @@
 
 from ._codec import Field
 from ._content import Audio, Contents, Icon, Image, Link, Output, Text
-from ._errors import CallError, Denied, InvalidArguments, ToolError
+from ._call_error import CallError
+from ._errors import Denied, InvalidArguments, ToolError
 from ._host import config, log, progress, resource_updated, resources_changed, secret
 from ._tool import tool
 from .prompts import Message, completes, prompt

@@ -27,17 +27,6 @@ class Denied(ToolError):
     kind = "denied"
 
 
-class CallError(ToolError):
-    """A tool that was called has no output."""
-
-    def __init__(self, message: str, *, code: str = "failed", tool: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        """A stable name of the reason: `unknown-tool`, `invalid-arguments`, `denied`, `failed`, `timeout`, `limit` and so on."""
-        self.tool = tool
-        """The tool's name."""
-
-
 def describe(error: BaseException) -> str:
     """The last line that Python prints of an exception, and the lines of those in a group."""
     if isinstance(error, ToolError) and error.message:

@@ -67,7 +67,7 @@ class NoHost:
         return self.send(request)
 
     async def call_tool(self, tool: str, arguments: str) -> Any:
-        from ._errors import CallError
+        from ._call_error import CallError
 
         raise CallError(f"tool {tool} is not granted: pass `tools=` to `testing.Host`", code="denied")
 

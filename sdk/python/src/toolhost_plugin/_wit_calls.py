@@ -12,7 +12,7 @@ from wit_world.imports import toolhost_types as types
 
 from . import _json, _loop
 from ._content import Audio, Content, Contents, Image, Link
-from ._errors import CallError
+from ._call_error import CallError
 from ._json import well_formed
 
 running: dict[int, asyncio.Future[Any]] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _host, _json
-from ._errors import CallError
+from ._call_error import CallError
 from ._scalars import ANY
 
 __all__ = ["CallError", "call_tool"]

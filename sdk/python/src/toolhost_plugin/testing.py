@@ -15,8 +15,9 @@ import inspect
 from typing import Any, Callable, Mapping, TypeVar, Union
 
 from . import _host, _json, _registry, _session, prompts, resources
+from ._call_error import CallError
 from ._content import Content, Contents, Output, Text
-from ._errors import CallError, Denied, ToolError
+from ._errors import Denied, ToolError
 from ._scalars import ANY
 from ._session import Completion, InputRequired, Message, Question, Reply, Root
 from ._tool import Tool

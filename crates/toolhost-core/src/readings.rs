@@ -62,7 +62,7 @@ impl Readings {
     }
 
     /// Gives them to a guest that runs from its start.
-    pub(super) fn configure(self: &Arc<Self>, wasi: &mut WasiCtxBuilder, granted: &Permissions) {
+    pub(crate) fn configure(self: &Arc<Self>, wasi: &mut WasiCtxBuilder, granted: &Permissions) {
         locks::lock(&self.clock).position = 0;
         if granted.clock == Ambient::Real {
             wasi.wall_clock(Clock(self.clone()))
