@@ -63,6 +63,14 @@ fn copies_of_the_interface_in_the_sdks_are_as_it_is() {
             "copy wit/0.1.0/plugin.wit to sdk/{folder}"
         );
     }
+    let calls = read("wit/calls-0.1.0/calls.wit");
+    for folder in ["javascript/wit", "python/src/toolhost_plugin/wit"] {
+        let copied = read(&format!("sdk/{folder}/calls.wit"));
+        assert!(
+            copied == calls,
+            "copy wit/calls-0.1.0/calls.wit to sdk/{folder}"
+        );
+    }
 }
 
 /// The Python client makes tools of functions as the SDK does, and is a package of its own.

@@ -388,7 +388,7 @@ async fn the_end_of_a_call_ends_its_calls() {
     let host = load(manifest).await;
     // The second of them is queued.
     let inside = vec![inner("hold", gate.arguments()); 2];
-    let run = async |id: &str, tool: &str, options: &CallOptions| {
+    let run = async |id: &str, tool: &str, (options, started): (&CallOptions, usize)| {
         let arguments = json!({ "calls": inside }).to_string();
         let outer = ToolCall::new(id, tool, arguments);
         let result = in_time(host.call_with(outer, options)).await;
@@ -396,7 +396,7 @@ async fn the_end_of_a_call_ends_its_calls() {
             let lines = audited(&log);
             let of_it = lines.iter().filter(|line| line["parent"] == id);
             let ended: Vec<_> = of_it.map(|line| line["outcome"].clone()).collect();
-            match ended[..] == ["cancelled", "cancelled"] {
+            match ended.len() >= started && ended.iter().all(|it| it == "cancelled") {
                 true => Ok(()),
                 false => Err(lines),
             }
@@ -406,13 +406,13 @@ async fn the_end_of_a_call_ends_its_calls() {
         result
     };
     let options = CallOptions::new();
-    assert_eq!(value(&run("leaves", "leave", &options).await), 2);
+    assert_eq!(value(&run("leaves", "leave", (&options, 2)).await), 2);
     assert_eq!(
-        error(&run("spins", "call_and_spin", &options).await).code(),
+        error(&run("spins", "call_and_spin", (&options, 2)).await).code(),
         "timeout"
     );
     assert_eq!(
-        error(&run("waits", "calls", &options).await).code(),
+        error(&run("waits", "calls", (&options, 2)).await).code(),
         "timeout"
     );
     let stop = CancellationToken::new();
@@ -422,7 +422,8 @@ async fn the_end_of_a_call_ends_its_calls() {
         gate.held(before + 1).await;
         stop.cancel();
     };
-    let (result, ()) = join(run("stopped", "calls", &options), stops).await;
+    // It may be stopped before it starts the second.
+    let (result, ()) = join(run("stopped", "calls", (&options, 1)), stops).await;
     assert_eq!(error(&result).code(), "cancelled");
 }
 
@@ -657,4 +658,187 @@ async fn a_question_of_a_nested_call_is_answered_and_takes_no_time_of_its_caller
     // Nobody is there to answer.
     let outcomes = value(&in_time(host.call(calls("q", &inside))).await);
     assert!(outcomes[0].get("code").is_some(), "{outcomes}");
+}
+
+/// The plugin whose programs are run again after questions.
+fn programs(tools: &[&str]) -> PluginConfig {
+    let mut script = plugin("script");
+    script.permissions.tools = tools.iter().map(|tool| tool.parse().unwrap()).collect();
+    script
+}
+
+fn program(code: &str) -> ToolCall {
+    ToolCall::new("p", "run_script", json!({ "code": code }).to_string())
+}
+
+fn forms() -> CallOptions {
+    CallOptions::new().advertise(QuestionKinds::default().with(QuestionKind::Form))
+}
+
+/// The questions that a call ends with.
+#[track_caller]
+fn asks(result: &ToolResult) -> &toolhost::input::InputRequired {
+    match error(result) {
+        CallError::InputRequired(input) => input,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same call, with a reply to each of its questions.
+fn answered(call: &ToolCall, input: &toolhost::input::InputRequired) -> ToolCall {
+    let form = json!({ "username": "u", "email": "e" }).to_string();
+    let reply = |(key, _): &(String, Question)| (key.clone(), Reply::Accepted(Some(form.clone())));
+    let replies = input.questions.iter().map(reply).collect();
+    let resumption = toolhost::input::Resumption::new(input.state.clone(), replies);
+    call.clone().with_resumed(Box::new(resumption))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_in_flight_at_a_question_are_finished_first_and_questions_are_asked_together() {
+    let gate = Gate::new();
+    let tools = ["forms_test_elicitation", "echo", "hold"];
+    let mut asks_forms = plugin("conformance");
+    asks_forms.prefix = "forms_".to_owned();
+    let host = load(manifest([
+        programs(&tools),
+        asks_forms,
+        plugin("echo"),
+        gate.plugin(),
+    ]))
+    .await;
+    let arguments = gate.arguments();
+    let code = format!(
+        "const asked = ['a', 'b'].map((message) => tools.forms_test_elicitation({{ message }}));\n\
+         const held = tools.hold({arguments}).then(() => tools.echo({{ text: 'held' }}));\n\
+         const all = await Promise.all([...asked, held]);\nall.length + all[2]"
+    );
+    let options = forms();
+    let first = host.call_with(program(&code), &options);
+    let opened = async {
+        gate.held(1).await;
+        gate.open();
+    };
+    let (first, ()) = in_time(join(first, opened)).await;
+    let input = asks(&first);
+    let messages = input.questions.iter().map(|(_, question)| match question {
+        Question::Form { message, .. } => &**message,
+        other => panic!("{other:?}"),
+    });
+    let mut messages: Vec<&str> = messages.collect();
+    messages.sort_unstable();
+    assert_eq!(messages, ["a", "b"]);
+    assert_eq!(first.usage.calls, 4);
+    // It would be held again.
+    let last = in_time(host.call_with(answered(&program(&code), input), &options)).await;
+    assert_eq!(text(&last), "3held");
+    assert_eq!(last.usage.calls, 6);
+}
+
+#[tokio::test]
+async fn what_a_program_did_is_known_once_and_to_its_own_call_only() {
+    let host = load(manifest([
+        programs(&["test_elicitation"]),
+        plugin("conformance"),
+    ]))
+    .await;
+    let code = "(await tools.test_elicitation({ message: 'a' })).length";
+    let options = forms();
+    let asked = || host.call_with(program(code), &options);
+    let first = in_time(asked()).await;
+    let resumed = answered(&program(code), asks(&first));
+    let other = answered(&program(&format!("{code} + 1")), asks(&first));
+    let refused = in_time(host.call_with(other, &options)).await;
+    assert!(error(&refused).to_string().contains("no longer known"));
+    assert!(
+        text(&in_time(host.call_with(resumed.clone(), &options)).await)
+            .parse::<u32>()
+            .is_ok()
+    );
+    let again = in_time(host.call_with(resumed, &options)).await;
+    assert!(
+        error(&again).to_string().contains("no longer known"),
+        "{again:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_program_that_does_something_else_when_it_is_run_again_fails() {
+    let host = load(manifest([
+        programs(&["*"]),
+        plugin("conformance"),
+        plugin("echo"),
+    ]))
+    .await;
+    let may = |tools: &[&str]| {
+        let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
+        forms().allowed(Some(Arc::new(tools)))
+    };
+    let all = ["run_script", "test_elicitation", "echo"];
+    for code in [
+        // Another call, none where there was one, and an end before the question.
+        "await tools.echo({ text: String('echo' in tools) }); await tools.test_elicitation({ message: 'a' })",
+        "if ('echo' in tools) await tools.echo({ text: 'a' }); await tools.test_elicitation({ message: 'a' })",
+        "if ('echo' in tools) await tools.test_elicitation({ message: 'a' }); 'b'",
+    ] {
+        let first = in_time(host.call_with(program(code), &may(&all))).await;
+        let resumed = answered(&program(code), asks(&first));
+        let last = in_time(host.call_with(resumed, &may(&all[..2]))).await;
+        assert_eq!(error(&last).code(), "failed", "{code}: {last:?}");
+        assert!(
+            error(&last)
+                .to_string()
+                .contains("did not call the same tools"),
+            "{last:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_with_more_than_tools_is_not_run_again() {
+    let work = tempfile::tempdir().unwrap();
+    let files = folder(
+        programs(&["test_elicitation"]),
+        "script",
+        work.path(),
+        Access::ReadOnly,
+    );
+    let host = load(manifest([files, plugin("conformance")])).await;
+    let code = "try { return await tools.test_elicitation({ message: 'a' }) } catch (error) { return error.code }";
+    let refused = in_time(host.call_with(program(code), &forms())).await;
+    assert_eq!(text(&refused), "input-required");
+    // Somebody who answers while it waits is asked.
+    let options = CallOptions::new().responder(Arc::new(Slow(Duration::ZERO)));
+    let result = in_time(host.call_with(program(code), &options)).await;
+    assert!(text(&result).contains("accept"), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_see_each_call_of_a_program_that_is_run_again_once() {
+    let sees = Sees::default();
+    let mut script = programs(&["*"]);
+    script.limits.max_depth = 2;
+    let loader = loader(manifest([script, plugin("conformance"), plugin("echo")]));
+    let host = loader.hook(sees.clone()).load().await.unwrap();
+    // The question of a program in a program.
+    let inner = "await tools.echo({ text: 'b' }); await tools.test_elicitation({ message: 'c' })";
+    let code = format!(
+        "await tools.echo({{ text: 'a' }}); (await tools.run_script({{ code: \"{inner}\" }})).value"
+    );
+    let options = CallOptions::new().responder(Arc::new(Slow(Duration::ZERO)));
+    let result = in_time(host.call_with(program(&code), &options)).await;
+    assert!(text(&result).contains("accept"), "{result:?}");
+    let mut seen = sees.0.lock().unwrap().clone();
+    seen.sort();
+    assert_eq!(seen, ["p", "p/1", "p/2", "p/2/1", "p/2/2"]);
+}
+
+#[tokio::test]
+async fn a_program_with_too_much_to_remember_gets_the_error_of_the_call() {
+    let mut script = programs(&["*"]);
+    script.limits.max_tool_calls = 1000;
+    let host = load(manifest([script, plugin("conformance"), plugin("echo")])).await;
+    let code = "for (let n = 0; n < 12; n++) await tools.echo({ text: 'x'.repeat(500 * 1024) });\n\
+                try { return await tools.test_elicitation({ message: 'a' }) } catch (error) { return error.code }";
+    let result = in_time(host.call_with(program(code), &forms())).await;
+    assert_eq!(text(&result), "input-required");
 }

@@ -8,9 +8,11 @@ mod json;
 mod memory;
 mod reference;
 mod script;
+mod script_python;
 mod sdk;
 mod server;
 mod sql;
+mod test262;
 mod text;
 mod time;
 

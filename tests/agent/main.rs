@@ -11,6 +11,7 @@ mod faults;
 mod loops;
 mod ollama;
 mod order;
+mod programs;
 mod repairs;
 mod requests;
 mod results;

@@ -48,6 +48,7 @@ impl Stage {
         for (name, component) in components::all() {
             std::fs::write(stage.path(name), component).unwrap();
         }
+        std::fs::copy(common::guest("script"), stage.path("script")).unwrap();
         stage
     }
 
@@ -111,7 +112,7 @@ impl Stage {
     }
 
     /// Puts what is there in the place of `<web>` (host and port), `<web-port>`, `<reading>`
-    /// (a folder), and so on for servers, folders, components and files.
+    /// (a folder), and so on for servers, folders, components and files. `<10-mb>` is a long text.
     pub fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (name, server) in self.servers() {
@@ -119,6 +120,7 @@ impl Stage {
             text = text.replace(&format!("<{name}-port>"), &port);
             text = text.replace(&format!("<{name}>"), &server.address.to_string());
         }
+        text = text.replace("<10-mb>", &"x".repeat(10_000_000));
         while let Some((before, after)) = text.split_once('<') {
             let Some((name, after)) = after.split_once('>') else {
                 break;

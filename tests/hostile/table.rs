@@ -7,6 +7,7 @@ mod output;
 mod requests;
 mod resources;
 mod responses;
+mod script;
 mod secrets;
 mod smuggling;
 mod sockets;
@@ -35,6 +36,7 @@ pub fn attacks() -> impl Iterator<Item = &'static Attack> {
         sockets::ATTACKS,
         files::ATTACKS,
         secrets::ATTACKS,
+        script::ATTACKS,
     ];
     groups.into_iter().flatten()
 }

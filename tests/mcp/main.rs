@@ -20,6 +20,7 @@ mod inspector;
 mod lifecycle;
 mod long;
 mod pages;
+mod programs;
 mod resources;
 mod secrets;
 mod server;

@@ -1,7 +1,8 @@
 //! `cargo xtask demo`: the plugins that ship, on a recorded model response; and the agent loop, with a recorded
-//! model.
+//! model; and the same question answered with single calls and with one program.
 
 mod model;
+mod programs;
 
 use crate::guests::Scope;
 use crate::{asks_for_help, build_toolhost, cargo, guests, root, run, ui};
@@ -13,7 +14,8 @@ use std::process::Command;
 const HELP: &str = "\
 Build what is missing and run the recorded model response of examples/demo: calls to plugins that ship, one of
 which is denied a request, and one of which never ends and is stopped. Then run an agent with a recorded model: a turn
-of six calls that take 300 ms each, one call of another tool, and the answer.
+of six calls that take 300 ms each, one call of another tool, and the answer. Then answer one question with single calls
+and with one program, and print what each costs.
 
 Usage: cargo xtask demo";
 
@@ -23,7 +25,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let root = root()?;
-    let mut steps = ui::Steps::new(4);
+    let mut steps = ui::Steps::new(5);
     steps.run(
         "build the plugins that ship, and a guest that sleeps",
         || guests::build(guests::way()?, Scope::PluginsAnd(&["misbehave"])),
@@ -59,6 +61,10 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         // The recording wants no key, and should not get one.
         run(agent.env_remove("ANTHROPIC_API_KEY"))
     })?;
+    steps.run(
+        "toolhost agent, with single calls and with --code-mode",
+        || programs::compare(&binary, &demo.join("programs")),
+    )?;
     steps.report();
     Ok(())
 }

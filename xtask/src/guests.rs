@@ -131,7 +131,9 @@ pub(crate) fn tested(workspace: &str) -> &'static [&'static str] {
             "html",
             "memory",
             "sql",
+            "program",
             "script",
+            "script-python",
         ],
         _ => &["bfcl", "conformance", "echo"],
     }

@@ -113,6 +113,20 @@ impl<O: Clone + Eq + Hash, V> ClientStore<O, V> {
         is_there.then_some(&item.value)
     }
 
+    /// Takes out a value, whoever owns it.
+    pub(crate) fn take(&mut self, id: &str) -> Option<V> {
+        let item = self.items.remove(id)?;
+        self.bytes -= item.bytes;
+        if let Some(account) = self.owners.get_mut(&item.owner) {
+            account.bytes -= item.bytes;
+            account.ids.retain(|it| it != id);
+            if account.ids.is_empty() {
+                self.owners.remove(&item.owner);
+            }
+        }
+        Some(item.value)
+    }
+
     /// The ids of an owner's values, oldest first.
     pub(crate) fn ids(&self, owner: &O) -> impl Iterator<Item = &str> {
         let own = self.owners.get(owner);
@@ -210,6 +224,18 @@ mod tests {
             ("c".into(), "d".into())
         );
         assert!(kept.bytes <= 15);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_no_longer_kept() {
+        let mut kept = kept();
+        kept.add(&"alice", "a".to_owned(), 7, 4);
+        kept.add(&"alice", "b".to_owned(), 8, 4);
+        assert_eq!(kept.take("a"), Some(7));
+        assert_eq!(kept.take("a"), None);
+        assert_eq!((ids(&kept, "alice"), kept.bytes), ("b".into(), 4));
+        assert_eq!(kept.take("b"), Some(8));
+        assert!(kept.owners.is_empty());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod open_batch;
 mod plugin_queues;
 mod question_rounds;
 mod queue;
+mod replay;
 mod resources_and_prompts;
 
 use std::any::Any;
@@ -67,10 +68,11 @@ pub use load::{LoadEvent, Loader, Servers};
 pub use multi_tool_use::Unpacked;
 pub use narrowing::Narrowed;
 pub use narrowing::Whose;
-use nested_calls::{EndNested, NestedCalls, NestedUsage, ToolGrant};
+use nested_calls::{EndNested, NestedCalls, ToolGrant};
 pub use open_batch::OpenBatch;
 pub use question_rounds::{MAX_ROUNDS, asked_too_often};
 use queue::{CallQueue, QueueTicket};
+use replay::{CallLog, NestedUsage, WaitingCalls};
 
 /// Runs the tool calls of a model, each in a fresh sandbox.
 ///
@@ -105,6 +107,7 @@ struct HostShared {
     audit: Option<Arc<AuditLog>>,
     hooks: Option<Hooks>,
     repeats: Repeats,
+    waiting: WaitingCalls,
     /// Throttles the warnings of plugins that cannot list their resources.
     unlisted: LogThrottle,
     /// Whether arguments are repaired before they are validated.
@@ -807,9 +810,28 @@ impl ToolHost {
             }
         }
         let call = &*fit.call;
+        let waiting = &self.shared.waiting;
+        let log = match waiting.resume(&context.owner, call, context.can_ask) {
+            Ok(log) => log,
+            Err(error) => {
+                let served = RunOutcome::<Output>::refused(error);
+                return ended.at(start, Instant::now(), served, 0).into();
+            }
+        };
+        // It is run from its start, and does not know that it was run before.
+        let again = log.is_some().then(|| {
+            let mut again = Box::new(call.clone());
+            again.resumed = None;
+            again
+        });
+        let call = again.as_deref().unwrap_or(call);
         let (place, nested) = match grant {
             None => (place, None),
             Some(grant) => {
+                let log = match provider.is_repeatable() {
+                    true => log.or_else(|| self.log_for(context.can_ask)),
+                    false => None,
+                };
                 permits.keep_turn();
                 let order = registered.order(tool, narrowed);
                 let nested = self.nested_calls(
@@ -818,7 +840,7 @@ impl ToolHost {
                     grant,
                     (options, context),
                     place,
-                    limits,
+                    (limits, log),
                 );
                 (None, Some(EndNested(nested)))
             }
@@ -855,7 +877,7 @@ impl ToolHost {
         grant: ToolGrant,
         (options, context): (&CallOptions, &RunContext),
         place: Option<PlaceInOrder>,
-        limits: &Limits,
+        (limits, log): (&Limits, Option<CallLog>),
     ) -> Arc<NestedCalls> {
         let whose = &options.whose;
         let ancestor = Ancestor {
@@ -874,9 +896,16 @@ impl ToolHost {
             order,
             place,
         );
-        let options = options.of_nested(context);
+        let options = options.of_nested(context, log.is_some());
+        let arguments = log.as_ref().map(|_| call.arguments.clone());
         Arc::new(NestedCalls::new(
-            self, ancestor, grant, options, limits, turn,
+            self,
+            ancestor,
+            grant,
+            options,
+            limits,
+            turn,
+            log.zip(arguments),
         ))
     }
 
@@ -1164,6 +1193,11 @@ impl Admitted<'_> {
             let NestedUsage { calls, cpu } = nested.end();
             served.calls += calls;
             served.cpu += cpu;
+            if matches!(served.outcome, Ok(_) | Err(CallError::Failed { .. }))
+                && let Some(error) = nested.difference()
+            {
+                served.outcome = Err(error);
+            }
         }
         ended.at(start, Instant::now(), served, journal.denials())
     }

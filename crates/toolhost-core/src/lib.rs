@@ -75,6 +75,7 @@ mod narrowing;
 mod native;
 #[cfg_attr(not(unix), path = "quota/none.rs")]
 mod quota;
+mod readings;
 mod registry;
 mod thread_time;
 mod tool_caller;

@@ -576,6 +576,12 @@ impl ToolProvider for Plugin {
         self.config.permissions.is_nothing()
     }
 
+    /// Whether it has nothing but its arguments, tools, a clock and randomness.
+    fn is_repeatable(&self) -> bool {
+        let granted = &self.config.permissions;
+        granted.files.is_empty() && granted.http.is_empty() && granted.sockets.is_empty()
+    }
+
     fn callable_tools(&self) -> CallableTools<'_> {
         CallableTools::Matching(&self.config.permissions.tools)
     }

@@ -169,6 +169,13 @@ pub trait ToolProvider: Send + Sync {
         CallableTools::None
     }
 
+    /// Whether a call can be run again from its start and do the same, if it is told the same about
+    /// the calls that it makes, the time and randomness.
+    #[doc(hidden)]
+    fn is_repeatable(&self) -> bool {
+        false
+    }
+
     /// The mask for secrets in its results.
     #[doc(hidden)]
     fn secrets(&self) -> Vec<&Secret> {

@@ -49,6 +49,7 @@ use crate::limits::{Bound, Limit, Limits};
 use crate::paths::{Guard, GuestFolder, Paths};
 use crate::permissions::{Access, HttpHeader, HttpRule, Permissions, Secret};
 use crate::quota::Quota;
+use crate::readings::Readings;
 use crate::resource::ResourceOwners;
 use crate::tool::LogSource;
 use crate::tool_caller::ToolCaller;
@@ -180,7 +181,7 @@ impl Sandbox {
         let mut sandbox = Sandbox::without_wasi(grants, journal);
         // Opening a folder can fail, and the guest's first import is too late for that.
         if !grants.folders.is_empty() {
-            let wasi = wasi_context(grants, &sandbox.journal, &sandbox.lookups, None)?;
+            let wasi = wasi_context(grants, &sandbox.journal, &sandbox.lookups, None, None)?;
             sandbox.wasi = Some(wasi);
         }
         Ok(sandbox)
@@ -224,7 +225,7 @@ impl Sandbox {
         // It exists already if there are folders.
         if self.wasi.is_some() {
             let (journal, lookups) = (&self.journal, &self.lookups);
-            let wasi = wasi_context(&self.grants, journal, lookups, Some(&program))?;
+            let wasi = wasi_context(&self.grants, journal, lookups, Some(&program), None)?;
             self.wasi = Some(wasi);
         }
         self.program = Some(program);
@@ -317,6 +318,7 @@ fn wasi_context(
     journal: &Journal,
     lookups: &Lookups,
     program: Option<&Program>,
+    readings: Option<Arc<Readings>>,
 ) -> Result<WasiCtx, String> {
     let mut wasi = WasiCtx::builder();
     let stdout = match program {
@@ -334,6 +336,9 @@ fn wasi_context(
         .stderr(GuestStream::Log(journal.clone(), LogSource::Stderr))
         .max_random_size(grants.limits.transfer().as_u64());
     clocks::configure(&mut wasi, &grants.permissions);
+    if let Some(readings) = readings {
+        readings.configure(&mut wasi, &grants.permissions);
+    }
     sockets::configure(&mut wasi, grants, journal, lookups);
     for (name, value) in &grants.permissions.env {
         wasi.env(name, value);
@@ -356,7 +361,9 @@ impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let wasi = self.wasi.get_or_insert_with(|| {
             let program = self.program.as_ref();
-            wasi_context(&self.grants, &self.journal, &self.lookups, program)
+            let readings = self.caller.as_ref().and_then(|caller| caller.readings());
+            let (journal, lookups) = (&self.journal, &self.lookups);
+            wasi_context(&self.grants, journal, lookups, program, readings)
                 .expect("only folders can fail, and with folders it is made beforehand")
         });
         WasiCtxView {

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::error::CallError;
 use crate::permissions::ToolPattern;
+use crate::readings::Readings;
 use crate::tool::{Output, ToolCall, ToolResult};
 
 /// The tools of the host that the calls of a provider may call.
@@ -23,6 +24,11 @@ pub enum CallableTools<'a> {
 
 /// What was started and has ended: its number and its outcome.
 pub(crate) type Ended = (u32, Result<Output, CallError>);
+
+/// Ends the call that calls tools, with this error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct EndsCall(pub(crate) CallError);
 
 /// Calls tools for one running call.
 pub(crate) trait ToolCaller: Send + Sync {
@@ -44,7 +50,14 @@ pub(crate) trait ToolCaller: Send + Sync {
     /// its turn meanwhile.
     fn wait(self: Arc<Self>) -> BoxFuture<'static, Vec<Ended>>;
 
-    /// The bytes that the host holds of arguments and results.
+    /// Why the calling call has to end, after it has started something or waited: a nested call
+    /// asks a question, or the call was run again and does not do the same.
+    fn end(&self) -> Option<EndsCall>;
+
+    /// The clock and randomness of a call that may be run again.
+    fn readings(&self) -> Option<Arc<Readings>>;
+
+    /// The bytes that the host holds of arguments and results, and to run the call again.
     fn held(&self) -> usize;
 
     /// The names of the tools that may be called.

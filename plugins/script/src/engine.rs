@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use program::{Console, beginning};
 use rquickjs::context::EvalOptions;
 use rquickjs::promise::PromiseState;
 use rquickjs::{
@@ -13,12 +14,7 @@ use rquickjs::{
 use toolhost_plugin::calls::{self, CallError};
 use toolhost_plugin::{Content, Error, Output};
 
-use crate::console::Console;
 use crate::source::Program;
-
-/// What a program may use of the stack: less than the module has, so that a recursion without end is an error of the
-/// program and no trap.
-const MAX_STACK: usize = 192 << 10;
 
 /// What the program is called in stack traces.
 const FILE: &str = "script.js";
@@ -29,7 +25,7 @@ const PRELUDE: &str = include_str!("prelude.js");
 pub(crate) struct Ran {
     /// Its value as JSON, or why it has none.
     pub(crate) value: Result<String, String>,
-    pub(crate) console: Vec<String>,
+    pub(crate) console: Console,
 }
 
 /// Runs a program to its end.
@@ -39,7 +35,6 @@ pub(crate) struct Ran {
 /// There is no memory for it.
 pub(crate) fn run(program: &Program) -> Result<Ran, Error> {
     let runtime = Runtime::new()?;
-    runtime.set_max_stack_size(MAX_STACK);
     let context = Context::full(&runtime)?;
     let console = Rc::new(RefCell::new(Console::default()));
     let value = context.with(|ctx| value_of(&ctx, program, &console));
@@ -47,7 +42,7 @@ pub(crate) fn run(program: &Program) -> Result<Ran, Error> {
     std::mem::forget((context, runtime));
     Ok(Ran {
         value,
-        console: console.take().into_lines(),
+        console: console.take(),
     })
 }
 
@@ -239,7 +234,7 @@ fn failure(error: CaughtError<'_>, program: &Program) -> String {
     };
     let text = |name: &str| exception.as_object().get::<_, String>(name).ok();
     let name = text("name").unwrap_or_else(|| "Error".to_owned());
-    let mut message = exception.message().unwrap_or_default();
+    let mut message = beginning(&exception.message().unwrap_or_default());
     if let Some(tool) = text("tool") {
         let code = text("code").unwrap_or_default();
         message = format!("{tool} failed ({code}): {message}");
@@ -275,6 +270,10 @@ fn place(exception: &Exception<'_>, program: &Program) -> Option<(usize, usize)>
 }
 
 fn thrown(value: &Value<'_>) -> String {
+    // The engine throws it where there is no memory for an error.
+    if value.is_null() {
+        return "null, or its memory was not enough for more".to_owned();
+    }
     let json = value.ctx().json_stringify(value.clone()).ok().flatten();
     let json = json.and_then(|json| json.to_string().ok());
     let json = json.unwrap_or_else(|| format!("a {}", value.type_name()));

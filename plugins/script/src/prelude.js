@@ -68,6 +68,8 @@
     set: () => false,
     defineProperty: () => false,
     deleteProperty: () => false,
+    setPrototypeOf: () => false,
+    preventExtensions: () => false,
   });
 
   const timers = new MapOf();

@@ -10,6 +10,7 @@ use oxc_allocator::Allocator;
 use oxc_ast::ast::{Program as Tree, Statement};
 use oxc_parser::{ParseOptions, Parser, ParserReturn};
 use oxc_span::{GetSpan, SourceType, Span};
+use program::{shown, without_fences};
 
 use crate::erase::{self, Erased};
 
@@ -171,24 +172,6 @@ fn wrapped(code: &str, value: Option<(usize, usize)>, (source, before): (&str, u
     }
 }
 
-/// The code in a Markdown fence, if there is one, and how many lines are before it.
-fn without_fences(source: &str) -> (&str, usize) {
-    let trimmed = source.trim_start_matches('\u{feff}').trim_start();
-    if !trimmed.starts_with("```") {
-        return (source, 0);
-    }
-    let Some(first) = trimmed.find('\n') else {
-        return (source, 0);
-    };
-    let skipped = source.len() - trimmed.len() + first + 1;
-    let code = &source[skipped..];
-    let end = code
-        .rfind("```")
-        .filter(|end| code[*end..].trim_end() == "```");
-    let before = source[..skipped].matches('\n').count();
-    (&code[..end.unwrap_or(code.len())], before)
-}
-
 /// An offset as line and column, which count from 1.
 fn place_of(code: &str, offset: usize) -> (usize, usize) {
     let offset = code.floor_char_boundary(offset);
@@ -198,12 +181,6 @@ fn place_of(code: &str, offset: usize) -> (usize, usize) {
         begin = at + 1;
     }
     (line, code[begin..offset].chars().count() + 1)
-}
-
-/// The beginning of a line.
-fn shown(line: &str) -> &str {
-    const MOST: usize = 120;
-    &line[..line.floor_char_boundary(MOST)]
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ export const TOOLS = {
   starlingmonkey: { esbuild: "0.28.2", "@bytecodealliance/componentize-js": "0.23.0" },
 };
 
-const WORLDS = { "http/": "http-client", "clocks/": "timers", "random/": "random-bytes", "filesystem/": "files" };
+const WORLDS = { "calls/": "toolhost:calls/caller@0.1.0", "http/": "http-client", "clocks/": "timers", "random/": "random-bytes", "filesystem/": "files" };
 
 /**
  * A placeholder for the `wasi` namespace while componentize-qjs runs the module. At that time it links its own `wasi:io`, and
@@ -281,6 +281,10 @@ const engineModule = (engine) => ({
       path: join(HERE, "platform", files[path.replace("node:", "")]),
       sideEffects: false,
     }));
+    build.onResolve({ filter: /platform\/calls\.js$/ }, () => ({
+      path: join(HERE, "platform/calls-component.js"),
+      sideEffects: false,
+    }));
     build.onResolve({ filter: /platform\/engine\.js$/ }, () => ({ path: join(HERE, "platform", `${engine}.js`) }));
   },
 });
@@ -288,7 +292,12 @@ const engineModule = (engine) => ({
 /** A folder with the world of this component. */
 async function world(folder, offered, imports, engine) {
   const wit = join(folder, "wit");
-  await cp(join(HERE, "../wit"), wit, { recursive: true });
+  for (const [file, name] of [
+    ["plugin", "plugin"],
+    ["wasi", "plugin"],
+    ["calls", "calls"],
+  ])
+    await cp(join(HERE, `../wit/${file}.wit`), join(wit, `deps/${name}/${file}.wit`));
   const worlds = ["plugin"];
   for (const [key, name] of [
     ["resources", "resource-provider"],
@@ -299,11 +308,11 @@ async function world(folder, offered, imports, engine) {
   }
   for (const [prefix, name] of Object.entries(WORLDS)) if (imports.has(prefix)) worlds.push(name);
   if (engine === "quickjs") {
-    const wasi = join(wit, "wasi.wit");
+    const wasi = join(wit, "deps/plugin/wasi.wit");
     await writeFile(wasi, (await readFile(wasi, "utf8")).replaceAll("wasi:", `${LATE}:`));
   }
-  const includes = worlds.map((name) => `include ${name};`).join(" ");
-  await writeFile(join(wit, "component.wit"), `package toolhost:plugin@0.1.0;\n\nworld component { ${includes} }\n`);
+  const includes = worlds.map((name) => `include ${name.includes(":") ? name : `toolhost:plugin/${name}@0.1.0`};`);
+  await writeFile(join(wit, "component.wit"), `package toolhost:component;\n\nworld component { ${includes.join(" ")} }\n`);
   return wit;
 }
 

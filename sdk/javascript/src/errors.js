@@ -37,6 +37,18 @@ export class NotFound extends InvalidArguments {
   }
 }
 
+/** A tool that was called has no output: `code` is a stable name of the reason. */
+export class CallError extends ToolError {
+  constructor(code, message, tool) {
+    super(message);
+    this.code = code;
+    this.tool = tool;
+  }
+  get name() {
+    return "CallError";
+  }
+}
+
 /** What a console prints of something that was thrown, in a line. */
 export function describe(thrown) {
   if (thrown instanceof ToolError) return thrown.message || thrown.name;

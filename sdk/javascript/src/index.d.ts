@@ -7,6 +7,14 @@ export * as ask from "./ask.js";
 export class ToolError extends Error {
   readonly kind: "failed" | "invalid-arguments" | "denied";
 }
+/** A tool that was called has no output. */
+export class CallError extends ToolError {
+  constructor(code: string, message: string, tool?: string);
+  /** A stable name of the reason: `unknown-tool`, `invalid-arguments`, `denied`, `failed`, `timeout`, `limit` and so on. */
+  readonly code: string;
+  /** The tool's name. */
+  readonly tool: string;
+}
 /** The arguments fit the schema and are wrong all the same: say which, and why. The model can correct them. */
 export class InvalidArguments extends ToolError {}
 /** The call needs something that the manifest does not grant: name it. */
@@ -84,6 +92,11 @@ export function progress(done: number, total?: number, message?: string): void;
 export function config(key: string): string | undefined;
 /** A secret that the manifest grants under this name. Keep it out of results and logs. */
 export function secret(name: string): string | undefined;
+/**
+ * Calls a tool that `permissions.tools` grants. Calls that are awaited together run together. The value is the structured
+ * output, or else the text, or else the contents. Rejects with a `CallError`.
+ */
+export function callTool<Value = any>(name: string, args?: object): Promise<Value>;
 /** Tells subscribers that a resource of this plugin is not what it was. */
 export function resourceUpdated(uri: string): void;
 /** Tells clients that this plugin lists other resources than it did. */

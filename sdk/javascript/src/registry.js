@@ -34,5 +34,6 @@ export function building() {
     resourcesChanged() {},
     config: refuse("config"),
     secret: refuse("secret"),
+    callTool: refuse("callTool"),
   };
 }

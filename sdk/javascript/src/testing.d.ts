@@ -14,6 +14,8 @@ export interface HostOptions {
   secrets?: Record<string, string>;
   /** Answers requests. */
   fetch?: (request: Request) => Response | Promise<Response>;
+  /** The tools that `callTool` calls, by their names. One that throws a `CallError` or a `ToolError` fails. */
+  tools?: Record<string, (args: any) => unknown>;
   /** The replies to questions, by their keys. */
   answers?: Record<string, Answer>;
   canAsk?: boolean | ((kind: "form" | "page" | "prompt" | "roots") => boolean);
@@ -33,6 +35,8 @@ export class Host {
   readonly logs: [level: string, message: string][];
   readonly progressed: [done: number, total: number | undefined, message: string | undefined][];
   readonly requests: Request[];
+  /** The calls of tools: name and arguments. */
+  readonly called: [name: string, args: any][];
   /** The questions that calls had to ask, by their keys. */
   readonly asked: Record<string, any>;
   /** The URIs of resources that were said to have changed. */

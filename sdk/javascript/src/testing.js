@@ -1,7 +1,7 @@
 // For the unit tests of a plugin: what the host grants, and what a client would reply. It runs in Node.
 
 import { Content, Output } from "./content.js";
-import { ToolError } from "./errors.js";
+import { CallError, ToolError } from "./errors.js";
 import { use } from "./host.js";
 import * as json from "./json.js";
 import * as offers from "./offers.js";
@@ -21,13 +21,15 @@ export class Host {
   logs = [];
   progressed = [];
   requests = [];
+  /** The calls of tools: name and arguments. */
+  called = [];
   /** The questions that calls had to ask, by their keys. */
   asked = {};
   /** The URIs of resources that were said to have changed. */
   updated = [];
 
-  constructor({ config = {}, secrets = {}, fetch, answers = {}, canAsk = true } = {}) {
-    this.#given = { config, secrets, fetch, answers, canAsk };
+  constructor({ config = {}, secrets = {}, fetch, tools = {}, answers = {}, canAsk = true } = {}) {
+    this.#given = { config, secrets, fetch, tools, answers, canAsk };
   }
 
   /** Calls a tool, by what `tool` returned or by its name, with arguments that go through JSON; asks what it asks, from `answers`. */
@@ -111,6 +113,23 @@ export class Host {
     return this.#given.fetch(request);
   }
 
+  /** As the host does it: arguments and value are JSON. */
+  async #callTool(name, text) {
+    const args = json.parse(text);
+    this.called.push([name, args]);
+    const { tools: granted } = this.#given;
+    if (!Object.hasOwn(granted, name))
+      throw new CallError("denied", `tool ${name} is not granted: pass \`tools\` to \`Host\``);
+    try {
+      const value = await granted[name](args);
+      if (value instanceof Output) return value.structured ?? value.content;
+      return value === undefined ? undefined : json.parse(json.stringify(value));
+    } catch (error) {
+      if (error instanceof CallError || !(error instanceof ToolError)) throw error;
+      throw new CallError(error.kind, error.message);
+    }
+  }
+
   #host() {
     const { config, secrets, canAsk } = this.#given;
     return {
@@ -122,6 +141,7 @@ export class Host {
       config: (key) =>
         typeof config[key] === "string" || config[key] === undefined ? config[key] : json.stringify(config[key]),
       secret: (name) => secrets[name],
+      callTool: (name, text) => this.#callTool(name, text),
     };
   }
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -75,6 +75,7 @@ async function load(engine) {
     config = { key = "value" }
     permissions.secrets = { key = { file = "secret" } }
     permissions.http = ["${url}"]
+    permissions.tools = ["greet", "s_image"]
     permissions.files = [{ host = "notes", guest = "/notes", access = "read-write" }]
     ${engine === "quickjs" ? '[plugin.signatures]\npath = "signatures.wasm"\nprefix = "s_"' : ""}`,
   );
@@ -209,6 +210,22 @@ for (const engine of engines) {
       );
       assert.equal((await call(manifest, "fetch", { urls: ["http://127.0.0.1:1/"] })).error.code, "denied");
       assert.equal((await call(manifest, "slow", {})).content, "1 10 tick 20 a 1 b microtask");
+    });
+
+    test("calls of tools", async () => {
+      const got = await call(manifest, "together", { names: ["a", "b", " "], url: `${url}/x` });
+      const [fetched, ...others] = got.structured?.result ?? [];
+      assert.match(fetched ?? "", /^GET \/x/, stringify(got));
+      const refused = "greet invalid-arguments: invalid arguments: `name` is empty";
+      assert.deepEqual(others, ["Hello, a!", "Hello, b!", refused, "slept"]);
+      if (engine === "quickjs") {
+        const denied = await call(manifest, "calls", { name: "s_nothing" });
+        assert.equal(denied.error?.code, "denied", stringify(denied));
+        assert.match(denied.error.message, /permissions\.tools/);
+      }
+      // Who calls none does not ask for it.
+      const asks = async (name) => (await readFile(join(folder, engine, `${name}.wasm`))).includes("toolhost:calls");
+      assert.deepEqual([await asks("everything"), await asks("hello")], [true, false]);
     });
 
     test("files", async () => {

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { appendFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import {
-  Denied, InvalidArguments, ToolError, ask, completes, config, embedded, image, link, listing, log, output, progress, prompt, resource,
+  CallError, Denied, InvalidArguments, ToolError, ask, callTool, completes, config, embedded, image, link, listing, log, output, progress, prompt, resource,
   secret, tool,
 } from "toolhost-plugin"; // prettier-ignore
 
@@ -104,6 +104,41 @@ tool({
         return `${response.status} ${await response.text()}`;
       }),
     );
+  },
+});
+
+const names = { type: "array", items: { type: "string" } };
+
+tool({
+  name: "together",
+  description: "Greets side by side, and waits for other things meanwhile.",
+  input: { type: "object", properties: { names, url: { type: "string" } }, required: ["names"] },
+  output: { type: "array", items: { type: "string" } },
+  async run({ names, url }) {
+    const greeted = names.map((name) =>
+      callTool("greet", { name }).then(
+        ({ text }) => text,
+        (error) => {
+          if (!(error instanceof CallError)) throw error;
+          return `${error.tool} ${error.code}: ${error.message}`;
+        },
+      ),
+    );
+    const fetched = url === undefined ? [] : [fetch(url).then((response) => response.text())];
+    const slept = new Promise((resolve) => setTimeout(() => resolve("slept"), 1));
+    return (await Promise.all([...greeted, ...fetched, slept])).sort();
+  },
+});
+
+tool({
+  name: "calls",
+  description: "Calls tools one after the other, and one of this name.",
+  input: one("name"),
+  async run({ name }) {
+    const picture = await callTool("s_image");
+    if (picture[0].text !== "A dot:" || picture[1].data[0] !== 137) throw new Error("it is no picture");
+    const { text } = await Promise.race([callTool("greet", { name: "a" }), new Promise(() => {})]);
+    return [text, await callTool(name)];
   },
 });
 

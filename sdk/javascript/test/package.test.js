@@ -69,6 +69,27 @@ test("requests are answered by a function", async () => {
   await rejects(new Host().call("fetch", { urls: ["https://a.example/"] }), TypeError, /is not granted/);
 });
 
+test("tools are those that the test grants", async () => {
+  const greet = async ({ name }) => {
+    if (name === "nobody") throw new InvalidArguments("there is nobody");
+    return { text: `hi ${name}` };
+  };
+  const host = new Host({ tools: { greet } });
+  const { structured } = await host.call("together", { names: ["a", "nobody"] });
+  assert.deepEqual(structured.result, ["greet invalid-arguments: there is nobody", "hi a", "slept"]);
+  assert.deepEqual(host.called, [
+    ["greet", { name: "a" }],
+    ["greet", { name: "nobody" }],
+  ]);
+  const odd = new Host({ tools: { greet: () => ({ text: NaN }) } });
+  await rejects(odd.call("together", { names: ["a"] }), TypeError, /NaN cannot be represented/);
+  const denied = await new Host().call("together", { names: ["a"] });
+  assert.deepEqual(denied.structured.result, [
+    "greet denied: tool greet is not granted: pass `tools` to `Host`",
+    "slept",
+  ]);
+});
+
 test("files are those of Node", async () => {
   const folder = await mkdtemp(join(tmpdir(), "toolhost-plugin-files-"));
   await writeFile(join(folder, "a.txt"), "hi");

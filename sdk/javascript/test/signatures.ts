@@ -3,7 +3,7 @@
 
 import { toStandardJsonSchema } from "@valibot/to-json-schema";
 import { type } from "arktype";
-import { tool } from "toolhost-plugin";
+import { image, output, tool } from "toolhost-plugin";
 import * as v from "valibot";
 import { z } from "zod";
 
@@ -349,3 +349,10 @@ tool({
   run: async () => {},
 });
 back("nothing", "null", '"Done."');
+
+// What is no text, for those who call it.
+tool({
+  name: "image",
+  description: "A picture.",
+  run: () => output(["A dot:", image(new Uint8Array([137, 80]))]),
+});

@@ -1,6 +1,6 @@
 // What must not compile: each line below `@ts-expect-error` is a mistake that TypeScript finds.
 
-import { prompt, resource, tool } from "toolhost-plugin";
+import { callTool, prompt, resource, tool } from "toolhost-plugin";
 import { z } from "zod";
 
 const n = { type: "object", properties: { n: { type: "integer" } } } as const;
@@ -19,3 +19,6 @@ resource({ uri: "note://{day}", read: ({ month }) => month });
 
 // @ts-expect-error: there is no such argument
 prompt({ name: "d", arguments: { code: "The code." }, run: ({ text }) => text });
+
+// @ts-expect-error: arguments are an object
+callTool("e", 1);

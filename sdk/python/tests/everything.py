@@ -32,6 +32,7 @@ from toolhost_plugin import (
     secret,
     tool,
 )  # fmt: skip
+from toolhost_plugin.calls import CallError, call_tool
 
 print("printed while it is built")
 
@@ -124,6 +125,50 @@ async def fetch(urls: list[str], post: str | None = None) -> list[str]:
         return f"{response.status_code} {response.text}"
 
     return await asyncio.gather(*map(one, urls))
+
+
+@tool
+async def together(names: list[str], url: str | None = None) -> list[str]:
+    """Greets side by side, and waits for other things meanwhile.
+
+    Args:
+        names: Whom to greet.
+        url: A page to fetch.
+    """
+    order: list[str] = []
+
+    async def one(name: str) -> None:
+        try:
+            order.append((await call_tool("greet", name=name))["text"])
+        except CallError as error:
+            order.append(f"{error.tool} {error.code}: {error}")
+
+    async def fetched() -> None:
+        if url is not None:
+            order.append((await http.get_async(url)).text)
+
+    async def slept() -> None:
+        await asyncio.sleep(0.001)
+        order.append("slept")
+
+    await asyncio.gather(*map(one, names), fetched(), slept())
+    return sorted(order)
+
+
+@tool
+async def calls(name: str) -> list[str]:
+    """Calls a tool of this name, one after the other, and what is not there.
+
+    Args:
+        name: The tool.
+    """
+    greeted = await call_tool("s_image")
+    assert isinstance(greeted[0], str) and isinstance(greeted[1], Image), greeted
+    first = asyncio.ensure_future(call_tool("greet", name="never awaited"))
+    await asyncio.sleep(0)
+    first.cancel()
+    text = (await call_tool("greet", name="a"))["text"]
+    return [text, await call_tool(name)]
 
 
 @tool

@@ -29,7 +29,7 @@ from typing import (
 )
 from uuid import UUID
 
-from toolhost_plugin import Field, tool
+from toolhost_plugin import Field, Image, Output, tool
 
 T = TypeVar("T")
 
@@ -593,3 +593,9 @@ def text(value: str) -> str:
 
 for text_value in ("", '\u0000\u001f"\\', "日本語 🎈", "line\nline"):
     case("text", text_value)
+
+
+@tool
+def image() -> Output:
+    """What is no text, for those who call it."""
+    return Output(["A dot:", Image(b"\x89PNG")])

@@ -131,6 +131,7 @@ class Components(unittest.TestCase):
             permissions.secrets = {{ key = {{ file = "secret" }} }}
             permissions.files = [{{ host = "notes", guest = "/notes" }}]
             permissions.http = ["{cls.url}"]
+            permissions.tools = ["greet", "s_image"]
             """
         )
         (cls.folder / "secret").write_text("s3cret-value")
@@ -216,6 +217,20 @@ class Components(unittest.TestCase):
         self.assertEqual(self.call("read", path="/notes/a.txt")["content"], "a note")
         self.assertEqual(list(HERE.rglob("*.cpython-314.pyc")) if sys.version_info < (3, 14) else [], [])
         self.assertRegex(self.call("read", path="/etc/passwd")["error"]["message"], "FileNotFoundError")
+
+    def test_calls_of_tools(self) -> None:
+        got = self.call("together", names=["a", "b", " "], url=f"{self.url}/x")
+        self.assertNotIn("error", got)
+        self.assertEqual(
+            got["structured"]["result"],
+            ["GET /x None", "Hello, a!", "Hello, b!", "greet invalid-arguments: invalid arguments: `name` is empty", "slept"],
+        )
+        [denied] = self.run_calls([("calls", {"name": "s_text"})])
+        self.assertEqual(denied["error"]["code"], "denied")
+        self.assertIn("permissions.tools", denied["error"]["message"])
+        # Who calls none does not ask for it.
+        imports = {name: b"toolhost:calls" in (self.folder / f"{name}.wasm").read_bytes() for name in ("everything", "hello")}
+        self.assertEqual(imports, {"everything": True, "hello": False})
 
     def test_requests(self) -> None:
         got = self.call("fetch", urls=[f"{self.url}/{number}" for number in range(3)])

@@ -71,6 +71,22 @@ class Hosts(unittest.TestCase):
             )
         with testing.Host() as host, self.assertRaises(Denied):
             host.call("fetch_one", url="https://a.example")
+
+    def test_tools_are_those_that_the_test_grants(self) -> None:
+        async def greet(name: str) -> dict[str, str]:
+            if name == "nobody":
+                raise InvalidArguments("there is nobody")
+            return {"text": f"hi {name}"}
+
+        with testing.Host(tools={"greet": greet}) as host:
+            got = host.call("together", names=["a", "nobody"]).structured["result"]
+            self.assertEqual(got, ["greet invalid-arguments: there is nobody", "hi a", "slept"])
+            self.assertEqual(host.called, [("greet", {"name": "a"}), ("greet", {"name": "nobody"})])
+        with testing.Host(tools={"greet": lambda name: object()}) as host, self.assertRaises(ValueError):
+            host.call("together", names=["a"])
+        with testing.Host() as host:
+            got = host.call("together", names=["a"]).structured["result"]
+            self.assertEqual(got, ["greet denied: tool greet is not granted: pass `tools=` to `testing.Host`", "slept"])
         with (
             testing.Host(http=lambda _: http.Response(404, b"gone")) as host,
             self.assertRaisesRegex(ToolError, "404: gone"),

@@ -289,8 +289,9 @@ impl CallOptions {
     }
 
     /// The options of the calls that a call with these options makes. They are of the same client
-    /// and may do no more. Nobody is told of their progress.
-    pub(super) fn of_nested(&self, context: &RunContext) -> CallOptions {
+    /// and may do no more. Nobody is told of their progress. Their questions end the call if it
+    /// `is_repeatable`.
+    pub(super) fn of_nested(&self, context: &RunContext, is_repeatable: bool) -> CallOptions {
         CallOptions {
             cancel: Some(context.cancel.clone()),
             whose: self.whose.clone(),
@@ -298,7 +299,11 @@ impl CallOptions {
             owner: self.owner.clone(),
             allowed: self.allowed.clone(),
             paused: self.paused.clone(),
-            responder: self.responder.clone(),
+            responder: self.responder.clone().filter(|_| !is_repeatable),
+            can_ask: match is_repeatable {
+                true => context.can_ask,
+                false => QuestionKinds::default(),
+            },
             ..CallOptions::default()
         }
     }

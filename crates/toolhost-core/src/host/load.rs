@@ -386,6 +386,7 @@ impl Loader {
                 audit,
                 hooks: Hooks::new(self.hooks),
                 repeats: Default::default(),
+                waiting: Default::default(),
                 unlisted: Default::default(),
                 repairs: host.repair_arguments,
                 is_survey: survey.is_some(),

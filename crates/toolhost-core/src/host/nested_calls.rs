@@ -5,6 +5,10 @@
 //! Calls take their places in order when they are started. Up to `max-parallel-calls` workers then
 //! run them in that order, each one call after another, as the workers of a batch do. They run on
 //! whether the call that made them waits or computes, and are cancelled when it ends.
+//!
+//! A question of one of them waits until nothing else runs and the program waits. Then the program
+//! ends with the question, and is run again with the reply (`replay.rs`); where it cannot be run
+//! again, the question is answered while it waits (`asking.rs`), or is the error of that call.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -17,17 +21,21 @@ use toolhost_wire::typescript;
 
 use super::asking::Questions;
 use super::lent_turn::LentTurn;
+use super::question_rounds::AskedCall;
+use super::replay::{CallLog, NestedUsage, Start, Started};
 use super::{CallOptions, HandedOver, ToolHost};
 use crate::ancestor::Ancestor;
 use crate::call_clock::CallClock;
 use crate::error::{CallError, similar};
+use crate::input::Resumption;
 use crate::limits::{Limit, Limits};
 use crate::locks;
 use crate::order::PlaceInOrder;
 use crate::permissions::ToolPattern;
+use crate::readings::Readings;
 use crate::sandbox::Operations;
 use crate::tool::{Output, Tool, ToolCall, ToolResult};
-use crate::tool_caller::{CallableTools, Ended, ToolCaller};
+use crate::tool_caller::{CallableTools, Ended, EndsCall, ToolCaller};
 
 /// The deepest nesting of calls that native tools make.
 const MAX_NATIVE_DEPTH: usize = 16;
@@ -60,6 +68,9 @@ pub(super) struct NestedCalls {
     state: Mutex<NestedState>,
     /// Its `changed` wakes the call that waits.
     questions: Questions,
+    /// The arguments of the call that makes them, if it may be run again.
+    arguments: String,
+    readings: Option<Arc<Readings>>,
 }
 
 /// What the plugin of the running call, or the native tool, may call at most.
@@ -90,13 +101,10 @@ struct NestedState {
     held: usize,
     usage: NestedUsage,
     is_over: bool,
-}
-
-/// What nested calls have used.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct NestedUsage {
-    pub(super) calls: u64,
-    pub(super) cpu: Duration,
+    /// Of a call that may be run again.
+    log: Option<CallLog>,
+    /// The questions that the call ends with.
+    asks: Option<CallError>,
 }
 
 /// Ends nested calls with the call that made them.
@@ -151,7 +159,9 @@ impl NestedCalls {
         options: CallOptions,
         limits: &Limits,
         turn: LentTurn,
+        log: Option<(CallLog, String)>,
     ) -> NestedCalls {
+        let (log, arguments) = log.unzip();
         let own = Arc::new(own);
         let cancel = options.own_token();
         let mut options = options.cancellation(cancel.clone());
@@ -170,8 +180,14 @@ impl NestedCalls {
             max_timers: limits.max_resources as usize,
             max_held: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
             callable: OnceLock::new(),
-            state: Mutex::default(),
             questions,
+            arguments: arguments.unwrap_or_default(),
+            readings: log.as_ref().map(|log| log.readings().clone()),
+            state: Mutex::new(NestedState {
+                usage: log.as_ref().map(CallLog::usage).unwrap_or_default(),
+                log,
+                ..NestedState::default()
+            }),
         }
     }
 
@@ -266,8 +282,8 @@ impl NestedCalls {
     async fn work(self: Arc<Self>) {
         while let Some((number, call)) = self.next() {
             let result = self.host.run_handed_over(call, &self.options).await;
-            self.note(&result);
-            self.ended(number, result.outcome);
+            let asked = self.note(&result);
+            self.ended(number, result.outcome, asked);
         }
     }
 
@@ -292,28 +308,41 @@ impl NestedCalls {
         }
     }
 
-    /// Adds up what a call has used. A question that it asks cannot be answered later.
-    fn note(&self, result: &ToolResult) {
+    /// Adds up what a call has used. Returns what keeps its question open.
+    fn note(&self, result: &ToolResult) -> Option<AskedCall> {
         let mut state = self.state();
         state.usage.calls += 1 + result.usage.calls;
         state.usage.cpu += result.usage.cpu;
         drop(state);
-        if let Err(CallError::InputRequired(input)) = &result.outcome {
-            drop(self.host.asked(&result.name, &input.state));
+        match &result.outcome {
+            Err(CallError::InputRequired(input)) => self.host.asked(&result.name, &input.state),
+            _ => None,
         }
     }
 
-    fn ended(&self, number: u32, outcome: Result<Output, CallError>) {
+    fn ended(&self, number: u32, outcome: Result<Output, CallError>, asked: Option<AskedCall>) {
         let mut state = self.state();
         let bytes = state.arguments.remove(&number).unwrap_or(0);
         state.held -= bytes;
         state.running -= 1;
-        if !state.is_over {
-            state.held += size(&outcome);
-            state.ended.push((number, outcome));
+        if state.is_over {
+            // Outside of the lock: this may end a call of an MCP server.
             drop(state);
-            self.questions.changed.notify_one();
+            drop(asked);
+            return;
         }
+        let log = state.log.as_mut();
+        match (outcome, log) {
+            (Err(CallError::InputRequired(input)), Some(log)) if log.can_ask(&input) => {
+                log.ask(number, input, asked);
+            }
+            (outcome, _) => {
+                state.held += size(&outcome);
+                state.ended.push((number, outcome));
+            }
+        }
+        drop(state);
+        self.questions.changed.notify_one();
     }
 
     /// What has ended, each once. `None` if something runs and nothing has ended.
@@ -323,11 +352,116 @@ impl NestedCalls {
             let ended = std::mem::take(&mut state.ended);
             let bytes: usize = ended.iter().map(|(_, outcome)| size(outcome)).sum();
             state.held = state.held.saturating_sub(bytes);
+            if let Some(log) = &mut state.log {
+                log.note_ended(&ended, bytes);
+            }
             self.start_workers(&mut state);
             return Some(ended);
         }
         let is_idle = state.running == 0 && state.timers.is_empty();
         is_idle.then(Vec::new)
+    }
+
+    /// What became of what is started, if the call started it when it ran before.
+    fn before(&self, start: impl FnOnce() -> Start) -> Started {
+        match &mut self.state().log {
+            None => Started::Now(None),
+            Some(log) => log.started(start()),
+        }
+    }
+
+    fn restarted(&self, number: u32, started: Result<u32, CallError>) -> Result<u32, CallError> {
+        if let Some(log) = &mut self.state().log {
+            log.restarted(number, &started);
+        }
+        started
+    }
+
+    fn note_started(&self, start: Option<Start>, started: &Result<u32, CallError>) {
+        if let (Some(log), Some(start)) = (&mut self.state().log, start) {
+            log.note_started(start, started);
+        }
+    }
+
+    /// Starts a call; `resumed` has the replies to its questions.
+    fn start_call(
+        self: Arc<Self>,
+        name: &str,
+        arguments: String,
+        resumed: Option<Resumption>,
+    ) -> Result<u32, CallError> {
+        let name = self.tool(name)?.name.clone();
+        let (id, number) = {
+            let mut state = self.state();
+            if state.is_over {
+                return Err(CallError::Cancelled);
+            }
+            if state.calls >= self.max_calls {
+                return Err(CallError::over(Limit::ToolCalls, self.max_calls));
+            }
+            state.calls += 1;
+            let number = state.number();
+            let bytes = arguments.len() + COST;
+            state.arguments.insert(number, bytes);
+            state.held += bytes;
+            state.running += 1;
+            (format!("{}/{}", self.own.id, state.calls), number)
+        };
+        let mut call = ToolCall::new(id, name, arguments);
+        let is_resumed = resumed.is_some();
+        call.resumed = resumed.map(Box::new);
+        let mut call = self.host.hand_over(call, &self.options);
+        if let HandedOver::One(arrival, _) = &mut call
+            && is_resumed
+        {
+            // The hooks have let it run already.
+            arrival.taken.hooks = None;
+        }
+        let mut state = self.state();
+        state.queued.push_back((number, call));
+        self.start_workers(&mut state);
+        Ok(number)
+    }
+
+    fn set_timer(&self, after: Duration) -> Result<u32, CallError> {
+        let mut state = self.state();
+        if state.timers.len() >= self.max_timers {
+            let most = u32::try_from(self.max_timers).unwrap_or(u32::MAX);
+            return Err(CallError::over(Limit::Resources, most));
+        }
+        let end = Instant::now() + after.min(crate::limits::MAX_TIMEOUT);
+        let number = state.number();
+        state.held += COST;
+        state.timers.insert((end, number));
+        Ok(number)
+    }
+
+    /// What had ended before where the call waits now.
+    fn replayed(&self) -> Option<Vec<Ended>> {
+        self.state().log.as_mut()?.ended()
+    }
+
+    /// Ends the call with the questions of its nested calls, if nothing else can go on.
+    fn ask(&self) {
+        let mut state = self.state();
+        if !state.must_ask() {
+            return;
+        }
+        let Some(log) = state.log.take() else {
+            return;
+        };
+        let usage = state.usage;
+        drop(state);
+        let call = (&*self.own.tool, &*self.arguments);
+        let waiting = &self.host.shared.waiting;
+        let asks = waiting.keep(&self.options.owner, call, log, usage);
+        self.state().asks = Some(asks);
+    }
+
+    /// Why the call that makes them has not ended as it did: it was run again and did not do the
+    /// same.
+    pub(super) fn difference(&self) -> Option<CallError> {
+        self.state().log.as_mut()?.difference_at_end()
     }
 
     /// Waits until something has ended, or nothing is left.
@@ -338,7 +472,7 @@ impl NestedCalls {
                 if state.expire(Instant::now()) || !state.ended.is_empty() {
                     return;
                 }
-                if state.running == 0 && state.timers.is_empty() {
+                if state.must_ask() || state.running == 0 && state.timers.is_empty() {
                     return;
                 }
                 state.timers.first().map(|(end, _)| *end)
@@ -359,6 +493,22 @@ impl NestedState {
     fn number(&mut self) -> u32 {
         self.last_number += 1;
         self.last_number
+    }
+
+    /// Whether nothing can go on before a question is answered.
+    fn must_ask(&mut self) -> bool {
+        if self.running > 0 || !self.ended.is_empty() {
+            return false;
+        }
+        let Some(log) = &mut self.log else {
+            return false;
+        };
+        let unanswerable = log.unanswerable();
+        let bytes: usize = unanswerable.iter().map(|(_, outcome)| size(outcome)).sum();
+        let is_asking = log.is_asking();
+        self.held += bytes;
+        self.ended.extend(unanswerable);
+        is_asking
     }
 
     /// Ends the timers that are due. Returns whether there were any.
@@ -396,57 +546,69 @@ fn size(outcome: &Result<Output, CallError>) -> usize {
 
 impl ToolCaller for NestedCalls {
     fn start(self: Arc<Self>, name: &str, arguments: String) -> Result<u32, CallError> {
-        let name = self.tool(name)?.name.clone();
-        let (id, number) = {
-            let mut state = self.state();
-            if state.is_over {
-                return Err(CallError::Cancelled);
-            }
-            if state.calls >= self.max_calls {
-                return Err(CallError::over(Limit::ToolCalls, self.max_calls));
-            }
-            state.calls += 1;
-            let number = state.number();
-            let bytes = arguments.len() + COST;
-            state.arguments.insert(number, bytes);
-            state.held += bytes;
-            state.running += 1;
-            (format!("{}/{}", self.own.id, state.calls), number)
+        let start = || Start::Call {
+            name: name.to_owned(),
+            arguments: arguments.clone(),
         };
-        let call = self
-            .host
-            .hand_over(ToolCall::new(id, name, arguments), &self.options);
-        let mut state = self.state();
-        state.queued.push_back((number, call));
-        self.start_workers(&mut state);
-        Ok(number)
+        let before = self.before(start);
+        match before {
+            Started::Before(started) => {
+                let mut state = self.state();
+                state.calls += u32::from(started.is_ok());
+                started.map(|_| state.number())
+            }
+            Started::Again(number, resumed) => {
+                let started = self.clone().start_call(name, arguments, resumed);
+                self.restarted(number, started)
+            }
+            Started::Now(start) => {
+                let started = self.clone().start_call(name, arguments, None);
+                self.note_started(start, &started);
+                started
+            }
+        }
     }
 
     fn start_timer(&self, after: Duration) -> Result<u32, CallError> {
-        let mut state = self.state();
-        if state.timers.len() >= self.max_timers {
-            let most = u32::try_from(self.max_timers).unwrap_or(u32::MAX);
-            return Err(CallError::over(Limit::Resources, most));
+        match self.before(|| Start::Timer(after)) {
+            Started::Before(started) => started.map(|_| self.state().number()),
+            Started::Again(number, _) => self.restarted(number, self.set_timer(after)),
+            Started::Now(start) => {
+                let started = self.set_timer(after);
+                self.note_started(start, &started);
+                started
+            }
         }
-        let end = Instant::now() + after.min(crate::limits::MAX_TIMEOUT);
-        let number = state.number();
-        state.held += COST;
-        state.timers.insert((end, number));
-        Ok(number)
     }
 
     fn wait(self: Arc<Self>) -> BoxFuture<'static, Vec<Ended>> {
         Box::pin(async move {
+            if let Some(ended) = self.replayed() {
+                return ended;
+            }
+            self.ask();
             if let Some(ended) = self.take_ended() {
                 return ended;
             }
             self.turn.without(self.something_ended()).await;
+            self.ask();
             self.take_ended().unwrap_or_default()
         })
     }
 
+    fn end(&self) -> Option<EndsCall> {
+        let state = self.state();
+        let difference = || state.log.as_ref().and_then(CallLog::difference);
+        state.asks.clone().or_else(difference).map(EndsCall)
+    }
+
+    fn readings(&self) -> Option<Arc<Readings>> {
+        self.readings.clone()
+    }
+
     fn held(&self) -> usize {
-        self.state().held
+        let state = self.state();
+        state.held + state.log.as_ref().map_or(0, CallLog::bytes)
     }
 
     fn names(&self) -> Vec<String> {
@@ -480,7 +642,8 @@ impl ToolCaller for NestedCalls {
         let runs = self.clone();
         let running = tokio::spawn(async move {
             let result = runs.host.run_handed_over(call, &runs.options).await;
-            runs.note(&result);
+            // Nobody resumes it.
+            drop(runs.note(&result));
             result
         });
         let running = AbortOnDropHandle::new(running);

@@ -2,7 +2,7 @@
 //! instance and with a new turn.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use toolhost_wire::Responder;
 
 use super::idempotency::KeyDecision;
-use super::{Arrival, CallOptions, HandedOver, ToolHost};
+use super::{Arrival, CallOptions, HandedOver, HostShared, ToolHost};
 use crate::error::{CallError, said_by};
 use crate::input::{InputRequired, Resumption};
 use crate::provider::ToolProvider;
@@ -61,6 +61,7 @@ impl ToolHost {
         let (_, registered, _) = self.registry.find(tool)?;
         Some(AskedCall {
             provider: registered.provider.clone(),
+            host: Arc::downgrade(&self.shared),
             state: state.to_owned(),
         })
     }
@@ -155,12 +156,16 @@ impl ToolHost {
 /// A call that waits for replies. Dropping this before the call has resumed abandons it.
 pub struct AskedCall {
     provider: Arc<dyn ToolProvider>,
+    host: Weak<HostShared>,
     state: Vec<u8>,
 }
 
 impl Drop for AskedCall {
     fn drop(&mut self) {
         self.provider.abandon(&self.state);
+        if let Some(host) = self.host.upgrade() {
+            host.waiting.forget(&self.state);
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::provider::{
 };
 use crate::sandbox::{Grants, Journal, Sandbox, StopReason};
 use crate::tool::{LogLine, LogSource, Output};
+use crate::tool_caller::EndsCall;
 
 /// How many lines and characters of a trapped guest's output are in the error.
 const MAX_LAST_LINES: usize = 12;
@@ -124,9 +125,14 @@ fn failure(error: wit::Error, denied: Option<String>, limits: &Limits) -> CallEr
         wit::Error::Denied(what) => CallError::Denied { what },
         // A tool that failed after a denial most likely failed because of it.
         wit::Error::Failed(message) => match denied {
-            Some(denied) => CallError::Denied {
-                what: format!("{denied} ({message})"),
-            },
+            Some(denied) => {
+                // A program that calls tools was told so, and says it itself.
+                let told = CallError::denied(&denied).to_string();
+                CallError::denied(match message.contains(&told) {
+                    true => message.replace(&told, &denied),
+                    false => format!("{denied} ({message})"),
+                })
+            }
             None => CallError::Failed { message },
         },
     }
@@ -268,6 +274,9 @@ fn classify(
         let mut text = format!("{error:?}");
         sandbox.journal.mask().text(&mut text);
         tracing::debug!("the guest ended: {text}");
+    }
+    if let Some(EndsCall(error)) = error.downcast_ref() {
+        return error.clone();
     }
     if let Some(stop) = error.downcast_ref::<StopReason>() {
         return stopped(*stop, timeout);

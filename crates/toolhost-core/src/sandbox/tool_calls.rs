@@ -35,8 +35,12 @@ impl Sandbox {
 
     /// # Errors
     ///
-    /// What the host holds of arguments and results is over the memory limit.
-    fn weigh_calls(&mut self) -> wasmtime::Result<()> {
+    /// What the host holds of arguments and results is over the memory limit, or the call has to
+    /// end.
+    fn check_calls(&mut self) -> wasmtime::Result<()> {
+        if let Some(end) = self.caller.as_ref().and_then(|caller| caller.end()) {
+            return Err(end.into());
+        }
         let held = self.caller.as_ref().map_or(0, |caller| caller.held());
         if held > self.limiter.left() {
             let bound = self.grants.limits.memory;
@@ -54,7 +58,7 @@ impl Host for Sandbox {
     ) -> wasmtime::Result<Result<u32, WitCallError>> {
         let started = self.caller().cloned();
         let started = started.and_then(|caller| caller.start(&name, arguments));
-        self.weigh_calls()?;
+        self.check_calls()?;
         Ok(started.map_err(|error| self.refused(error)))
     }
 
@@ -66,6 +70,7 @@ impl Host for Sandbox {
         };
         let after = Duration::from_millis(milliseconds);
         let started = started.and_then(|caller| caller.start_timer(after));
+        self.check_calls()?;
         Ok(started.map_err(|error| self.refused(error)))
     }
 
@@ -74,6 +79,7 @@ impl Host for Sandbox {
             return Ok(Vec::new());
         };
         let ended = caller.wait().await;
+        self.check_calls()?;
         let ended = ended.into_iter().map(|(number, outcome)| {
             let outcome = outcome
                 .map(to_wit::output)

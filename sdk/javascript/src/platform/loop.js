@@ -22,11 +22,28 @@ function runJobs() {
   next = 0;
 }
 
-/** Blocks until a timer or an operation of the host is ready; false if there is none. */
-let wait = () => false;
+/** How long calls are waited for before timers and operations of the host are looked at, in milliseconds. */
+const LOOK = 5;
+
+/** Timers and operations of the host: `wait` blocks until one is ready, or for so many milliseconds. */
+let platform = { isWaiting: () => false, wait: () => false };
+/** Calls of tools. */
+let calls = { areRunning: () => false, wait() {} };
 
 export function waitWith(waiter) {
-  wait = waiter;
+  platform = waiter;
+}
+
+export function waitForCallsWith(waiter) {
+  calls = waiter;
+}
+
+/** Blocks until something is ready; false if there is nothing to wait for. */
+function wait() {
+  if (!calls.areRunning()) return platform.wait(Infinity);
+  const isWaiting = platform.isWaiting();
+  if (!isWaiting || !platform.wait(0)) calls.wait(isWaiting ? LOOK : undefined);
+  return true;
 }
 
 /** Runs an async function until it settles, or until there is nothing left to wait for. */

@@ -4,6 +4,8 @@
 
 import { runUntilSettled } from "./loop.js";
 
+export { waitForCallsWith } from "./loop.js";
+
 export const serve = (run, error) => {
   const outcome = runUntilSettled(run);
   if (outcome.isFulfilled) return outcome.value;

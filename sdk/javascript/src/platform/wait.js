@@ -38,28 +38,35 @@ function fireDue() {
   return true;
 }
 
-waitWith(() => {
-  if (pollables.size === 0 && timers.size === 0) return false;
+const isWaiting = () => pollables.size > 0 || timers.size > 0;
+
+/** Returns whether something was ready. */
+function wait(most) {
+  if (!isWaiting()) return false;
   if (fireDue()) return true;
   const waiting = [...pollables];
   const list = waiting.map(([pollable]) => pollable);
-  const first = Math.min(...[...timers.values()].map((timer) => timer.at));
+  const first = Math.min(...[...timers.values()].map((timer) => timer.at - now()), most);
   let timer;
   if (Number.isFinite(first)) {
-    timer = clock.subscribeDuration(nanoseconds(Math.ceil((first - now()) * 1e6)));
+    timer = clock.subscribeDuration(nanoseconds(Math.ceil(first * 1e6)));
     list.push(timer);
   }
   const ready = polling.poll(list);
   timer?.[Symbol.dispose]?.();
+  let any = most === Infinity;
   for (const index of ready) {
     if (index >= waiting.length) continue;
+    any = true;
     const [pollable, callback] = waiting[index];
     pollables.delete(pollable);
     pollable[Symbol.dispose]?.();
     callback();
   }
-  return true;
-});
+  return any;
+}
+
+waitWith({ isWaiting, wait });
 
 /** QuickJS takes a 64-bit integer as a number. */
 const nanoseconds = (count) => Math.max(0, count);

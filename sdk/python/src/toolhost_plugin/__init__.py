@@ -17,6 +17,7 @@
 
 from ._codec import Field
 from ._content import Audio, Contents, Icon, Image, Link, Output, Text
+from ._call_error import CallError
 from ._errors import Denied, InvalidArguments, ToolError
 from ._host import config, log, progress, resource_updated, resources_changed, secret
 from ._tool import tool
@@ -25,6 +26,7 @@ from .resources import NotFound, Resource, listing, resource
 
 __all__ = [
     "Audio",
+    "CallError",
     "Contents",
     "Denied",
     "Field",

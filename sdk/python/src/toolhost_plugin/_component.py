@@ -74,6 +74,11 @@ class ComponentHost:
 
         return await _wasi_http.send_async(request)
 
+    async def call_tool(self, tool: str, arguments: str) -> Any:
+        from . import _wit_calls
+
+        return await _wit_calls.call_tool(tool, arguments)
+
 
 class _Handler(logging.Handler):
     """`logging` goes to the log of the call."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from .http import Request, Response
@@ -30,6 +30,8 @@ class Host(Protocol):
     def send(self, request: Request) -> Response: ...
 
     async def send_async(self, request: Request) -> Response: ...
+
+    async def call_tool(self, tool: str, arguments: str) -> Any: ...
 
 
 class NoHost:
@@ -64,6 +66,11 @@ class NoHost:
     async def send_async(self, request: Request) -> Response:
         return self.send(request)
 
+    async def call_tool(self, tool: str, arguments: str) -> Any:
+        from ._call_error import CallError
+
+        raise CallError(f"tool {tool} is not granted: pass `tools=` to `testing.Host`", code="denied")
+
 
 class NoHostYet(NoHost):
     """The host while a component is built, and modules run for the first time."""
@@ -79,6 +86,9 @@ class NoHostYet(NoHost):
 
     def send(self, request: Request) -> Response:
         raise RuntimeError(f"{request.url}: no requests while the component is built: send them inside the function")
+
+    async def call_tool(self, tool: str, arguments: str) -> Any:
+        raise RuntimeError(f"{tool}: no calls while the component is built: call it inside the function")
 
 
 current: Host = NoHost()

@@ -62,6 +62,7 @@ def inspect_module(name: str) -> dict[str, Any]:
         "prompts": len(_registry.prompts) > 0,
         "completion": len(_registry.completions) > 0,
         "http": f"{_PACKAGE}.http" in sys.modules or f"{_PACKAGE}.http" in lazy,
+        "calls": f"{_PACKAGE}.calls" in sys.modules or f"{_PACKAGE}.calls" in lazy,
         "lazy": lazy + (["asyncio"] if _is_async(_registry) else []),
         "modules": [module.__name__ for module in own],
         "paths": sorted({path for module in own for path in _site_packages(module)}),

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Mapping, TypeVar
 
 T = TypeVar("T")
 
 # The host's modules, in components that send requests: set by `_wasi_http`. Others wait for time alone.
 poll: Any = None
 monotonic_clock: Any = None
+
+
+@dataclasses.dataclass
+class Calls:
+    """Calls of tools."""
+
+    running: Mapping[int, Any]
+    wait: Callable[[float | None], None]
+    """Waits until a call has ended, for so many seconds at most."""
+
+
+# In components that call tools: set by `_wit_calls`.
+calls: Calls | None = None
+
+LOOK = 0.005
+"""How long calls are waited for before pollables are looked at, in seconds."""
 
 
 class _Selector:
@@ -20,6 +37,13 @@ class _Selector:
         self.waiting: list[tuple[Any, asyncio.Future[None]]] = []
 
     def select(self, timeout: float | None) -> list[Any]:
+        if calls is not None and calls.running:
+            if self.waiting:
+                if self._poll(0):
+                    return []
+                timeout = LOOK if timeout is None else min(LOOK, timeout)
+            calls.wait(None if timeout is None else max(0, timeout))
+            return []
         if not self.waiting:
             if timeout is None:
                 raise RuntimeError(
@@ -28,6 +52,11 @@ class _Selector:
             if timeout > 0:
                 time.sleep(timeout)
             return []
+        self._poll(timeout)
+        return []
+
+    def _poll(self, timeout: float | None) -> bool:
+        """Waits until a pollable is ready. Returns whether one was."""
         pollables = [pollable for pollable, _ in self.waiting]
         timer = None
         if timeout is not None:
@@ -36,6 +65,7 @@ class _Selector:
         ready = set(poll.poll(pollables))
         if timer is not None:
             timer.__exit__(None, None, None)
+        waiting = len(self.waiting)
         still = []
         for index, (pollable, future) in enumerate(self.waiting):
             if index in ready or future.cancelled():
@@ -45,7 +75,7 @@ class _Selector:
             else:
                 still.append((pollable, future))
         self.waiting = still
-        return []
+        return len(still) < waiting
 
     def close(self) -> None:
         pass

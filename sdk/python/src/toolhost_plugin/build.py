@@ -138,6 +138,7 @@ def _entry(module: str, found: dict[str, Any]) -> str:
         "from toolhost_plugin._component import Tools",
     ]
     lines += ["from toolhost_plugin import _wasi_http"] if found["http"] else []
+    lines += ["from toolhost_plugin import _wit_calls"] if found["calls"] else []
     exports = {"resources": "Resources", "prompts": "Prompts", "completion": "Completions as Completion"}
     lines += [f"from toolhost_plugin._component import {name}" for key, name in exports.items() if found[key]]
     lines.append(f"_component.prepare([sys.modules[name] for name in {found['modules']!r} if name in sys.modules])")
@@ -207,7 +208,7 @@ def _run_componentize_py(
     target: pathlib.Path,
     timeout: float,
 ) -> None:
-    worlds = ["plugin"]
+    worlds = ["plugin", *(["toolhost:calls/caller@0.1.0"] if found["calls"] else [])]
     worlds += [
         world for key, world in (("resources", "resource-provider"), ("prompts", "prompt-provider")) if found[key]
     ]
@@ -215,14 +216,19 @@ def _run_componentize_py(
     made = entry / "component.wasm"
     # One world that includes the others: componentize-py 0.25 panics when it merges worlds that export records.
     wit = entry / "wit"
-    shutil.copytree(_WIT, wit)
-    includes = " ".join(f"include {world};" for world in worlds)
+    for package, files in (("plugin", ("plugin.wit", "wasi.wit")), ("calls", ("calls.wit",))):
+        (wit / "deps" / package).mkdir(parents=True)
+        for file in files:
+            shutil.copyfile(_WIT / file, wit / "deps" / package / file)
+    full = (world if ":" in world else f"toolhost:plugin/{world}@0.1.0" for world in worlds)
+    includes = " ".join(f"include {world};" for world in full)
     (wit / "component.wit").write_text(
-        f"package toolhost:plugin@0.1.0;\n\nworld component {{ {includes} }}\n", encoding="utf-8"
+        f"package toolhost:component;\n\nworld component {{ {includes} }}\n", encoding="utf-8"
     )
     # The names of the modules do not depend on which interfaces there are.
     names = ["toolhost:plugin/types@0.1.0=toolhost_types"]
     names += ["wasi:http/types@0.2.12=http_types"] if found["http"] else []
+    names += ["toolhost:calls/calls@0.1.0=calls"] if found["calls"] else []
     command = [sys.executable, "-c", "from componentize_py import script; script()", "--quiet", "--wit-path", str(wit)]
     command += ["--world", "component"]
     command += [part for name in names for part in ("--import-interface-name", name)]

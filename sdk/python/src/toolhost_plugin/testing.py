@@ -15,6 +15,7 @@ import inspect
 from typing import Any, Callable, Mapping, TypeVar, Union
 
 from . import _host, _json, _registry, _session, prompts, resources
+from ._call_error import CallError
 from ._content import Content, Contents, Output, Text
 from ._errors import Denied, ToolError
 from ._scalars import ANY
@@ -64,13 +65,16 @@ class Host:
         config: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
         http: Callable[[Request], Any] | None = None,
+        tools: Mapping[str, Callable[..., Any]] | None = None,
         answers: Mapping[str, Answer] | None = None,
         can_ask: bool = True,
     ) -> None:
-        """`http` answers requests: it returns a `Response`. `answers` has the replies to questions by their keys."""
+        """`http` answers requests: it returns a `Response`. `tools` has the tools that `call_tool` calls, by their names: one
+        that raises a `ToolError` fails. `answers` has the replies to questions by their keys."""
         self._config = dict(config or {})
         self._secrets = dict(secrets or {})
         self._http = http
+        self._tools = dict(tools or {})
         self._can_ask = can_ask
         self._before: list[_host.Host] = []
         self._sessions: list[Any] = []
@@ -78,6 +82,8 @@ class Host:
         self.logs: list[tuple[str, str]] = []
         self.progressed: list[tuple[float, float | None, str | None]] = []
         self.requests: list[Request] = []
+        self.called: list[tuple[str, Any]] = []
+        """The calls of tools: name and arguments."""
         self.asked: dict[str, Question] = {}
         """The questions that `call` had to ask, by their keys."""
         self.updated: list[str] = []
@@ -195,6 +201,24 @@ class Host:
             response.url = response.url or request.url
             return response
         return self.send(request)
+
+    async def call_tool(self, tool: str, arguments: str) -> Any:
+        decoded = _json.loads(arguments)
+        self.called.append((tool, decoded))
+        if tool not in self._tools:
+            raise CallError(f"tool {tool} is not granted: pass `tools=` to `testing.Host`", code="denied")
+        try:
+            value = self._tools[tool](**decoded)
+            if inspect.isawaitable(value):
+                value = await value
+        except CallError:
+            raise
+        except ToolError as error:
+            raise CallError(error.message, code=error.kind) from None
+        if isinstance(value, Output):
+            return list(value.content) if value.structured is None else value.structured
+        # As the host does it: a value is JSON.
+        return _json.loads(_json.dumps(ANY.encode(value)))
 
 
 def _result(output: Output) -> Result:

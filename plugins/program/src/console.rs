@@ -6,15 +6,17 @@ const MAX_BYTES: usize = 64 << 10;
 /// The most lines that are kept.
 const MAX_LINES: usize = 1000;
 
+/// The lines that a program has printed.
 #[derive(Default)]
-pub(crate) struct Console {
+pub struct Console {
     lines: Vec<String>,
     bytes: usize,
     left_out: usize,
 }
 
 impl Console {
-    pub(crate) fn print(&mut self, line: String) {
+    /// Adds a line; one that is over the bounds is counted only.
+    pub fn print(&mut self, line: String) {
         let is_full = self.lines.len() >= MAX_LINES || self.bytes + line.len() > MAX_BYTES;
         if is_full {
             self.left_out += 1;
