@@ -48,7 +48,7 @@ use crate::provider::{
     self, CallContext, NarrowedGrants, NotStarted, Payload, Pin, ProvidedTool, Provider,
     RunOutcome, SchemaOf, ToolNote, ToolProvider,
 };
-use crate::registry::{Registered, Registry};
+use crate::registry::{MAX_DEPTH, Registered, Registry};
 use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
@@ -67,6 +67,8 @@ pub use load::{LoadEvent, Loader, Servers};
 pub use multi_tool_use::Unpacked;
 pub use narrowing::Narrowed;
 pub use narrowing::Whose;
+#[doc(hidden)]
+pub use nested_calls::ParentCall;
 use nested_calls::{EndNested, NestedCalls, NestedUsage, ToolGrant};
 pub use open_batch::OpenBatch;
 pub use question_rounds::{MAX_ROUNDS, asked_too_often};
@@ -649,6 +651,11 @@ impl ToolHost {
         let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
             return taken;
         };
+        if whose.depth() > MAX_DEPTH {
+            let message = format!("calls are nested more than {MAX_DEPTH} deep");
+            taken.narrowed = Err(Box::new(CallError::denied(message)));
+            return taken;
+        }
         taken.narrowed = self.grants_of(registered, whose);
         let Ok(narrowed) = &taken.narrowed else {
             return taken;

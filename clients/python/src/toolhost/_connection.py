@@ -207,6 +207,10 @@ class Connection:
             else:
                 _posted(it.loop, it.close, why)
 
+    def runs_functions_here(self) -> bool:
+        """Whether this is the thread of the loop for functions that have none of their own."""
+        return self._background.is_here()
+
     # -- sending
 
     def send(self, data: bytes) -> None:
