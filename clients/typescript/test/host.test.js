@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 
 import { BinaryNotFound, Host, HostClosed, RequestFailed, ToolError } from "../dist/index.js";
-import { BINARY, chat, checked, END, events, manifest, signal } from "./common.js";
+import { BINARY, chat, checked, END, events, manifest, runtime, signal } from "./common.js";
 
 const CALLS = chat(
   ["c1", "calculate", { expression: "6*7" }],
@@ -265,7 +265,8 @@ test("a binary that is not there says where it was looked for", async () => {
 
 async function program(text) {
   const code = `import { Host } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url).href)};\n${text}`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", code], {
+  const [command, ...words] = runtime(undefined, code);
+  const child = spawn(command, words, {
     env: { ...process.env, TOOLHOST_BINARY: BINARY },
     stdio: ["ignore", "pipe", "inherit"],
   });
