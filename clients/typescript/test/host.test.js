@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { BinaryNotFound, Host, HostClosed, RequestFailed, ToolError } from "../dist/index.js";
@@ -297,4 +300,18 @@ test("a program ends with an open host, and leaves none", async () => {
   );
   assert.equal(killed.killedBy, "SIGKILL");
   assert.ok(await isGone(Number(killed.out)));
+});
+
+test("the binary and the package have one version or say so", async () => {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const said = execFileSync(BINARY, ["--version"], { encoding: "utf8" }).trim();
+  assert.equal(said, `toolhost ${version}`);
+  const other = join(mkdtempSync(join(tmpdir(), "toolhost-")), "toolhost");
+  const greeting = '{"type":"hello","version":1,"host":"9.8.7","max_frame":1000,"formats":[]}';
+  writeFileSync(other, `#!/bin/sh\nread hello\necho '${greeting}'\ncat > /dev/null\n`, { mode: 0o755 });
+  const warned = once(process, "warning");
+  const host = await Host.open({}, { binary: other });
+  const [warning] = await warned;
+  assert.match(warning.message, new RegExp(`${other} has version 9.8.7, and the package ${version}`));
+  await host.close();
 });
