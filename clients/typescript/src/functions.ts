@@ -74,7 +74,8 @@ export class Functions {
     const call = { id: frame.id, of: this, isOpen: true, controller: new AbortController() };
     this.running.set(frame.id, call);
     const run = () => currentCall.run(call, () => this.run(frame, call));
-    void (restore === undefined ? run() : restore(run));
+    // One by one, so that the answers of others are written before a function that computes blocks the loop.
+    setImmediate(() => void (restore === undefined ? run() : restore(run)));
   }
 
   /** The host has ended the call. */
@@ -97,6 +98,7 @@ export class Functions {
     const { signal } = call.controller;
     let answer: Record<string, unknown>;
     try {
+      signal.throwIfAborted();
       const tool = this.tools.get(frame.tool);
       if (tool === undefined) {
         throw new ToolError(`the program has no function for \`${frame.tool}\` any more`);

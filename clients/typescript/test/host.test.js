@@ -315,3 +315,18 @@ test("the binary and the package have one version or say so", async () => {
   assert.match(warning.message, new RegExp(`${other} has version 9.8.7, and the package ${version}`));
   await host.close();
 });
+
+test("what has returned is answered though a function of the same batch blocks the loop", async () => {
+  await withHost({ host: { timeout: "500ms" } }, {}, async (host) => {
+    await host.tool({ name: "fast", inputSchema: EMPTY, execute: () => "fast" });
+    await host.tool({
+      name: "spin",
+      inputSchema: EMPTY,
+      execute: () => {
+        for (const until = performance.now() + 1500; performance.now() < until; );
+      },
+    });
+    const results = await host.runAll(["fast", "fast", "spin"].map((name) => ({ name })));
+    assert.deepEqual(results.map((it) => it.error?.code), [undefined, undefined, "timeout"]);
+  });
+});
