@@ -317,16 +317,39 @@ test("the binary and the package have one version or say so", async () => {
 });
 
 test("what has returned is answered though a function of the same batch blocks the loop", async () => {
-  await withHost({ host: { timeout: "500ms" } }, {}, async (host) => {
-    await host.tool({ name: "fast", inputSchema: EMPTY, execute: () => "fast" });
-    await host.tool({
-      name: "spin",
-      inputSchema: EMPTY,
-      execute: () => {
-        for (const until = performance.now() + 1500; performance.now() < until; );
-      },
-    });
-    const results = await host.runAll(["fast", "fast", "spin"].map((name) => ({ name })));
-    assert.deepEqual(results.map((it) => it.error?.code), [undefined, undefined, "timeout"]);
+  const folder = mkdtempSync(join(tmpdir(), "toolhost-"));
+  const [script, binary] = [join(folder, "host.mjs"), join(folder, "toolhost")];
+  // A host that calls both at once, and whose result is how long the second answer came after the first.
+  writeFileSync(
+    script,
+    `import { createInterface } from "node:readline";
+    const send = (...frames) => process.stdout.write(frames.map((it) => JSON.stringify(it) + "\\n").join(""));
+    let first;
+    createInterface({ input: process.stdin }).on("line", (line) => {
+      const frame = JSON.parse(line);
+      if (frame.type === "hello") {
+        send({ type: "hello", version: 1, host: "0.1.0", max_frame: 1e6, formats: [] });
+      } else if (frame.type === "run") {
+        send(...["fast", "spin"].map((tool, id) => ({ type: "call", id: id + 1, run: frame.id, tool, arguments: {}, timeout_ms: 1 })));
+      } else if (frame.type === "answer" && frame.id === 1) {
+        first = performance.now();
+      } else if (frame.type === "answer") {
+        const result = { name: "fast", text: String(performance.now() - first), usage: { queue_ms: 0, run_ms: 0, cpu_ms: 0 } };
+        send({ type: "done", run: 1, results: [{ index: 0, result }] });
+      }
+    });`,
+  );
+  const command = runtime(script).map((word) => `"${word}"`).join(" ");
+  writeFileSync(binary, `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 });
+  const spin = () => {
+    for (const until = performance.now() + 500; performance.now() < until; );
+  };
+  const tools = [
+    { name: "fast", inputSchema: EMPTY, execute: () => "fast" },
+    { name: "spin", inputSchema: EMPTY, execute: spin },
+  ];
+  await withHost({}, { binary, tools }, async (host) => {
+    const { text } = await host.call("fast");
+    assert.ok(Number(text) > 300, text);
   });
 });
