@@ -1,4 +1,5 @@
-//! Embeds the SDKs and the templates of `toolhost new`, as lists of files for `src/cli/sources.rs`.
+//! Embeds the SDKs and the templates of `toolhost new`, as lists of files for `src/cli/sources.rs`, and the plugins that
+//! ship, for `src/cli/builtin.rs`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ const LISTS: [(&str, &str, &[&str]); 5] = [
     ("TEMPLATES", "src/cli/new/templates", &["."]),
 ];
 
+/// The plugins that ship and can do nothing without permissions.
+const NEED_PERMISSIONS: [&str; 5] = ["fetch", "filesystem", "memory", "script", "sql"];
+
 fn main() {
     if env::var_os("CARGO_FEATURE_CLI").is_none() {
         return;
@@ -68,6 +72,43 @@ fn main() {
         code.push_str("]);\n");
     }
     fs::write(out.join("sources.rs"), code).expect("the target folder can be written");
+    let builtin = builtin(&root);
+    fs::write(out.join("builtin.rs"), builtin).expect("the target folder can be written");
+}
+
+/// The plugins that `cargo xtask plugins` has built. In a package of crates.io there are none.
+fn builtin(root: &Path) -> String {
+    let mut code = "static PLUGINS: &[BuiltinPlugin] = &[\n".to_owned();
+    let sources = root.join("plugins");
+    if sources.join("Cargo.toml").is_file() {
+        let built = root.join("target/plugins");
+        println!("cargo::rerun-if-changed={}", built.display());
+        let entries = fs::read_dir(&built).into_iter().flatten();
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        files.sort();
+        for file in files {
+            let Some(name) = file.file_stem().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            // One that is no more may have been left there.
+            let ships =
+                file.extension().is_some_and(|it| it == "wasm") && sources.join(name).is_dir();
+            if ships {
+                println!("cargo::rerun-if-changed={}", file.display());
+                let needs_permissions = NEED_PERMISSIONS.contains(&name);
+                writeln!(
+                    code,
+                    "    BuiltinPlugin {{ name: {name:?}, needs_permissions: {needs_permissions}, component: \
+                     include_bytes!({file:?}) }},"
+                )
+                .expect("a string");
+            }
+        }
+    }
+    code.push_str("];\n");
+    code
 }
 
 /// Adds the file, or all files in the folder but what tools leave in it.

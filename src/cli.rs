@@ -3,6 +3,7 @@
 mod agent;
 mod ask;
 mod build;
+mod builtin;
 mod call;
 mod check;
 mod child;
@@ -28,7 +29,6 @@ mod reload;
 mod result;
 mod run;
 mod serve;
-mod shipped_plugins;
 mod sources;
 mod terminal;
 mod timeline;
@@ -221,7 +221,7 @@ impl StartServers {
     /// The manifest to examine, and whether its limits were lowered for that; starting its servers
     /// requires trust.
     fn manifest_of(&self, session: &CommandContext) -> anyhow::Result<(FoundManifest, bool)> {
-        let mut found = session.find_manifest()?;
+        let mut found = session.find_manifest_or_builtin()?;
         if self.start_servers {
             found = found.require(Use::Tools)?;
         }
@@ -311,6 +311,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<Status> {
     #[cfg(unix)]
     outlive_file_size_limit().context("cannot handle SIGXFSZ")?;
     drop(in_runtime);
+    builtin::register();
     let context = CommandContext {
         manifest: options.manifest,
         code_cache: match options.code_cache {
@@ -409,6 +410,21 @@ impl CommandContext {
         FoundManifest::read(&self.manifest_file()?, self.manifest.is_some())
     }
 
+    /// The same; where there is no manifest, that of the built-in plugins which need no permission.
+    fn find_manifest_or_builtin(&self) -> anyhow::Result<FoundManifest> {
+        let missing = match self.manifest_file() {
+            Ok(file) => return FoundManifest::read(&file, self.manifest.is_some()),
+            Err(error) => error,
+        };
+        let Some(manifest) = builtin::manifest() else {
+            return Err(missing);
+        };
+        say!(
+            "note: there is no {FILE_NAME} here: using the built-in plugins that need no permission"
+        );
+        Ok(FoundManifest::without_demands(manifest))
+    }
+
     /// The manifest's file in the trust store, if trust is needed.
     fn trust_file(&self) -> Option<PathBuf> {
         match self.manifest {
@@ -423,7 +439,7 @@ impl CommandContext {
         options: &HostOptions,
         needed_for: Use,
     ) -> anyhow::Result<Manifest> {
-        let mut manifest = self.find_manifest()?.trusted_for(needed_for)?;
+        let mut manifest = self.find_manifest_or_builtin()?.trusted_for(needed_for)?;
         options.apply(&mut manifest);
         Ok(manifest)
     }

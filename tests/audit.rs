@@ -182,7 +182,10 @@ async fn a_log_that_is_rotated_is_opened_anew() {
         let calls = call_until_logged(&host, &path, "moved").await;
         // None is lost: the lines before it are in the moved file.
         assert_eq!(ids(&path), ["moved"]);
-        assert_eq!(ids(&old), [vec!["first"], vec!["moved"; calls - 1]].concat());
+        assert_eq!(
+            ids(&old),
+            [vec!["first"], vec!["moved"; calls - 1]].concat()
+        );
         // Whoever rotates it makes another.
         std::fs::rename(&path, folder.path().join("audit.jsonl.2")).unwrap();
         std::fs::write(&path, "").unwrap();

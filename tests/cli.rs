@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod build;
+mod builtin;
 mod call;
 mod check;
 mod closed_stdout;

@@ -92,7 +92,7 @@ fn init_takes_plugins_from_a_folder_and_writes_where_it_is_told() {
     assert_eq!(in_folder(&folder, &call).answered().stdout, "2\n");
     let none = in_folder(&folder, &["init", "--plugins", "project"]);
     none.failed("no plugins (*.wasm) in project");
-    in_folder(&folder, &["list"]).failed("run `toolhost init`");
+    in_folder(&folder, &["check"]).failed("run `toolhost init`");
 }
 
 #[test]

@@ -70,6 +70,11 @@ class Scenario:
 
 
 SCENARIOS = {
+    "ten": Scenario(
+        "ten calls: four fast, three naps, one fails, one hangs, one spins; limit 1 s",
+        ["fast"] * 4 + ["nap"] * 3 + ["boom", "hang", "spin"],
+        limit=1,
+    ),
     "naps": Scenario("six naps", ["nap"] * 6),
     "fails": Scenario("five naps, one failure", ["nap"] * 5 + ["boom"]),
     "hangs": Scenario("five fast, one hangs; limit 2 s", ["fast"] * 5 + ["hang"], limit=2),
@@ -106,16 +111,19 @@ async def measure(run: Runner, scenario: Scenario) -> dict[str, Any]:
     else:
         done, _ = await asyncio.wait([running], timeout=8)
         found["seconds"] = round(time.monotonic() - begun, 3)
+        found["ticks"] = ticks
         if not done:
             found["outcome"] = "still running after 8 s"
         elif running.exception() is not None:
             found["outcome"] = f"raises {type(running.exception()).__name__}"
-        answered = {id for id, _ in running.result()} if done and running.exception() is None else set()
-        found["lost"] = len({id for id, _, _ in calls} - answered)
+        answered = dict(running.result()) if done and running.exception() is None else {}
+        found["lost"] = len({id for id, _, _ in calls} - set(answered))
+        # What succeeds must reach the model as it is: more text would be more tokens.
+        made = {id: f"{name} {given['i']}" for id, name, given in calls if name in ("fast", "nap")}
+        found["changed"] = sum(answered[id] != text for id, text in made.items() if id in answered)
         before = seen["naps done"]
         await asyncio.sleep(0.5)
         found["run on"] = seen["naps done"] - before
-    found["ticks"] = ticks
     ticking.cancel()
     return found
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use toolhost::inspect::inspect_within;
+use toolhost::manifest::PluginConfig;
 use toolhost::private_files;
 use toolhost::replacement::Replacement;
 use toolhost::{CodeCache, Manifest};
@@ -102,12 +103,12 @@ pub(super) struct BuiltPlugin {
 pub(super) fn output_of(project: &Project, manifest: Option<&Manifest>) -> PathBuf {
     let folder = project.folder.canonicalize().ok();
     let plugins = manifest.into_iter().flat_map(|manifest| &manifest.plugins);
-    let mut listed = plugins.filter(|plugin| {
-        let beside = folder_of(&plugin.path).canonicalize().ok();
+    let mut listed = plugins.filter_map(PluginConfig::file).filter(|file| {
+        let beside = folder_of(file).canonicalize().ok();
         beside.is_some() && beside == folder
     });
     match (listed.next(), listed.next()) {
-        (Some(only), None) => only.path.clone(),
+        (Some(only), None) => only.to_owned(),
         // The manifest's folder may have several plugins in it.
         _ => project.folder.join(format!("{}.wasm", project.name())),
     }

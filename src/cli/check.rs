@@ -34,6 +34,8 @@ pub(super) async fn run(
 ) -> anyhow::Result<Status> {
     // They are pinned in their present state.
     options.servers.start_servers |= options.pin;
+    // Nothing else is checked in its place.
+    session.manifest_file()?;
     let (found, is_lowered) = options.servers.manifest_of(&session)?;
     if is_lowered {
         say!(

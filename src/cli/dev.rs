@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use toolhost::manifest::Use;
+use toolhost::manifest::{PluginConfig, Use};
 use toolhost::mcp::Server;
 use toolhost::{Manifest, ToolCall, ToolHost};
 
@@ -109,6 +109,8 @@ async fn develop(
     stop: &CancellationToken,
     serving: &mut Option<JoinHandle<()>>,
 ) -> anyhow::Result<()> {
+    // There is nothing to develop without one.
+    session.manifest_file()?;
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;
     let mut watched = watched(&options.paths, &manifest, session.manifest.is_some())?;
     let listener = match options.http {
@@ -227,9 +229,9 @@ fn watched(paths: &[PathBuf], manifest: &Manifest, is_named: bool) -> anyhow::Re
         add(project, output);
     }
     if paths.is_empty() {
-        for plugin in &manifest.plugins {
-            if let Some(project) = Project::of_folder(folder_of(&plugin.path)) {
-                add(project, plugin.path.clone());
+        for file in manifest.plugins.iter().filter_map(PluginConfig::file) {
+            if let Some(project) = Project::of_folder(folder_of(file)) {
+                add(project, file.to_owned());
             }
         }
         if watched.is_empty() {

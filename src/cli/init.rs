@@ -10,10 +10,11 @@ use anyhow::{Context, bail};
 use toolhost::inspect::inspect;
 use toolhost::manifest::FILE_NAME;
 use toolhost::{LoadError, Manifest};
+use toolhost_core::builtin;
 
 use super::clients::toml_string;
 use super::out::{Out, line, say};
-use super::{ANSWERED, CommandContext, Status, is_in_name, manifest_above, shipped_plugins};
+use super::{ANSWERED, CommandContext, Status, is_in_name, manifest_above};
 
 #[derive(clap::Args)]
 pub(super) struct InitOptions {
@@ -74,7 +75,7 @@ pub(super) async fn run(options: &InitOptions, session: &CommandContext) -> anyh
             if plugins.is_empty() {
                 bail!("no plugins (*.wasm) in {}", named.display());
             }
-            Some((named.clone(), plugins))
+            Some((named.display().to_string(), plugins))
         }
         None => found_plugins(folder),
     };
@@ -83,7 +84,7 @@ pub(super) async fn run(options: &InitOptions, session: &CommandContext) -> anyh
         Some((from, plugins)) => {
             let plugins = usable(plugins, session).await;
             if plugins.is_empty() && options.plugins.is_some() {
-                bail!("no usable plugin in {}", from.display());
+                bail!("no usable plugin in {from}");
             }
             (!plugins.is_empty()).then_some((from, plugins))
         }
@@ -117,9 +118,8 @@ pub(super) async fn run(options: &InitOptions, session: &CommandContext) -> anyh
         )?,
         Some((from, _)) => line!(
             out,
-            "wrote {} with plugins from {}: {}",
+            "wrote {} with plugins from {from}: {}",
             file.display(),
-            from.display(),
             match listed.is_empty() {
                 true => "none that work without a grant".to_owned(),
                 false => listed.join(", "),
@@ -208,7 +208,10 @@ struct FoundPlugin {
 impl FoundPlugin {
     /// Its table; commented out if a grant is needed.
     fn entry(&self, folder: &Path, grant: Option<&str>) -> anyhow::Result<String> {
-        let path = within(folder, &self.path)?;
+        let path = match builtin::name_of(&self.path) {
+            Some(_) => self.path.to_string_lossy().into_owned(),
+            None => within(folder, &self.path)?,
+        };
         // On one line, as it may be a comment.
         let path = toml_string(&path);
         let (name, sign) = (&self.name, if grant.is_some() { "# " } else { "" });
@@ -238,16 +241,37 @@ fn within(folder: &Path, path: &Path) -> anyhow::Result<String> {
 }
 
 /// The plugins beside the manifest, else those that came with the command: beside it in the
-/// archive, or where system packages and `cargo xtask plugins` put them.
-fn found_plugins(folder: &Path) -> Option<(PathBuf, Vec<FoundPlugin>)> {
+/// archive, or where system packages and `cargo xtask plugins` put them, else those inside it.
+fn found_plugins(folder: &Path) -> Option<(String, Vec<FoundPlugin>)> {
     let own = folder.join("plugins");
     let mut found = std::iter::once(own)
-        .chain(shipped_plugins::folders())
+        .chain(shipped_folders())
         .filter_map(|folder| {
             let plugins = plugins_in(&folder).ok()?;
-            (!plugins.is_empty()).then_some((folder, plugins))
+            (!plugins.is_empty()).then_some((folder.display().to_string(), plugins))
         });
-    found.next()
+    found.next().or_else(|| {
+        let plugins = builtin::all().iter().map(|plugin| FoundPlugin {
+            name: plugin.name.to_owned(),
+            path: builtin::path_of(plugin.name),
+        });
+        let plugins: Vec<_> = plugins.collect();
+        (!plugins.is_empty()).then(|| ("the command itself".to_owned(), plugins))
+    })
+}
+
+/// Where the plugins that ship may be: beside the binary, or in the folders of an installation, the most likely first.
+fn shipped_folders() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    let command = std::env::current_exe().and_then(fs::canonicalize);
+    if let Some(bin) = command.as_deref().ok().and_then(Path::parent) {
+        folders.push(bin.join("plugins"));
+        if let Some(above) = bin.parent() {
+            let places = ["share/toolhost/plugins", "lib/toolhost/plugins", "plugins"];
+            folders.extend(places.map(|place| above.join(place)));
+        }
+    }
+    folders
 }
 
 fn plugins_in(folder: &Path) -> std::io::Result<Vec<FoundPlugin>> {

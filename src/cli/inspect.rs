@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toolhost::inspect::{Inspection, inspect};
 use toolhost::manifest::{Demand, PluginConfig};
 use toolhost::permissions::HostFile;
+use toolhost_core::builtin;
 
 use super::grants::{denied, granted};
 use super::list::first_line;
@@ -57,7 +58,8 @@ struct ManifestPlugin {
 /// The plugin of that path or name in the manifest. A component file needs no manifest.
 fn find(plugin: &Path, session: &CommandContext) -> anyhow::Result<Option<ManifestPlugin>> {
     let is_file = plugin.exists();
-    let is_name = plugin.extension().is_none() && plugin.components().count() == 1;
+    let is_builtin = builtin::name_of(plugin).is_some();
+    let is_name = plugin.extension().is_none() && plugin.components().count() == 1 && !is_builtin;
     let FoundManifest {
         manifest,
         mut untrusted,

@@ -9,11 +9,11 @@ use anyhow::bail;
 use toolhost::manifest::PluginConfig;
 use toolhost::manifest::Use;
 use toolhost::{BoxFuture, LoadError, Loader, Manifest, ToolHost};
+use toolhost_core::builtin;
 use toolhost_pipe::protocol::{ErrorCode, ManifestSource};
 use toolhost_pipe::{HostSource, LoadFailure, PipeError};
 
 use super::out::say;
-use super::shipped_plugins;
 use super::trust::FoundManifest;
 use super::{ANSWERED, CommandContext, FAILED, Status, USAGE, Untrusted};
 
@@ -53,8 +53,8 @@ impl CommandSource {
             if manifest.plugins.iter().any(|known| known.name == *name) {
                 continue;
             }
-            let file = shipped_plugins::file_of(name)?;
-            let plugin = PluginConfig::new(name, file).with_limits(manifest.host.limits.clone());
+            let plugin = PluginConfig::new(name, builtin::path_of(name));
+            let plugin = plugin.with_limits(manifest.host.limits.clone());
             manifest.plugins.push(plugin);
         }
         manifest
@@ -65,7 +65,7 @@ impl CommandSource {
 
     fn read_manifest(&self, source: Option<&ManifestSource>) -> anyhow::Result<Manifest> {
         let found = match source {
-            None => self.session.find_manifest()?,
+            None => self.session.find_manifest_or_builtin()?,
             Some(ManifestSource::File(file)) => FoundManifest::read(file, true)?,
             Some(ManifestSource::Inline { tables, folder }) => {
                 return inline_manifest::parse(tables, folder.as_deref());

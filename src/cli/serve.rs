@@ -66,7 +66,7 @@ async fn serve(options: ServeOptions, session: CommandContext) -> anyhow::Result
     let interrupts = session.interrupts.clone();
     if let Some(client) = options.print_config {
         // The client will name the manifest, which allows everything that it asks for.
-        let found = session.find_manifest()?.require(Use::Serve)?;
+        let found = session.find_manifest_or_builtin()?.require(Use::Serve)?;
         return print_config(client, &found.manifest, &options);
     }
     let manifest = session.effective_manifest(&options.host, Use::Serve)?;

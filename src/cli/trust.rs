@@ -94,6 +94,15 @@ pub(super) struct FoundManifest {
 }
 
 impl FoundManifest {
+    /// One that asks for nothing.
+    pub(super) fn without_demands(manifest: Manifest) -> FoundManifest {
+        FoundManifest {
+            manifest,
+            untrusted: Vec::new(),
+            is_known: false,
+        }
+    }
+
     /// Reads a manifest once: what is checked here is what is used.
     pub(super) fn read(file: &Path, is_named: bool) -> anyhow::Result<FoundManifest> {
         let manifest = Manifest::read(file)?;

@@ -2,6 +2,7 @@
 
 use crate::{CRATES, build_toolhost, cargo, python, root, run, ui};
 use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const HELP: &str = "\
@@ -22,7 +23,7 @@ const TESTED: [(&str, &str); 4] = [
 ];
 
 /// Checkers, SDKs and frameworks.
-const CHECKED: [(&str, &str); 10] = [
+const CHECKED: [(&str, &str); 12] = [
     ("mypy", "2.4.1"),
     ("pyright", "1.1.414"),
     ("openai", "3.57.0"),
@@ -33,6 +34,18 @@ const CHECKED: [(&str, &str); 10] = [
     ("langgraph", "1.2.24"),
     ("openai-agents", "0.24.0"),
     ("pydantic-ai-slim", "2.68.0"),
+    ("litellm", "1.110.2"),
+    ("deno", "2.9.8"),
+];
+
+/// The other runtime of JavaScript that npm has.
+const BUN: &str = "bun@1.4.5";
+
+/// The tests that every runtime passes. Those of the adapters are for Node, as the frameworks are.
+const PORTABLE: [&str; 3] = [
+    "test/docs.test.js",
+    "test/host.test.js",
+    "test/nested.test.js",
 ];
 
 /// Runs the command with its arguments.
@@ -56,7 +69,7 @@ pub(crate) fn test() -> Result<()> {
     let venv = tools.join("python");
     python::install(&venv, &[&TESTED[..], &CHECKED].concat())?;
     let own = venv.join("bin/python");
-    let in_client = |program: &std::path::Path| {
+    let in_client = |program: &Path| {
         let mut command = Command::new(program);
         command
             .current_dir(&client)
@@ -101,5 +114,46 @@ pub(crate) fn test() -> Result<()> {
     run(npm.current_dir(&client))?;
     let mut npm = Command::new("npm");
     npm.arg("test").env("TOOLHOST_BINARY", &toolhost);
-    run(npm.current_dir(&client)).context("the tests of clients/typescript")
+    run(npm.current_dir(&client)).context("the tests of clients/typescript")?;
+    let bun = bun(&tools)?;
+    let deno = venv.join("bin/deno");
+    let deno_options = [
+        "test",
+        "--allow-all",
+        "--quiet",
+        "--no-lock",
+        "--node-modules-dir=manual",
+    ];
+    let runtimes = [("Bun", bun, &["test"][..]), ("Deno", deno, &deno_options)];
+    for (name, runtime, options) in runtimes {
+        ui::say(format_args!("clients/typescript: tests with {name}"));
+        let mut tests = Command::new(runtime);
+        tests.args(options).args(PORTABLE).current_dir(&client);
+        run(tests.env("TOOLHOST_BINARY", &toolhost))
+            .with_context(|| format!("the tests with {name}"))?;
+    }
+    Ok(())
+}
+
+/// Installs Bun. Its package for this system has the binary; what its installation would do beside is not needed.
+fn bun(tools: &Path) -> Result<PathBuf> {
+    let folder = tools.join("bun");
+    std::fs::create_dir_all(&folder)?;
+    let mut npm = Command::new("npm");
+    npm.args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--no-save",
+        "--loglevel=error",
+        "--prefix",
+    ]);
+    run(npm.arg(&folder).arg(BUN))?;
+    let packages = folder.join("node_modules/@oven");
+    let entries = std::fs::read_dir(&packages).context("Bun has no package for this system")?;
+    let mut binaries = entries.filter_map(|entry| Some(entry.ok()?.path().join("bin/bun")));
+    binaries
+        .find(|file| file.is_file())
+        .context("Bun's package has no binary")
 }

@@ -167,10 +167,15 @@ fn build_toolhost(cargo: &mut Command) -> Result<PathBuf> {
 fn output(command: &mut Command) -> Result<String> {
     let output = command.output();
     let output = output.with_context(|| format!("cannot run {command:?}"))?;
+    said(&format!("{command:?}"), output)
+}
+
+/// What a command has printed, unless it has failed.
+fn said(command: &str, output: std::process::Output) -> Result<String> {
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
-        bail!("{command:?}: {}\n{}", output.status, said.trim_end());
+        bail!("{command}: {}\n{}", output.status, said.trim_end());
     }
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }

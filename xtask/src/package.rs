@@ -2,12 +2,14 @@
 //! installed into an empty environment and tried out.
 
 use crate::guests::{self, Scope};
-use crate::{Usage, build_toolhost, cargo, clear, output, root, run, ui};
+use crate::{Usage, build_toolhost, cargo, clear, output, root, run, said, ui};
 use anyhow::{Context, Result, bail};
 use std::env::consts::EXE_SUFFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 const HELP: &str = "\
 Build the Python wheel and the npm packages for this system into target/packages, with the binary and the plugins that
@@ -18,6 +20,9 @@ Usage: cargo xtask package [--profile NAME]
 
 Options:
   --profile NAME  Cargo's profile for the binary [default: release]";
+
+/// How long a step may take, beside the builds.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// What a program of five lines is to print.
 const ANSWER: &str = "42";
@@ -66,7 +71,7 @@ fn wheel(root: &Path, packages: &Path, binary: &Path) -> Result<()> {
     let source = packages.join("python");
     clear(&source)?;
     copy_tree(&root.join("clients/python"), &source, &["tests"])?;
-    add_binary(root, binary, &source.join("src/toolhost/bin"))?;
+    add_binary(binary, &source.join("src/toolhost/bin"))?;
     let tools = packages.join("tools");
     crate::python::install(
         &tools,
@@ -136,8 +141,13 @@ fn npm(root: &Path, packages: &Path, binary: &Path) -> Result<()> {
     let source = root.join("clients/typescript");
     let npm = |folder: &Path, arguments: &[&str]| {
         let mut npm = Command::new("npm");
-        npm.args(arguments)
-            .args(["--no-audit", "--no-fund", "--loglevel=error"]);
+        // By default it waits 5 minutes for each try of each file, so that a registry that stalls keeps it for hours.
+        npm.args(arguments).args([
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--fetch-timeout=60000",
+        ]);
         quietly(npm.current_dir(folder))
     };
     npm(&source, &["install", "--ignore-scripts"])?;
@@ -148,7 +158,7 @@ fn npm(root: &Path, packages: &Path, binary: &Path) -> Result<()> {
         output(Command::new("node").args(["-p", "`${process.platform}-${process.arch}`"]))?;
     let platform = platform.trim();
     let own = folder.join(platform);
-    add_binary(root, binary, &own.join("bin"))?;
+    add_binary(binary, &own.join("bin"))?;
     let (os, cpu) = platform.split_once('-').context("node says no platform")?;
     let version = output(Command::new(binary).arg("--version"))?;
     let version = version
@@ -203,10 +213,11 @@ fn npm(root: &Path, packages: &Path, binary: &Path) -> Result<()> {
 
 /// Runs a program that must print the answer, with nothing but its own package to find the binary in.
 fn answers(program: &mut Command) -> Result<()> {
-    let said = output(
+    let said = output_within(
         program
             .env_remove("TOOLHOST_BINARY")
             .env_remove("PYTHONPATH"),
+        LONGEST,
     )?;
     match said.trim() == ANSWER {
         true => Ok(()),
@@ -214,20 +225,10 @@ fn answers(program: &mut Command) -> Result<()> {
     }
 }
 
-/// The binary, and the plugins beside it.
-fn add_binary(root: &Path, binary: &Path, folder: &Path) -> Result<()> {
-    let plugins = folder.join("plugins");
-    fs::create_dir_all(&plugins)?;
+/// The binary, which has the plugins in it.
+fn add_binary(binary: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
     fs::copy(binary, folder.join(format!("toolhost{EXE_SUFFIX}")))?;
-    for entry in fs::read_dir(root.join("target/plugins"))? {
-        let file = entry?.path();
-        if let Some(name) = file
-            .file_name()
-            .filter(|_| file.extension().is_some_and(|it| it == "wasm"))
-        {
-            fs::copy(&file, plugins.join(name))?;
-        }
-    }
     Ok(())
 }
 
@@ -256,5 +257,24 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
 
 /// Runs a command that says nothing unless it fails.
 fn quietly(command: &mut Command) -> Result<()> {
-    output(command).map(drop)
+    output_within(command, LONGEST).map(drop)
+}
+
+/// What a command prints. One that takes longer is killed: a step that hangs must say which it is.
+fn output_within(command: &mut Command, longest: Duration) -> Result<String> {
+    let what = format!("{command:?}");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {what}"))?;
+    let id = child.id();
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(longest) else {
+        let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+        bail!("did not end within {} s: {what}", longest.as_secs());
+    };
+    said(&what, output?)
 }

@@ -283,3 +283,15 @@ def test_the_command_by_itself(tmp_path: Path) -> None:
     assert '"code":"untrusted"' in untrusted.stdout and untrusted.returncode == 1
     named = pipe('{"type":"hello","version":1,"manifest":{"file":"toolhost.toml"}}', cwd=project, env=env)
     assert "error" not in named.stdout and named.returncode == 0
+
+
+def test_the_binary_and_the_client_have_one_version_or_say_so(tmp_path: Path) -> None:
+    said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True).stdout
+    assert said.split()[-1] == toolhost.__version__
+    other = tmp_path / "toolhost"
+    greeting = '{"type":"hello","version":1,"host":"9.8.7","max_frame":1000,"formats":[]}'
+    other.write_text(f"#!/bin/sh\nread hello\necho '{greeting}'\ncat > /dev/null\n")
+    other.chmod(0o755)
+    with pytest.warns(RuntimeWarning, match=f"{other} has version 9.8.7, and toolhost-client {toolhost.__version__}"):
+        with SyncHost(binary=other):
+            pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
 from typing import Any, AsyncIterator
 
 import pytest
@@ -73,16 +74,31 @@ def ollama() -> Any:
     return ollama.ChatResponse.model_validate({"model": "m", "done": True, "done_reason": "stop", "message": message})
 
 
+def litellm(**options: Any) -> Any:
+    needs("litellm")
+    # Prices of models are not fetched.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    made = [{"id": "c1", "type": "function", "function": {"name": "calculate", "arguments": json.dumps(CALCULATE)}}]
+    return importlib.import_module("litellm").completion(
+        model="gpt-4o",
+        messages=[{"role": "user", "content": "hi"}],
+        mock_response="",
+        mock_tool_calls=made,
+        **options,
+    )
+
+
 WHOLE = [
     (openai_chat, "openai-chat"),
     (openai_responses, "openai-responses"),
     (anthropic_message, "anthropic"),
     (gemini, "gemini"),
     (ollama, "ollama"),
+    (litellm, "openai-chat"),
 ]
 
 
-@pytest.mark.parametrize(("make", "format"), WHOLE, ids=[format for _, format in WHOLE])
+@pytest.mark.parametrize(("make", "format"), WHOLE, ids=[make.__name__ for make, _ in WHOLE])
 def test_a_response_object(make: Any, format: Any) -> None:
     response = make()
 
@@ -102,6 +118,7 @@ def test_the_parts_of_a_response_object() -> None:
             assert (await host.run_all(openai_responses().output))[0].text == "42"
             assert (await host.run_all(anthropic_message().content))[0].text == "42"
             assert (await host.run_all(openai_chat().choices[0].message))[0].text == "42"
+            assert (await host.run_all(litellm().choices[0].message))[0].text == "42"
 
     asyncio.run(asyncio.wait_for(main(), 60))
 
@@ -157,10 +174,33 @@ def anthropic_events() -> list[Any]:
     ]
 
 
-STREAMS = [(chat_chunks, "openai-chat"), (anthropic_events, "anthropic"), (lambda: [gemini()], "gemini"), (lambda: [ollama()], "ollama")]
+def litellm_chunks() -> list[Any]:
+    # Its mock of a stream has no calls.
+    litellm()
+    chunk = importlib.import_module("litellm.types.utils").ModelResponseStream
+    return [chunk.model_validate(event.model_dump()) for event in chat_chunks()]
 
 
-@pytest.mark.parametrize(("make", "format"), STREAMS, ids=[format for _, format in STREAMS])
+def test_a_stream_of_litellm_without_calls() -> None:
+    stream = litellm(stream=True)
+
+    async def main() -> None:
+        async with Host(manifest("calculator")) as host:
+            assert await host.answers(stream) == []
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+STREAMS = [
+    (chat_chunks, "openai-chat"),
+    (anthropic_events, "anthropic"),
+    (lambda: [gemini()], "gemini"),
+    (lambda: [ollama()], "ollama"),
+    (litellm_chunks, "openai-chat"),
+]
+
+
+@pytest.mark.parametrize(("make", "format"), STREAMS, ids=["chat", "anthropic", "gemini", "ollama", "litellm"])
 def test_a_stream_of_event_objects(make: Any, format: Any) -> None:
     made = make()
 

@@ -106,7 +106,8 @@ export class Connection {
   }
 
   static async open(manifest: Manifest | undefined, options: HostOptions): Promise<Connection> {
-    const connection = new Connection(findBinary(options.binary), options.env);
+    const command = findBinary(options.binary);
+    const connection = new Connection(command, options.env);
     for (const tool of options.tools ?? []) {
       connection.functions.tools.set(tool.name, tool);
     }
@@ -131,8 +132,10 @@ export class Connection {
     }
     connection.maxFrame = greeting.done.max_frame;
     const { host } = greeting.done;
-    if (host.split(".").slice(0, 2).join() !== VERSION.split(".").slice(0, 2).join()) {
-      process.emitWarning(`the toolhost binary has version ${host}, and the package ${VERSION}: install the same`);
+    if (host !== VERSION) {
+      process.emitWarning(
+        `the toolhost binary ${command} has version ${host}, and the package ${VERSION}: install the same of both`,
+      );
     }
     return connection;
   }

@@ -45,15 +45,23 @@ export interface ToolDefinition<Arguments = any> {
 /** How many functions run at once, unless the host says otherwise. */
 export const MAX_CALLS = 64;
 
+/** A call whose function runs. */
+interface RunningCall {
+  id: number;
+  of: Functions;
+  isOpen: boolean;
+  controller: AbortController;
+}
+
 /** The call whose function runs: what that function runs is nested in it. */
-export const currentCall = new AsyncLocalStorage<number>();
+const currentCall = new AsyncLocalStorage<RunningCall>();
 
 /** Restores the context of a run for the functions that it calls. */
 export type Restore = <T>(run: () => T) => T;
 
 export class Functions {
   readonly tools = new Map<string, ToolDefinition>();
-  private readonly running = new Map<number, AbortController>();
+  private readonly running = new Map<number, RunningCall>();
 
   constructor(private readonly send: (frame: Record<string, unknown>) => void) {}
 
@@ -63,24 +71,34 @@ export class Functions {
 
   /** Starts a call. */
   call(frame: any, restore: Restore | undefined): void {
-    const controller = new AbortController();
-    this.running.set(frame.id, controller);
-    const run = () => currentCall.run(frame.id, () => this.run(frame, controller.signal));
-    void (restore === undefined ? run() : restore(run));
+    const call = { id: frame.id, of: this, isOpen: true, controller: new AbortController() };
+    this.running.set(frame.id, call);
+    const run = () => currentCall.run(call, () => this.run(frame, call));
+    // One by one, so that the answers of others are written before a function that computes blocks the loop.
+    setImmediate(() => void (restore === undefined ? run() : restore(run)));
   }
 
   /** The host has ended the call. */
   cancel(id: number): void {
-    this.running.get(id)?.abort();
+    this.running.get(id)?.controller.abort();
   }
 
   cancelAll(): void {
-    this.running.forEach((controller) => controller.abort());
+    this.running.forEach((call) => call.controller.abort());
   }
 
-  private async run(frame: any, signal: AbortSignal): Promise<void> {
+  /** The call of this host whose function runs here. */
+  currentCall(): number | undefined {
+    const call = currentCall.getStore();
+    // What a function leaves running when it returns is a run of its own.
+    return call !== undefined && call.of === this && call.isOpen ? call.id : undefined;
+  }
+
+  private async run(frame: any, call: RunningCall): Promise<void> {
+    const { signal } = call.controller;
     let answer: Record<string, unknown>;
     try {
+      signal.throwIfAborted();
       const tool = this.tools.get(frame.tool);
       if (tool === undefined) {
         throw new ToolError(`the program has no function for \`${frame.tool}\` any more`);
@@ -90,6 +108,7 @@ export class Functions {
     } catch (error) {
       answer = { error: errorOf(error, signal) };
     }
+    call.isOpen = false;
     this.running.delete(frame.id);
     try {
       this.send({ type: "answer", id: frame.id, ...answer });

@@ -1,5 +1,5 @@
 import { Connection, type HostOptions, type Manifest, sourceOf, Waiting } from "./connection.js";
-import { currentCall, type ToolDefinition } from "./functions.js";
+import type { ToolDefinition } from "./functions.js";
 import { isStream, piecesOf, toJson } from "./responses.js";
 import type { Call, Format, Result } from "./results.js";
 
@@ -196,7 +196,8 @@ export class Host implements AsyncDisposable {
     const { connection } = this;
     await connection.room();
     const begin = (what: Record<string, string>) => {
-      connection.begin(waiting, "run", { ...what, ...membersOf(options), ...wanted });
+      const parent = connection.functions.currentCall();
+      connection.begin(waiting, "run", { ...what, ...membersOf(options, parent), ...wanted });
     };
     if (!isStream(response)) {
       begin(isCalls(response) ? { calls: toJson(response) } : { response: toJson(response) });
@@ -234,7 +235,7 @@ function isCalls(response: unknown): response is Call[] {
   );
 }
 
-function membersOf(options: RunOptions): Record<string, string | undefined> {
+function membersOf(options: RunOptions, parent: number | undefined): Record<string, string | undefined> {
   const json = (value: unknown) => (value === undefined ? undefined : JSON.stringify(value));
   const { timeout } = options;
   return {
@@ -242,6 +243,6 @@ function membersOf(options: RunOptions): Record<string, string | undefined> {
     client: json(options.client),
     timeout_ms: timeout === undefined ? undefined : `${Math.max(1, Math.round(timeout))}`,
     idempotency_key: json(options.idempotencyKey),
-    parent: json(currentCall.getStore()),
+    parent: json(parent),
   };
 }

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AIMessage } from "@langchain/core/messages";
+import { Agent } from "@mastra/core/agent";
 import { generateText, stepCountIs } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 
 import * as aiSdk from "../dist/adapters/ai-sdk.js";
 import * as langchain from "../dist/adapters/langchain.js";
+import * as mastra from "../dist/adapters/mastra.js";
 import { Host } from "../dist/index.js";
 import { manifest } from "./common.js";
 
@@ -57,35 +59,56 @@ test("a node in place of LangGraph's ToolNode", async () => {
   await host.close();
 });
 
+/** A model that calls the tools, and then says that it is done. What it was asked last is `prompt`. */
+function model() {
+  const usage = { inputTokens: { total: 1 }, outputTokens: { total: 1 } };
+  const answer = (options) => {
+    made.prompt = options.prompt;
+    if (options.prompt.some((message) => message.role === "tool")) {
+      return { content: [{ type: "text", text: "done" }], finishReason: { unified: "stop" }, usage, warnings: [] };
+    }
+    assert.ok(options.tools.some((tool) => tool.name === "calculate" && tool.inputSchema.properties.expression));
+    const content = CALLS.map(([toolCallId, toolName, input]) => ({
+      type: "tool-call",
+      toolCallId,
+      toolName,
+      input: JSON.stringify(input),
+    }));
+    return { content, finishReason: { unified: "tool-calls" }, usage, warnings: [] };
+  };
+  const made = new MockLanguageModelV3({ doGenerate: async (options) => answer(options) });
+  return made;
+}
+
 test("the AI SDK", async () => {
   const host = await Host.open(manifest("calculator"), { tools: TOOLS });
-  const usage = { inputTokens: { total: 1 }, outputTokens: { total: 1 } };
-  let prompt;
-  const model = new MockLanguageModelV3({
-    doGenerate: async (options) => {
-      prompt = options.prompt;
-      if (prompt.length > 1) {
-        return { content: [{ type: "text", text: "done" }], finishReason: { unified: "stop" }, usage, warnings: [] };
-      }
-      assert.ok(options.tools.some((tool) => tool.name === "calculate" && tool.inputSchema.properties.expression));
-      const content = CALLS.map(([toolCallId, toolName, input]) => ({
-        type: "tool-call",
-        toolCallId,
-        toolName,
-        input: JSON.stringify(input),
-      }));
-      return { content, finishReason: { unified: "tool-calls" }, usage, warnings: [] };
-    },
-  });
+  const asked = model();
   const { text } = await generateText({
-    model,
+    model: asked,
     prompt: "hi",
     tools: await aiSdk.tools(host),
     stopWhen: stepCountIs(3),
   });
   assert.equal(text, "done");
-  const results = prompt.at(-1).content;
+  const results = asked.prompt.at(-1).content;
   assert.deepEqual(results.map((it) => it.toolCallId), ["c0", "c1", "c2", "c3", "c4"]);
   assert.deepEqual(results.map((it) => it.output.value), TEXTS);
+  await host.close();
+});
+
+test("Mastra", async () => {
+  const host = await Host.open(manifest("calculator"), { tools: TOOLS });
+  const asked = model();
+  const tools = await mastra.tools(host);
+  const agent = new Agent({ id: "agent", name: "Agent", instructions: "Use the tools.", model: asked, tools });
+  const { text } = await agent.generate("hi");
+  assert.equal(text, "done");
+  const results = asked.prompt.filter((message) => message.role === "tool").flatMap((message) => message.content);
+  assert.deepEqual(results.map((it) => it.toolCallId), ["c0", "c1", "c2", "c3", "c4"]);
+  const texts = results.map((it) => it.output.value);
+  texts.forEach((text, index) => {
+    const said = typeof text === "string" ? text : JSON.stringify(text);
+    assert.ok(said.includes(TEXTS[index].replace("Error: ", "")), `${said} is not ${TEXTS[index]}`);
+  });
   await host.close();
 });

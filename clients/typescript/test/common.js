@@ -18,12 +18,21 @@ export function manifest(...names) {
   return { plugin: Object.fromEntries(names.map((name) => [name, { path: join(PLUGINS, `${name}.wasm`) }])) };
 }
 
+/** What runs a file, or a module's text, with the runtime that runs the tests. */
+export function runtime(file, text) {
+  if (globalThis.Deno !== undefined) {
+    return [process.execPath, ...(file === undefined ? ["eval", text] : ["run", "--allow-all", file])];
+  }
+  return [process.execPath, ...(file === undefined ? ["--input-type=module", "--eval", text] : [file])];
+}
+
 /** A binary that holds every frame against the schema, and what was wrong. */
 export function checked() {
   const folder = mkdtempSync(join(tmpdir(), "toolhost-"));
   const [binary, errors] = [join(folder, "toolhost"), join(folder, "errors")];
   const relay = fileURLToPath(new URL("relay.js", import.meta.url));
-  writeFileSync(binary, `#!/bin/sh\nexec "${process.execPath}" "${relay}" "${BINARY}" "${errors}" "$@"\n`);
+  const command = [...runtime(relay), BINARY, errors].map((word) => `"${word}"`).join(" ");
+  writeFileSync(binary, `#!/bin/sh\nexec ${command} "$@"\n`);
   chmodSync(binary, 0o755);
   return { binary, errors: () => readFileSync(errors, "utf8") };
 }

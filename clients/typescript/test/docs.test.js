@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { manifest } from "./common.js";
+import { manifest, runtime } from "./common.js";
 
 const text = readFileSync(new URL("../../../docs/typescript.md", import.meta.url), "utf8");
 const blocks = [...text.matchAll(/```js\n(.*?)```/gs)].map(([, block]) => block);
@@ -18,7 +18,8 @@ test("the blocks of docs/typescript.md print what they say", () => {
     assert.notEqual(expected, "");
     const path = manifest("calculator").plugin.calculator.path;
     const code = block.replace('"toolhost"', JSON.stringify(index)).replaceAll('"calculator.wasm"', JSON.stringify(path));
-    const ran = spawnSync(process.execPath, ["--input-type=module", "--eval", code], { encoding: "utf8" });
+    const [command, ...words] = runtime(undefined, code);
+    const ran = spawnSync(command, words, { encoding: "utf8" });
     assert.equal(ran.stdout, expected, ran.stderr);
   }
 });

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { BinaryNotFound, Host, HostClosed, RequestFailed, ToolError } from "../dist/index.js";
-import { BINARY, chat, checked, END, events, manifest, signal } from "./common.js";
+import { BINARY, chat, checked, END, events, manifest, runtime, signal } from "./common.js";
 
 const CALLS = chat(
   ["c1", "calculate", { expression: "6*7" }],
@@ -265,7 +268,8 @@ test("a binary that is not there says where it was looked for", async () => {
 
 async function program(text) {
   const code = `import { Host } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url).href)};\n${text}`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", code], {
+  const [command, ...words] = runtime(undefined, code);
+  const child = spawn(command, words, {
     env: { ...process.env, TOOLHOST_BINARY: BINARY },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -296,4 +300,56 @@ test("a program ends with an open host, and leaves none", async () => {
   );
   assert.equal(killed.killedBy, "SIGKILL");
   assert.ok(await isGone(Number(killed.out)));
+});
+
+test("the binary and the package have one version or say so", async () => {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const said = execFileSync(BINARY, ["--version"], { encoding: "utf8" }).trim();
+  assert.equal(said, `toolhost ${version}`);
+  const other = join(mkdtempSync(join(tmpdir(), "toolhost-")), "toolhost");
+  const greeting = '{"type":"hello","version":1,"host":"9.8.7","max_frame":1000,"formats":[]}';
+  writeFileSync(other, `#!/bin/sh\nread hello\necho '${greeting}'\ncat > /dev/null\n`, { mode: 0o755 });
+  const warned = once(process, "warning");
+  const host = await Host.open({}, { binary: other });
+  const [warning] = await warned;
+  assert.match(warning.message, new RegExp(`${other} has version 9.8.7, and the package ${version}`));
+  await host.close();
+});
+
+test("what has returned is answered though a function of the same batch blocks the loop", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "toolhost-"));
+  const [script, binary] = [join(folder, "host.mjs"), join(folder, "toolhost")];
+  // A host that calls both at once, and whose result is how long the second answer came after the first.
+  writeFileSync(
+    script,
+    `import { createInterface } from "node:readline";
+    const send = (...frames) => process.stdout.write(frames.map((it) => JSON.stringify(it) + "\\n").join(""));
+    let first;
+    createInterface({ input: process.stdin }).on("line", (line) => {
+      const frame = JSON.parse(line);
+      if (frame.type === "hello") {
+        send({ type: "hello", version: 1, host: "0.1.0", max_frame: 1e6, formats: [] });
+      } else if (frame.type === "run") {
+        send(...["fast", "spin"].map((tool, id) => ({ type: "call", id: id + 1, run: frame.id, tool, arguments: {}, timeout_ms: 1 })));
+      } else if (frame.type === "answer" && frame.id === 1) {
+        first = performance.now();
+      } else if (frame.type === "answer") {
+        const result = { name: "fast", text: String(performance.now() - first), usage: { queue_ms: 0, run_ms: 0, cpu_ms: 0 } };
+        send({ type: "done", run: 1, results: [{ index: 0, result }] });
+      }
+    });`,
+  );
+  const command = runtime(script).map((word) => `"${word}"`).join(" ");
+  writeFileSync(binary, `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 });
+  const spin = () => {
+    for (const until = performance.now() + 500; performance.now() < until; );
+  };
+  const tools = [
+    { name: "fast", inputSchema: EMPTY, execute: () => "fast" },
+    { name: "spin", inputSchema: EMPTY, execute: spin },
+  ];
+  await withHost({}, { binary, tools }, async (host) => {
+    const { text } = await host.call("fast");
+    assert.ok(Number(text) > 300, text);
+  });
 });

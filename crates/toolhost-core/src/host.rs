@@ -49,7 +49,7 @@ use crate::provider::{
     self, CallContext, NarrowedGrants, NotStarted, Payload, Pin, ProvidedTool, Provider,
     RunOutcome, SchemaOf, ToolNote, ToolProvider,
 };
-use crate::registry::{Registered, Registry};
+use crate::registry::{MAX_DEPTH, Registered, Registry};
 use crate::resource::ResourceOwners;
 use crate::sandbox::{Journal, Operations};
 use crate::schema::Unenforced;
@@ -68,6 +68,8 @@ pub use load::{LoadEvent, Loader, Servers};
 pub use multi_tool_use::Unpacked;
 pub use narrowing::Narrowed;
 pub use narrowing::Whose;
+#[doc(hidden)]
+pub use nested_calls::ParentCall;
 use nested_calls::{EndNested, NestedCalls, ToolGrant};
 pub use open_batch::OpenBatch;
 pub use question_rounds::{MAX_ROUNDS, asked_too_often};
@@ -652,6 +654,11 @@ impl ToolHost {
         let Some((_, registered, tool)) = found.filter(|_| call.void().is_none()) else {
             return taken;
         };
+        if whose.depth() > MAX_DEPTH {
+            let message = format!("calls are nested more than {MAX_DEPTH} deep");
+            taken.narrowed = Err(Box::new(CallError::denied(message)));
+            return taken;
+        }
         taken.narrowed = self.grants_of(registered, whose);
         let Ok(narrowed) = &taken.narrowed else {
             return taken;

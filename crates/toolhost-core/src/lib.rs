@@ -30,6 +30,8 @@ pub mod trust_folder;
 #[doc(hidden)]
 pub mod bounded_read;
 #[doc(hidden)]
+pub mod builtin;
+#[doc(hidden)]
 pub mod client_store;
 #[doc(hidden)]
 pub mod host;

@@ -24,6 +24,7 @@ use bytesize::ByteSize;
 use toml::de::DeTable;
 
 use crate::bounded_read;
+use crate::builtin;
 use crate::error::{Diagnostic, LoadError, Location};
 use crate::limits::Limits;
 use crate::paths::{FolderHolder, HostFile, Paths, Purpose, SharedPaths, ToGrant};
@@ -211,7 +212,7 @@ pub enum Order {
 pub struct PluginConfig {
     /// Its name in the manifest, or the name of its file.
     pub name: String,
-    /// The component's file.
+    /// The component's file, or `builtin:NAME` for a plugin inside the program.
     pub path: PathBuf,
     /// Its location in the manifest.
     pub at: Option<Location>,
@@ -283,6 +284,14 @@ impl PluginConfig {
             path: path.into(),
             ..PluginConfig::default()
         }
+    }
+
+    /// The component's file, unless the plugin is inside the program.
+    #[doc(hidden)]
+    pub fn file(&self) -> Option<&Path> {
+        builtin::name_of(&self.path)
+            .is_none()
+            .then_some(&*self.path)
     }
 }
 
@@ -365,7 +374,8 @@ impl Manifest {
     /// The listed plugins whose files do not exist; loading would report them if it got that far.
     fn missing_plugins(&self) -> Vec<Diagnostic> {
         let listed = self.plugins.iter();
-        let listed = listed.filter(|it| it.at.is_some() && !it.path.as_os_str().is_empty());
+        let listed = listed
+            .filter(|it| it.at.is_some() && it.file().is_some_and(|it| !it.as_os_str().is_empty()));
         let missing = listed.filter_map(|plugin| {
             let error = std::fs::metadata(&plugin.path).err()?;
             let path = plugin.path.display();
@@ -388,7 +398,7 @@ impl Manifest {
             files.extend([tls.certificate.clone(), tls.key.clone()]);
         }
         for plugin in &self.plugins {
-            files.push(plugin.path.clone());
+            files.extend(plugin.file().map(Path::to_owned));
             let secrets = plugin.permissions.secrets.values();
             files.extend(secrets.filter_map(|secret| match secret {
                 SecretSource::File(path) => Some(path.clone()),
@@ -438,7 +448,9 @@ impl Manifest {
             }
         }
         for plugin in &self.plugins {
-            add(&plugin.path, Purpose::Plugin);
+            if let Some(file) = plugin.file() {
+                add(file, Purpose::Plugin);
+            }
             if let Some(wit) = &plugin.wit {
                 add(wit, Purpose::Documentation);
             }
@@ -704,7 +716,10 @@ fn read_plugin(
     source: &mut ManifestSource,
 ) {
     if let Some(path) = table.string("path", source) {
-        plugin.path = path_in(folder, path);
+        plugin.path = match builtin::name_of(Path::new(path)) {
+            Some(_) => path.into(),
+            None => path_in(folder, path),
+        };
     }
     let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     plugin.sha256 = table.parsed(

@@ -24,7 +24,9 @@ use crate::permissions::Secret;
 use crate::sandbox::Journal;
 use crate::schema::{Schema, Unenforced};
 use crate::tool::{LogLine, LogSource, Output, Tool, ToolCall, is_tool_name};
-use crate::tool_caller::{CallableTools, ToolCaller};
+#[doc(hidden)]
+pub use crate::tool_caller::CallableTools;
+use crate::tool_caller::ToolCaller;
 use crate::watch::{Owner, Progress};
 #[doc(hidden)]
 pub use deadline::{Meter, RunEnd, stopped, until};
@@ -174,6 +176,13 @@ pub trait ToolProvider: Send + Sync {
     #[doc(hidden)]
     fn is_repeatable(&self) -> bool {
         false
+    }
+
+    /// How many of its calls at one depth of nesting may run or wait for their nested calls, if that
+    /// has a bound. Calls of plugins have that of the host.
+    #[doc(hidden)]
+    fn max_suspended(&self) -> Option<usize> {
+        None
     }
 
     /// The mask for secrets in its results.

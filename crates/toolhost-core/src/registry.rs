@@ -17,6 +17,9 @@ use crate::tool_caller::CallableTools;
 use crate::typescript;
 use crate::wire::template_remnants;
 
+/// The deepest nesting of calls.
+pub(crate) const MAX_DEPTH: usize = 16;
+
 /// A provider, and what its calls share.
 pub(crate) struct Registered {
     pub(crate) provider: Arc<dyn ToolProvider>,
@@ -28,6 +31,8 @@ pub(crate) struct Registered {
     plugin: Option<Arc<Plugin>>,
     /// Up to which depth its calls may call tools, if it is a plugin that may.
     max_depth: Option<usize>,
+    /// Permits for its calls at each depth, if it is no plugin and bounds how many may be suspended.
+    suspended: Vec<FairSemaphore<Party>>,
 }
 
 impl Registered {
@@ -45,6 +50,12 @@ impl Registered {
             max_depth: match provider.callable_tools() {
                 CallableTools::Matching([_, ..]) => Some(provider.limits().max_depth as usize),
                 _ => None,
+            },
+            suspended: match provider.max_suspended() {
+                Some(most) => (0..=MAX_DEPTH)
+                    .map(|_| FairSemaphore::new(most as u64))
+                    .collect(),
+                None => Vec::new(),
             },
             provider,
             plugin: None,
@@ -76,7 +87,12 @@ impl Registered {
 
     /// Whether its calls at that depth may call tools, and hold an instance while they wait.
     pub(crate) fn suspends_at(&self, depth: usize) -> bool {
-        self.max_depth.is_some_and(|most| depth < most)
+        self.max_depth.is_some_and(|most| depth < most) || depth < self.suspended.len()
+    }
+
+    /// Its own permits for calls that may be suspended.
+    pub(crate) fn suspended_at(&self, depth: usize) -> Option<&FairSemaphore<Party>> {
+        self.suspended.get(depth)
     }
 
     /// Why none of its calls can run.

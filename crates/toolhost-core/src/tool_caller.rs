@@ -1,6 +1,7 @@
 //! [`ToolCaller`]: how a running call calls tools. The host implements it; the sandbox and native
 //! tools use it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(crate) type Ended = (u32, Result<Output, CallError>);
 pub(crate) struct EndsCall(pub(crate) CallError);
 
 /// Calls tools for one running call.
-pub(crate) trait ToolCaller: Send + Sync {
+pub(crate) trait ToolCaller: Any + Send + Sync {
     /// Starts a call and returns its number.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 //! its `answer`, until the deadline at the latest: the host answers then, whatever the function does.
 //!
 //! A function that runs on after its call has ended keeps its slot until its answer comes, so that functions which hang
-//! cannot pile up without bound:
+//! cannot pile up without bound. What a function runs is nested in its call ([`Program::parent`]). Each depth of nesting
+//! has its own slots, and the host admits no more calls at one depth: a call never waits for the slot of one that waits
+//! for it.
 //!
 //! | a call | next |
 //! | --- | --- |
@@ -18,9 +20,12 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout_at};
+use toolhost_core::host::ParentCall;
 use toolhost_core::limits::{ByteSize, Limit, Limits};
 use toolhost_core::locks::{lock, read, write};
-use toolhost_core::provider::{CallContext, ProvidedTool, RunOutcome, ToolProvider, output};
+use toolhost_core::provider::{
+    CallContext, CallableTools, ProvidedTool, RunOutcome, ToolProvider, output,
+};
 use toolhost_core::watch::Owner;
 use toolhost_core::{BoxFuture, CallError, Output, Tool, ToolCall};
 
@@ -49,7 +54,10 @@ pub(crate) struct Program {
     changes: watch::Sender<u64>,
     calls: Mutex<HashMap<u64, FunctionCall>>,
     next: AtomicU64,
-    slots: Arc<Semaphore>,
+    /// How many functions run.
+    running: watch::Sender<usize>,
+    /// By the depth of their calls.
+    slots: Mutex<Vec<Arc<Semaphore>>>,
     max_calls: usize,
 }
 
@@ -64,12 +72,20 @@ struct Offered {
 struct FunctionCall {
     tool: String,
     state: CallState,
+    as_parent: Option<ParentCall>,
     _slot: OwnedSemaphorePermit,
 }
 
 enum CallState {
     Open(oneshot::Sender<Result<Output, CallError>>),
     Overdue(Instant),
+}
+
+/// The call that a run is nested in.
+pub(crate) enum Parent {
+    Runs(ParentCall),
+    /// Its function has returned.
+    Ended,
 }
 
 /// A tool that cannot be offered, and why.
@@ -84,7 +100,8 @@ impl Program {
             changes: watch::Sender::new(0),
             calls: Mutex::default(),
             next: AtomicU64::new(1),
-            slots: Arc::new(Semaphore::new(max_calls)),
+            running: watch::Sender::new(0),
+            slots: Mutex::default(),
             max_calls,
         })
     }
@@ -128,7 +145,7 @@ impl Program {
 
     /// Takes the answer of a function.
     pub(crate) fn answered(&self, answer: Answer) {
-        let Some(call) = lock(&self.calls).remove(&answer.id) else {
+        let Some(call) = self.remove(answer.id) else {
             tracing::debug!(
                 "an answer to call {}, which is not open, was dropped",
                 answer.id
@@ -149,15 +166,61 @@ impl Program {
         }
     }
 
+    /// The call of that id, as the parent of a run.
+    ///
+    /// # Errors
+    ///
+    /// There was none.
+    pub(crate) fn parent(&self, id: u64) -> Result<Parent, String> {
+        if id == 0 || id >= self.next.load(Ordering::Relaxed) {
+            return Err(format!(
+                "`parent` names a call that the host has not made: {id}"
+            ));
+        }
+        let calls = lock(&self.calls);
+        let parent = calls.get(&id).and_then(|call| call.as_parent.clone());
+        Ok(parent.map_or(Parent::Ended, Parent::Runs))
+    }
+
+    /// Completes once a function runs.
+    pub(crate) async fn is_running(&self) {
+        let mut running = self.running.subscribe();
+        // The sender is here.
+        let _ = running.wait_for(|running| *running > 0).await;
+    }
+
+    fn add(&self, id: u64, call: FunctionCall) {
+        lock(&self.calls).insert(id, call);
+        self.running.send_modify(|running| *running += 1);
+    }
+
+    fn remove(&self, id: u64) -> Option<FunctionCall> {
+        let call = lock(&self.calls).remove(&id)?;
+        self.running.send_modify(|running| *running -= 1);
+        Some(call)
+    }
+
+    fn slots(&self, depth: usize) -> Arc<Semaphore> {
+        let mut slots = lock(&self.slots);
+        while slots.len() <= depth {
+            slots.push(Arc::new(Semaphore::new(self.max_calls)));
+        }
+        slots[depth].clone()
+    }
+
     /// Waits for a slot.
     ///
     /// # Errors
     ///
     /// None became free before the deadline.
-    async fn slot(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, CallError> {
+    async fn slot(
+        &self,
+        depth: usize,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, CallError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let until = deadline - MARGIN.min(left / 4);
-        match timeout_at(until.into(), self.slots.clone().acquire_owned()).await {
+        match timeout_at(until.into(), self.slots(depth).acquire_owned()).await {
             Ok(Ok(slot)) => Ok(slot),
             _ => Err(CallError::failed(self.why_full())),
         }
@@ -196,16 +259,19 @@ impl Program {
     ) -> Result<Output, CallError> {
         let arguments: &RawValue = serde_json::from_str(call.arguments_text())
             .map_err(|error| CallError::invalid_arguments("", error.to_string()))?;
-        let slot = self.slot(deadline).await?;
+        let as_parent = ParentCall::of(context);
+        let depth = as_parent.as_ref().map_or(0, ParentCall::depth);
+        let slot = self.slot(depth, deadline).await?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
         let name = &tool.tool().name;
         let open = FunctionCall {
             tool: name.clone(),
             state: CallState::Open(reply),
+            as_parent,
             _slot: slot,
         };
-        lock(&self.calls).insert(id, open);
+        self.add(id, open);
         let ends = EndsCall { program: self, id };
         let request = HostFrame::Call(CallRequest {
             id,
@@ -275,7 +341,7 @@ struct EndsCall<'p> {
 impl EndsCall<'_> {
     /// For a call that was never sent.
     fn forget(self) {
-        lock(&self.program.calls).remove(&self.id);
+        self.program.remove(self.id);
     }
 }
 
@@ -337,6 +403,14 @@ impl ToolProvider for ProgramTools {
 
     fn max_concurrency(&self) -> Option<usize> {
         Some(self.program.max_calls)
+    }
+
+    fn max_suspended(&self) -> Option<usize> {
+        Some(self.program.max_calls)
+    }
+
+    fn callable_tools(&self) -> CallableTools<'_> {
+        CallableTools::All
     }
 
     fn call<'c>(

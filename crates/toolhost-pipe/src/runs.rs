@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+use toolhost_core::host::ParentCall;
 use toolhost_core::limits::{ByteSize, Limit};
 use toolhost_core::locks::lock;
 use toolhost_core::wire::{self, Answer, Format};
@@ -20,8 +21,12 @@ use crate::protocol::{
     Done, ErrorCode, HostFrame, IndexedResult, ResultBody, ResultFrame, RunFailure,
 };
 
-/// Nothing more is read while the frames of open runs have this many bytes.
+/// Nothing more is read while the frames of open runs have this many bytes, unless functions run, whose answers and
+/// nested runs must be read.
 const MAX_HELD: usize = 256 << 20;
+
+/// No run is opened while they have this many.
+const MAX_HELD_AT_ALL: usize = 4 * MAX_HELD;
 
 /// What a run holds at least, in addition to its frame.
 const OVERHEAD: usize = 4 << 10;
@@ -53,26 +58,39 @@ impl Runs {
         lock(&self.open).is_empty()
     }
 
-    /// Opens a run. `None` if its id is in use.
+    /// Opens a run, which `cancel` cancels.
+    ///
+    /// # Errors
+    ///
+    /// Its id is in use, or open runs hold too much.
     pub(crate) fn open(
         self: &Arc<Self>,
         id: u64,
         bytes: usize,
+        cancel: CancellationToken,
         stream: Option<mpsc::UnboundedSender<StreamPiece>>,
-    ) -> Option<CancellationToken> {
+    ) -> Result<(), (ErrorCode, String)> {
         let mut open = lock(&self.open);
         if open.contains_key(&id) {
-            return None;
+            let message = format!("the id {id} is in use: each open run needs its own");
+            return Err((ErrorCode::InvalidFrame, message));
         }
-        let (cancel, held) = (CancellationToken::new(), bytes + OVERHEAD);
+        if self.held.load(Ordering::Relaxed) >= MAX_HELD_AT_ALL {
+            let message = format!(
+                "the runs that are not done have more than {} MiB: wait for some of them",
+                MAX_HELD_AT_ALL >> 20
+            );
+            return Err((ErrorCode::TooLarge, message));
+        }
+        let held = bytes + OVERHEAD;
         let run = OpenRun {
-            cancel: cancel.clone(),
+            cancel,
             stream,
             held,
         };
         open.insert(id, run);
         self.held.fetch_add(held, Ordering::Relaxed);
-        Some(cancel)
+        Ok(())
     }
 
     /// Cancels a run, if it is open.
@@ -149,6 +167,8 @@ pub(crate) struct Job {
     pub(crate) host: Arc<ActiveHost>,
     pub(crate) options: CallOptions,
     pub(crate) cancel: CancellationToken,
+    /// The call whose function runs it.
+    pub(crate) parent: Option<ParentCall>,
     pub(crate) wanted: Wanted,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) runs: Arc<Runs>,
@@ -220,6 +240,9 @@ impl Finished {
     /// Takes a result, and sends it.
     pub(crate) fn take(&mut self, job: &Job, index: usize, result: ToolResult) {
         self.ended.insert(index);
+        if let Some(parent) = &job.parent {
+            parent.note(&result);
+        }
         if Some(self.ended.len()) == self.expected {
             self.last = Some(index);
         } else if job.wanted.results {
@@ -278,7 +301,8 @@ impl Job {
                 let index = positions[0];
                 let is_alone = self.is_alone;
                 let mut run = Box::pin(async move {
-                    let result = self.host.host.call_with(call, &options).await;
+                    let result = self.host.host.call_with(call, &options);
+                    let result = self.suspending_parent(result).await;
                     finished.take(&self, index, result);
                     self.done(finished);
                 });
@@ -292,12 +316,23 @@ impl Job {
             _ => {
                 let mut batch = self.host.host.run_with(calls, self.options.clone());
                 tokio::spawn(async move {
-                    while let Some((index, result)) = batch.next().await {
-                        finished.take(&self, positions[index], result);
-                    }
+                    let results = async {
+                        while let Some((index, result)) = batch.next().await {
+                            finished.take(&self, positions[index], result);
+                        }
+                    };
+                    self.suspending_parent(results).await;
                     self.done(finished);
                 });
             }
+        }
+    }
+
+    /// Waits for calls, while the call that they are nested in, if there is one, lends its turn.
+    pub(crate) async fn suspending_parent<T>(&self, calls: impl Future<Output = T>) -> T {
+        match &self.parent {
+            Some(parent) => parent.suspended(calls).await,
+            None => calls.await,
         }
     }
 

@@ -25,7 +25,7 @@ use toolhost_core::{BoxFuture, CallOptions, Loader, Manifest, ToolHost};
 use crate::active_host::ActiveHost;
 use crate::frame_reader::{FrameReader, ReadError};
 use crate::outbox::Outbox;
-use crate::program_tools::{DEFAULT_MAX_CALLS, NAME, Program, ProgramTools};
+use crate::program_tools::{DEFAULT_MAX_CALLS, NAME, Parent, Program, ProgramTools};
 use crate::protocol::{
     ClientFrame, ClientHello, Declare, ErrorCode, ErrorFrame, FrameId, HostFrame, HostHello,
     InvalidFrame, LeftOutTool, MAX_FRAME, ManifestSource, Reload, Run, ToolDeclaration, ToolList,
@@ -225,7 +225,10 @@ impl<R: AsyncRead + Unpin> Client<R> {
             let line = match next.take() {
                 Some(line) => line,
                 None => {
-                    self.runs.room().await;
+                    tokio::select! {
+                        () = self.runs.room() => {}
+                        () = session.program.is_running() => {}
+                    }
                     match self.next().await? {
                         Some(line) => line,
                         None => return Ok(()),
@@ -476,16 +479,31 @@ impl<S: HostSource> Session<S> {
             false => (None, None),
         };
         let is_alone = is_last && self.runs.is_empty();
-        let Some(cancel) = self.runs.open(id, bytes, stream) else {
-            let message = format!("the id {id} is in use: each open run needs its own");
-            return self.refuse(id, ErrorCode::InvalidFrame, &message);
+        let (options, parent) = match self.options(&run) {
+            Ok(options) => options,
+            Err(message) => return self.refuse(id, ErrorCode::InvalidFrame, &message),
         };
-        let host = self.active();
+        let cancel = match &parent {
+            Some(Parent::Runs(parent)) => parent.cancellation(),
+            _ => CancellationToken::new(),
+        };
+        if let Err((code, message)) = self.runs.open(id, bytes, cancel.clone(), stream) {
+            return self.refuse(id, code, &message);
+        }
+        let parent = match parent {
+            Some(Parent::Runs(parent)) => Some(parent),
+            Some(Parent::Ended) => {
+                cancel.cancel();
+                None
+            }
+            None => None,
+        };
         let job = Job {
             id,
-            options: self.options(&run, cancel.clone()),
-            host,
+            options: options.cancellation(cancel.clone()),
+            host: self.active(),
             cancel,
+            parent,
             wanted: Wanted {
                 results: run.results.unwrap_or(true),
                 messages: run.messages,
@@ -523,15 +541,30 @@ impl<S: HostSource> Session<S> {
         }
     }
 
-    fn options(&self, run: &Run, cancel: CancellationToken) -> CallOptions {
-        let mut options = CallOptions::new()
-            .cancellation(cancel)
-            // Calls of functions name the run that they are of. There are no kept results here.
+    /// The options of a run's calls, and the call that they are nested in.
+    ///
+    /// # Errors
+    ///
+    /// The host made no such call, or it is for another client.
+    fn options(&self, run: &Run) -> Result<(CallOptions, Option<Parent>), String> {
+        let parent = run.parent.map(|id| self.program.parent(id)).transpose()?;
+        let (mut options, is_nested) = match &parent {
+            Some(Parent::Runs(parent)) => (parent.options(), true),
+            _ => (CallOptions::new(), false),
+        };
+        // Calls of functions name the run that they are of. There are no kept results here.
+        options = options
             .owned_by(Owner::Session(run.id))
             .unless_paused(Some(self.outbox.paused()));
-        options = match &run.client {
-            Some(client) => options.client(&**client),
-            None => options.of_client(self.order),
+        options = match (&run.client, options.client_name()) {
+            (Some(own), Some(of_parent)) if &**own != of_parent => {
+                return Err(format!(
+                    "`client` is {own:?}, and that of the call in `parent` is {of_parent:?}: omit it"
+                ));
+            }
+            (Some(own), None) => options.client(&**own),
+            (None, None) if !is_nested => options.of_client(self.order),
+            _ => options,
         };
         if let Some(timeout) = run.timeout_ms {
             options = options.timeout(Duration::from_millis(timeout));
@@ -539,7 +572,7 @@ impl<S: HostSource> Session<S> {
         if let Some(key) = &run.idempotency_key {
             options = options.idempotency_key(&**key);
         }
-        options
+        Ok((options, parent))
     }
 }
 

@@ -60,8 +60,16 @@ pub(crate) async fn run(job: Job, kind: StreamKind, events: Events, pieces: Piec
         finished: Finished::default(),
         job,
     };
-    let received = run.read(data_of(kind, pieces)).await;
-    run.end(received).await;
+    let parent = run.job.parent.clone();
+    let results = async {
+        let received = run.read(data_of(kind, pieces)).await;
+        run.end(received).await;
+    };
+    match parent {
+        Some(parent) => parent.suspended(results).await,
+        None => results.await,
+    }
+    run.job.done(run.finished);
 }
 
 struct StreamedRun {
@@ -154,7 +162,7 @@ impl StreamedRun {
     }
 
     /// The stream has ended: starts the deferred calls, or answers them if the response is void.
-    async fn end(mut self, received: Option<Received>) {
+    async fn end(&mut self, received: Option<Received>) {
         self.finished.format = self.events.format();
         let is_whole = self.finished.failure.is_none() && received.is_some();
         let cut = received
@@ -193,6 +201,5 @@ impl StreamedRun {
             }
             self.finished.reply = received.reply.messages;
         }
-        self.job.done(self.finished);
     }
 }

@@ -641,3 +641,197 @@ async fn many_runs_at_once_each_get_their_own_results() {
     writing.await.unwrap();
     assert!(peer.ended().await.is_ok());
 }
+
+fn nested(id: u64, parent: &Value, names: &[&str]) -> Value {
+    let mut run = run(id, names);
+    run["parent"] = parent["id"].clone();
+    run
+}
+
+/// One call at a time, in the host and in the program.
+const ONE_AT_A_TIME: &str = "[host]\nmax-concurrency = 1";
+
+async fn one_at_a_time(manifest: &str) -> Peer {
+    let inline = json!({ "inline": { "tables": { "text": manifest } } });
+    Peer::with_tools(json!({ "max_calls": 1, "manifest": inline })).await
+}
+
+#[tokio::test]
+async fn functions_call_the_host_though_one_call_runs_at_a_time() {
+    let mut peer = one_at_a_time(ONE_AT_A_TIME).await;
+    peer.send(run(1, &["one"])).await;
+    let mut parents = vec![peer.next().await];
+    // Others wait meanwhile, and take no turn from the nested calls.
+    peer.send(run(90, &["one"])).await;
+    for depth in 1..=16 {
+        let parent = parents.last().unwrap();
+        peer.send(nested(1 + depth, parent, &["two"])).await;
+        let call = peer.next_of("call").await;
+        assert_eq!(
+            (&call["tool"], &call["run"]),
+            (&json!("two"), &json!(1 + depth))
+        );
+        parents.push(call);
+    }
+    peer.send(nested(50, parents.last().unwrap(), &["two"]))
+        .await;
+    let done = peer.next_of("done").await;
+    let error = &done["results"][0]["result"]["error"];
+    assert_eq!(error["code"], "denied", "{error}");
+    for parent in parents.iter().rev() {
+        peer.send(answer(parent, "returned")).await;
+        let done = peer.next_of("done").await;
+        assert_eq!(done["run"], parent["run"]);
+        assert_eq!(done["results"][0]["result"]["text"], "returned");
+    }
+    assert_eq!(peer.next().await["run"], 90);
+}
+
+#[tokio::test]
+async fn a_function_may_run_several_calls_at_once_and_a_stream() {
+    let mut peer = one_at_a_time(ONE_AT_A_TIME).await;
+    peer.send(run(1, &["one"])).await;
+    let parent = peer.next().await;
+    peer.send(nested(2, &parent, &["two", "two", "two"])).await;
+    let mut streamed = json!({ "type": "run", "id": 3, "stream": "events" });
+    streamed["parent"] = parent["id"].clone();
+    peer.send(streamed).await;
+    let function = json!({ "name": "two", "arguments": "{}" });
+    let delta = json!({ "tool_calls": [{ "index": 0, "id": "c", "function": function }] });
+    peer.send(json!({ "type": "data", "id": 3, "data": chat_delta(delta) }))
+        .await;
+    let end = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
+    peer.send(json!({ "type": "data", "id": 3, "data": end.to_string() }))
+        .await;
+    peer.send(json!({ "type": "end", "id": 3 })).await;
+    let mut over = Vec::new();
+    while over.len() < 2 {
+        let frame = peer.next().await;
+        match frame["type"].as_str() {
+            Some("call") => peer.send(answer(&frame, "2")).await,
+            Some("done") => over.push(frame["run"].as_u64()),
+            _ => assert_eq!(frame["result"]["text"], "2"),
+        }
+    }
+    over.sort_unstable();
+    assert_eq!(over, [Some(2), Some(3)]);
+    peer.send(answer(&parent, "1")).await;
+    let done = peer.next_of("done").await;
+    assert_eq!(done["results"][0]["result"]["usage"]["calls"], 4);
+}
+
+#[tokio::test]
+async fn the_end_of_a_call_ends_what_its_function_runs() {
+    let mut peer = one_at_a_time("").await;
+    peer.send(run(1, &["one"])).await;
+    let parent = peer.next().await;
+    peer.send(nested(2, &parent, &["two"])).await;
+    let child = peer.next().await;
+    peer.send(answer(&parent, "did not wait")).await;
+    let (mut cancelled, mut done) = (Vec::new(), Vec::new());
+    while done.len() < 2 {
+        let frame = peer.next().await;
+        match frame["type"].as_str() {
+            Some("done") => done.push(frame),
+            Some("cancel") => cancelled.push(frame["id"].clone()),
+            _ => panic!("{frame}"),
+        }
+    }
+    done.sort_by_key(|frame| frame["run"].as_u64());
+    assert_eq!(done[0]["results"][0]["result"]["text"], "did not wait");
+    assert_eq!(
+        done[1]["results"][0]["result"]["error"]["code"],
+        "cancelled"
+    );
+    assert_eq!(cancelled, [child["id"].clone()]);
+    peer.send(answer(&child, "late")).await;
+    // Also what it runs afterwards.
+    peer.send(nested(3, &parent, &["two"])).await;
+    let done = peer.next().await;
+    assert_eq!(done["results"][0]["result"]["error"]["code"], "cancelled");
+    // Its slots are free.
+    peer.send(run(4, &["one"])).await;
+    assert_eq!(peer.next().await["type"], "call");
+}
+
+#[tokio::test]
+async fn a_deadline_of_the_call_ends_what_its_function_runs() {
+    let mut peer = one_at_a_time("").await;
+    let mut late = run(1, &["one"]);
+    late["timeout_ms"] = json!(100);
+    peer.send(late).await;
+    let parent = peer.next().await;
+    peer.send(nested(2, &parent, &["two"])).await;
+    peer.next_of("call").await;
+    let codes = [peer.next_of("done").await, peer.next_of("done").await].map(|done| {
+        let result = &done["results"][0]["result"];
+        (
+            done["run"].as_u64(),
+            result["error"]["code"].as_str().unwrap().to_owned(),
+        )
+    });
+    assert!(
+        codes.contains(&(Some(1), "timeout".to_owned())),
+        "{codes:?}"
+    );
+    assert!(
+        codes.contains(&(Some(2), "cancelled".to_owned())),
+        "{codes:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_nested_run_is_for_the_client_of_its_call() {
+    let mut peer = Peer::with_tools(json!({})).await;
+    let mut of_alice = run(1, &["one"]);
+    of_alice["client"] = json!("alice");
+    peer.send(of_alice).await;
+    let parent = peer.next().await;
+    peer.send(nested(2, &parent, &["two"])).await;
+    let call = peer.next().await;
+    assert_eq!(call["client"], "alice");
+    peer.send(answer(&call, "2")).await;
+    peer.next_of("done").await;
+    let mut of_bob = nested(3, &parent, &["two"]);
+    of_bob["client"] = json!("bob");
+    peer.send(of_bob).await;
+    let refused = peer.next().await;
+    assert_eq!(
+        (&refused["type"], &refused["id"]),
+        (&json!("error"), &json!(3))
+    );
+    assert!(
+        refused["message"].as_str().unwrap().contains("alice"),
+        "{refused}"
+    );
+    let mut of_none = run(4, &["two"]);
+    of_none["parent"] = json!(99);
+    peer.send(of_none).await;
+    let refused = peer.next().await;
+    assert!(
+        refused["message"].as_str().unwrap().contains("99"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn answers_are_read_though_open_runs_hold_much() {
+    let mut peer = Peer::with_tools(json!({ "max_calls": 1 })).await;
+    // Together more than the host reads while nothing runs.
+    let padding = "x".repeat(60 << 20);
+    let padded = |id: u64| {
+        let calls = json!([{ "name": "one", "arguments": { "n": id } }]);
+        format!(r#"{{"type":"run","id":{id},"calls":{calls},"padding":"{padding}"}}"#)
+    };
+    for id in 1..=5 {
+        peer.send_line(&padded(id)).await;
+    }
+    for _ in 0..5 {
+        let call = peer.next_of("call").await;
+        peer.send(answer(&call, "read")).await;
+        assert_eq!(
+            peer.next_of("done").await["results"][0]["result"]["text"],
+            "read"
+        );
+    }
+}

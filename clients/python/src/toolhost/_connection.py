@@ -132,6 +132,7 @@ class Connection:
         self.manifest = manifest
         self._plugins = list(plugins)
         self._binary = binary
+        self._command = ""
         self._env = env
         self.process: Process | None = None
         self._background = BackgroundLoop()
@@ -152,7 +153,7 @@ class Connection:
         if self.process is not None:
             raise RuntimeError("this Host is open already")
         self._why_closed = None
-        binary = _binary.find(self._binary)
+        binary = self._command = _binary.find(self._binary)
         env = {**os.environ, **self._env} if self._env is not None else None
         greeting = self._greeting = Waiting(loop)
         self.process = Process([binary, "pipe"], env, self._read, self._ended, lambda: bool(self._waiting))
@@ -179,9 +180,10 @@ class Connection:
         hello = greeting.done or {}
         self._max_frame = hello["max_frame"]
         host: str = hello["host"]
-        if host.split(".")[:2] != VERSION.split(".")[:2]:
+        if host != VERSION:
             warnings.warn(
-                f"the toolhost binary has version {host}, and toolhost-client {VERSION}: install the same of both",
+                f"the toolhost binary {self._command} has version {host}, and toolhost-client {VERSION}: "
+                "install the same of both",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -206,6 +208,10 @@ class Connection:
                 it.close(why)
             else:
                 _posted(it.loop, it.close, why)
+
+    def runs_functions_here(self) -> bool:
+        """Whether this is the thread of the loop for functions that have none of their own."""
+        return self._background.is_here()
 
     # -- sending
 

@@ -34,12 +34,38 @@ _log = logging.getLogger("toolhost")
 MAX_CALLS = 64
 """How many functions run at once, unless the Host says otherwise."""
 
-_current_call: contextvars.ContextVar[int | None] = contextvars.ContextVar("toolhost_call", default=None)
+_current_call: contextvars.ContextVar[RunningCall | None] = contextvars.ContextVar("toolhost_call", default=None)
 """The call whose function runs: what that function runs is nested in it."""
 
 
-def current_call() -> int | None:
-    return _current_call.get()
+class RunningCall:
+    """A call of the host, until its function returns or the host ends."""
+
+    __slots__ = ("id", "functions", "is_open", "is_cancelled", "_cancel", "_lock")
+
+    def __init__(self, id: int, functions: Functions) -> None:
+        self.id = id
+        self.functions = functions
+        self.is_open = True
+        self.is_cancelled = False
+        self._cancel: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+
+    def cancel(self) -> None:
+        """Cancels its function once, if that can be cancelled."""
+        with self._lock:
+            self.is_cancelled = True
+            cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            cancel()
+
+    def cancelled_by(self, cancel: Callable[[], None]) -> None:
+        """How its function is cancelled."""
+        with self._lock:
+            if not self.is_cancelled:
+                self._cancel = cancel
+                return
+        cancel()
 
 
 class ProgramTool:
@@ -177,15 +203,21 @@ class Functions:
         self.max_calls = max_calls
         self._send = send
         self._background = background
-        self._cancels: dict[int, Callable[[], None] | None] = {}
-        self._workers = _Workers(max_calls)
+        self._calls: dict[int, RunningCall] = {}
+        self._workers = _Workers()
 
     def declarations(self) -> list[Frame]:
         return [tool.declaration for tool in self.tools.values()]
 
+    def current_call(self) -> int | None:
+        """The call of this host whose function runs here."""
+        call = _current_call.get()
+        # What a function leaves running when it returns is a run of its own.
+        return call.id if call is not None and call.functions is self and call.is_open else None
+
     def call(self, frame: Frame, caller: Caller | None) -> None:
         """Starts a call, on the reader's thread."""
-        call: int = frame["id"]
+        call = self._calls[frame["id"]] = RunningCall(frame["id"], self)
         tool = self.tools.get(frame["tool"])
         if tool is None:
             self._fail(call, "failed", f"the program has no function for `{frame['tool']}` any more")
@@ -193,7 +225,6 @@ class Functions:
         context = (caller.context if caller is not None else None) or contextvars.Context()
         # Two calls of one run must not share a context: it is entered by one at a time.
         context = context.copy()
-        self._cancels[call] = None
         if not tool.is_async:
             self._workers.submit(lambda: context.run(self._run, call, tool, frame["arguments"]))
             return
@@ -205,11 +236,15 @@ class Functions:
 
     def cancel(self, call: int) -> None:
         """The host has ended the call: an asynchronous function is cancelled."""
-        cancel = self._cancels.get(call)
-        if cancel is not None:
-            cancel()
+        if (running := self._calls.get(call)) is not None:
+            running.cancel()
 
-    def _start(self, loop: Loop, context: contextvars.Context, call: int, tool: ProgramTool, arguments: Any) -> None:
+    def _start(
+        self, loop: Loop, context: contextvars.Context, call: RunningCall, tool: ProgramTool, arguments: Any
+    ) -> None:
+        if call.is_cancelled:
+            self._fail(call, "cancelled", "cancelled")
+            return
         cancel = loop.start(lambda: self._run_async(call, tool, arguments), context)
 
         def cancel_from_any_thread() -> None:
@@ -218,10 +253,12 @@ class Functions:
             except RuntimeError:
                 pass  # The loop is closed, and with it the task is gone.
 
-        if call in self._cancels:
-            self._cancels[call] = cancel_from_any_thread
+        call.cancelled_by(cancel_from_any_thread)
 
-    def _run(self, call: int, tool: ProgramTool, arguments: Any) -> None:
+    def _run(self, call: RunningCall, tool: ProgramTool, arguments: Any) -> None:
+        if call.is_cancelled:
+            self._fail(call, "cancelled", "cancelled")
+            return
         _current_call.set(call)
         try:
             answer = tool.answer(tool.function.function(**tool.function.decode(arguments)))
@@ -230,7 +267,7 @@ class Functions:
         else:
             self._answer(call, answer)
 
-    async def _run_async(self, call: int, tool: ProgramTool, arguments: Any) -> None:
+    async def _run_async(self, call: RunningCall, tool: ProgramTool, arguments: Any) -> None:
         _current_call.set(call)
         try:
             answer = tool.answer(await tool.function.function(**tool.function.decode(arguments)))
@@ -244,7 +281,7 @@ class Functions:
         else:
             self._answer(call, answer)
 
-    def _failed(self, call: int, tool: ProgramTool, error: BaseException) -> None:
+    def _failed(self, call: RunningCall, tool: ProgramTool, error: BaseException) -> None:
         if isinstance(error, ToolError):
             self._fail(call, error.kind, describe(error))
         elif isinstance(error, Mismatch):
@@ -256,34 +293,43 @@ class Functions:
             _log.warning("`%s` failed", tool.name, exc_info=error)
             self._fail(call, "failed", "".join(traceback.format_exception_only(type(error), error)).strip())
 
-    def _fail(self, call: int, code: str, message: str) -> None:
+    def _fail(self, call: RunningCall, code: str, message: str) -> None:
         self._answer(call, {"error": {"code": code, "message": message}})
 
-    def _answer(self, call: int, answer: Frame) -> None:
-        self._cancels.pop(call, None)
+    def _answer(self, call: RunningCall, answer: Frame) -> None:
+        if not call.is_open:
+            return  # Its host has ended. Another may have a call with this id.
+        call.is_open = False
+        self._calls.pop(call.id, None)
         try:
-            sent = line({"type": "answer", "id": call, **answer})
+            sent = line({"type": "answer", "id": call.id, **answer})
         except (ValueError, TypeError) as error:
             message = f"its result cannot be written as JSON: {error}"
-            sent = line({"type": "answer", "id": call, "error": {"message": message}})
+            sent = line({"type": "answer", "id": call.id, "error": {"message": message}})
         try:
             self._send(sent)
         except HostClosed:
             pass  # Nobody waits for it any more.
         except FrameTooLarge as error:
-            self._send(line({"type": "answer", "id": call, "error": {"message": f"its result is too long: {error}"}}))
+            message = f"its result is too long: {error}"
+            self._send(line({"type": "answer", "id": call.id, "error": {"message": message}}))
 
     def close(self) -> None:
-        workers, self._workers = self._workers, _Workers(self.max_calls)
+        """The host has ended: what runs for it is cancelled, or returns to nobody."""
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.is_open = False
+            call.cancel()
+        workers, self._workers = self._workers, _Workers()
         workers.close()
 
 
 class _Workers:
-    """Threads for synchronous functions, started as needed. Unlike those of an executor they are daemons: the
-    interpreter's exit does not wait for a function that hangs."""
+    """Threads for synchronous functions, started as needed: the host bounds their number, and a function that waits for
+    a nested call must not keep that from running. Unlike those of an executor they are daemons: the interpreter's exit
+    does not wait for a function that hangs."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._count = 0
@@ -293,7 +339,7 @@ class _Workers:
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
-            elif self._count < self._most:
+            else:
                 self._count += 1
                 threading.Thread(target=self._work, name="toolhost-function", daemon=True).start()
         self._jobs.put(job)
@@ -301,7 +347,7 @@ class _Workers:
     def close(self) -> None:
         """Ends the threads once their functions have returned."""
         with self._lock:
-            count, self._most = self._count, 0
+            count = self._count
         for _ in range(count):
             self._jobs.put(None)
 

@@ -10,7 +10,7 @@ from typing import Any, AsyncIterator, Callable, Iterable, Mapping, Sequence, Ty
 from . import _frames, _loops, _responses
 from ._connection import Connection, Manifest, Waiting, manifest_source
 from ._exceptions import HostClosed, ResponseError
-from ._functions import ProgramTool, current_call
+from ._functions import ProgramTool
 from ._results import Call, Format, Result, Results
 from ._signatures._functions import locals_of_caller
 
@@ -144,7 +144,7 @@ class HostBase:
             options["timeout_ms"] = max(1, round(timeout * 1000))
         if idempotency_key is not None:
             options["idempotency_key"] = idempotency_key
-        if (parent := current_call()) is not None:
+        if (parent := self._connection.functions.current_call()) is not None:
             options["parent"] = parent
         said = "," + _frames.dumps(options)[1:-1] if options else ""
         self._connection.begin(waiting, '{"type":"run"', f",{what}{said}{wanted}")

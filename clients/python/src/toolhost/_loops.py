@@ -156,13 +156,18 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self._loop: AsyncioLoop | None = None
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+
+    def is_here(self) -> bool:
+        return self._thread is threading.current_thread()
 
     def get(self) -> AsyncioLoop:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                threading.Thread(target=loop.run_forever, name="toolhost-functions", daemon=True).start()
+                self._thread = threading.Thread(target=loop.run_forever, name="toolhost-functions", daemon=True)
+                self._thread.start()
                 self._loop = AsyncioLoop(loop)
             return self._loop
 

@@ -163,6 +163,11 @@ class SyncHost(HostBase):
         on_event: Callable[[Any], None] | None = None,
     ) -> Waiting:
         """Sends a whole response, or a stream to its end."""
+        if self._connection.runs_functions_here():
+            raise RuntimeError(
+                "an asynchronous function of a SyncHost cannot wait for the host on the loop that it runs on: "
+                "make it a `def`, or `await asyncio.to_thread(host.call, ...)`"
+            )
         self._room()
         waiting = Waiting(None)
         if isinstance(response, Call) or not _responses.is_stream(response):

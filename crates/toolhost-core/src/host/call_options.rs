@@ -139,6 +139,12 @@ impl CallOptions {
         self
     }
 
+    /// The client that was named.
+    #[doc(hidden)]
+    pub fn client_name(&self) -> Option<&str> {
+        self.whose.client().map(|name| &**name)
+    }
+
     /// Narrows what the calls may touch, or replaces it, with what
     /// [`ToolHost::narrow`](crate::ToolHost::narrow) made of a [`Narrowing`](crate::Narrowing).
     #[must_use]

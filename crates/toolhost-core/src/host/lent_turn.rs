@@ -98,7 +98,8 @@ impl LentTurn {
         value
     }
 
-    fn lend(&self) -> Lent<'_> {
+    /// Lends the turn.
+    pub(super) fn lend(&self) -> Lent<'_> {
         let mut state = self.state();
         state.waits += 1;
         if std::mem::take(&mut state.has_permits) {
@@ -119,7 +120,8 @@ impl LentTurn {
         Lent(self)
     }
 
-    async fn take_back(&self) {
+    /// Takes back the turn, if nothing else waits.
+    pub(super) async fn take_back(&self) {
         let _only = self.taking_back.lock().await;
         if !self.state().is_wanted() {
             return;

@@ -10,6 +10,7 @@
 //! ends with the question, and is run again with the reply (`replay.rs`); where it cannot be run
 //! again, the question is answered while it waits (`asking.rs`), or is the error of that call.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -32,13 +33,11 @@ use crate::limits::{Limit, Limits};
 use crate::locks;
 use crate::order::PlaceInOrder;
 use crate::permissions::ToolPattern;
+use crate::provider::CallContext;
 use crate::readings::Readings;
 use crate::sandbox::Operations;
 use crate::tool::{Output, Tool, ToolCall, ToolResult};
 use crate::tool_caller::{CallableTools, Ended, EndsCall, ToolCaller};
-
-/// The deepest nesting of calls that native tools make.
-const MAX_NATIVE_DEPTH: usize = 16;
 
 /// The host's cost of a call or timer beside its texts.
 const COST: usize = 1 << 10;
@@ -105,6 +104,57 @@ struct NestedState {
     log: Option<CallLog>,
     /// The questions that the call ends with.
     asks: Option<CallError>,
+}
+
+/// A running call as the parent of others, for providers whose functions run elsewhere and call the
+/// host from there.
+#[doc(hidden)]
+#[derive(Clone)]
+pub struct ParentCall(Arc<NestedCalls>);
+
+impl std::fmt::Debug for ParentCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ParentCall").field(&self.0.own).finish()
+    }
+}
+
+impl ParentCall {
+    /// The call of this context, if it may call tools.
+    pub fn of(context: &CallContext<'_>) -> Option<ParentCall> {
+        let caller: Arc<dyn Any + Send + Sync> = context.caller?.clone();
+        caller.downcast().ok().map(ParentCall)
+    }
+
+    /// How many calls it is nested in.
+    pub fn depth(&self) -> usize {
+        self.0.own.depth
+    }
+
+    /// The options that nest calls in it: they are of its client, may do no more than it may, and
+    /// are cancelled with it.
+    pub fn options(&self) -> CallOptions {
+        self.0.options.clone()
+    }
+
+    /// A token that is cancelled with it.
+    pub fn cancellation(&self) -> CancellationToken {
+        self.0.cancel.child_token()
+    }
+
+    /// Runs `wait` while the call lends its turn.
+    pub async fn suspended<T>(&self, wait: impl Future<Output = T>) -> T {
+        let lent = self.0.turn.lend();
+        let value = wait.await;
+        drop(lent);
+        let taken_back = self.0.turn.take_back();
+        self.0.cancel.run_until_cancelled(taken_back).await;
+        value
+    }
+
+    /// Adds what a nested call has used to its own usage.
+    pub fn note(&self, result: &ToolResult) {
+        self.0.note(result);
+    }
 }
 
 /// Ends nested calls with the call that made them.
@@ -630,13 +680,7 @@ impl ToolCaller for NestedCalls {
     }
 
     fn call(self: Arc<Self>, call: ToolCall) -> BoxFuture<'static, ToolResult> {
-        let call = match self.own.depth < MAX_NATIVE_DEPTH {
-            true => self.host.hand_over(call, &self.options),
-            false => {
-                let message = format!("calls are nested more than {MAX_NATIVE_DEPTH} deep");
-                HandedOver::Refused(call, CallError::denied(message))
-            }
-        };
+        let call = self.host.hand_over(call, &self.options);
         let name = call_name(&call);
         // A task of its own, or each level of nesting would take more of one stack.
         let runs = self.clone();

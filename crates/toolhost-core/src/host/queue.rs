@@ -398,8 +398,13 @@ impl CallQueue {
     }
 
     /// The permits for a call that may call tools.
-    fn suspended(&self, by: &Registered, depth: usize) -> Option<&FairSemaphore<Party>> {
-        by.suspends_at(depth).then(|| self.suspended.get(depth))?
+    fn suspended<'a>(
+        &'a self,
+        by: &'a Registered,
+        depth: usize,
+    ) -> Option<&'a FairSemaphore<Party>> {
+        let shared = || by.suspends_at(depth).then(|| self.suspended.get(depth))?;
+        by.suspended_at(depth).or_else(shared)
     }
 
     /// Waits for the permits of a client that is not paused.

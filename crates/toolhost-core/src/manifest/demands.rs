@@ -119,10 +119,13 @@ impl Demands {
             return;
         }
         let mut add = |what: String| self.add(Use::Tools, format!("plugin.{name}: {what}"));
-        let file = real(&plugin.path);
+        let file = match plugin.file() {
+            Some(file) => format!("{:?}", real(file)),
+            None => format!("{:?}", plugin.path),
+        };
         match &plugin.sha256 {
-            Some(digest) => add(format!("is {file:?} with the digest {digest}")),
-            None => add(format!("is {file:?}")),
+            Some(digest) => add(format!("is {file} with the digest {digest}")),
+            None => add(format!("is {file}")),
         }
         for grant in &permissions.files {
             let (host, access, guest) = (real_grant(grant), grant.access, &grant.guest);

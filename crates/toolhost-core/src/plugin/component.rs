@@ -14,6 +14,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::bounded_read;
+use crate::builtin;
 use crate::engine::{Engine, Engines};
 use crate::error::said_by;
 use crate::limits::{seconds, size};
@@ -36,8 +37,11 @@ const OFFERED: [(&str, &[&str]); 9] = [
     ("wasi:sockets", &["0.2", "0.3"]),
 ];
 
-/// Reads a component's file.
+/// Reads a component's file, or takes a built-in one.
 pub(crate) fn read(path: &Path, bound: ByteSize, paths: &Paths) -> Result<Vec<u8>, String> {
+    if let Some(name) = builtin::name_of(path) {
+        return builtin::component(name).map(<[u8]>::to_vec);
+    }
     let error = |error: std::io::Error| format!("cannot be read: {error}");
     let file = paths.open_regular(path).map_err(error)?;
     let length = file.metadata().map_err(error)?.len();

@@ -97,7 +97,10 @@ impl Tools {
         let function = function.ok_or_else(|| wasmtime::format_err!("`call-tool` is gone"))?;
         // SAFETY: another instance of the same component had a function of this type at the same
         // index, and the types of a component's exports are part of it.
-        #[expect(unsafe_code, reason = "wasmtime has no safe way to check a component's type once")]
+        #[expect(
+            unsafe_code,
+            reason = "wasmtime has no safe way to check a component's type once"
+        )]
         Ok(unsafe { TypedFunc::new_unchecked(function) })
     }
 }
