@@ -19,6 +19,7 @@ fn with_plugins(folder: &Folder, name: &str) {
         "json",
         "memory",
         "script",
+        "script-python",
         "sql",
         "text",
         "time",

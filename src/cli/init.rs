@@ -48,7 +48,7 @@ const TAIL: &str = "
 ";
 
 /// The grants that shipped plugins need to be useful; the user has to give them.
-const GRANTS: [(&str, &str); 5] = [
+const GRANTS: [(&str, &str); 6] = [
     ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
     (
         "filesystem",
@@ -59,6 +59,7 @@ const GRANTS: [(&str, &str); 5] = [
         "permissions.files = [{ host = \".\", guest = \"/memory\", access = \"read-write\" }]",
     ),
     ("script", "permissions.tools = [\"*\"]"),
+    ("script-python", "permissions.tools = [\"*\"]"),
     (
         "sql",
         "permissions.files = [{ host = \".\", guest = \"/data\", access = \"read-only\" }]",

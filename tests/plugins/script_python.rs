@@ -29,7 +29,7 @@ async fn host() -> ToolHost {
 }
 
 fn program(code: &str) -> ToolCall {
-    call("run_script", json!({ "code": code }))
+    call("run_python", json!({ "code": code }))
 }
 
 async fn run(host: &ToolHost, code: &str) -> ToolResult {
@@ -175,6 +175,6 @@ async fn code_mode_takes_python_as_well() {
     let manifest = manifest([script(&["*"]), plugin("echo")]);
     let host = loader(manifest).code_mode(true).load().await.unwrap();
     let offered: Vec<&str> = host.offered_tools().map(|tool| &*tool.name).collect();
-    assert_eq!(offered, ["run_script", "search_tools", "describe_tool"]);
+    assert_eq!(offered, ["run_python", "search_tools", "describe_tool"]);
     assert_eq!(value(&run(&host, "await echo(text='hi')").await), "hi");
 }

@@ -13,7 +13,7 @@ use program::{ANSWER, Console};
 use toolhost_plugin::calls::{self, CallError};
 use toolhost_plugin::{Error, Output, arguments, plugin, tool};
 
-plugin!(run_script);
+plugin!(run_python);
 
 /// How deep functions of a program may call each other: less than the stack has room for.
 const MAX_DEPTH: usize = 200;
@@ -38,8 +38,8 @@ struct Script {
 /// implemented; no files, network or other modules: everything else is done by tools.
 ///
 /// ${tools}
-#[tool(title = "Run a script", open_world, output_schema = ANSWER)]
-fn run_script(args: Script) -> Result<Output, Error> {
+#[tool(title = "Run a Python program", open_world, output_schema = ANSWER)]
+fn run_python(args: Script) -> Result<Output, Error> {
     let (code, before) = program::without_fences(&args.code);
     // Errors name the lines of the model's own text.
     let code = "\n".repeat(before) + code;

@@ -22,7 +22,7 @@ pub(crate) fn compare(binary: &Path, demo: &Path) -> Result<()> {
     let single = ask(binary, demo, "single", &[])?;
     let program = ask(binary, demo, "program", &["--code-mode"])?;
     println!("{QUESTION}\n");
-    println!("                requests to the model   tokens, about   time of the tools");
+    println!("                requests to the model   tokens, about   time of the command");
     for (name, cost) in [("single calls", single), ("one program", program)] {
         let Cost {
             requests,
@@ -30,7 +30,7 @@ pub(crate) fn compare(binary: &Path, demo: &Path) -> Result<()> {
             time,
         } = cost;
         let time = time.as_millis();
-        println!("{name:<15} {requests:>21} {tokens:>15} {time:>16} ms");
+        println!("{name:<15} {requests:>21} {tokens:>15} {time:>18} ms");
     }
     Ok(())
 }

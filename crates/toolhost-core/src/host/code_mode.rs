@@ -19,7 +19,8 @@ use crate::registry::Registered;
 use crate::tool::{Annotations, Output, Tool, ToolCall};
 use crate::tool_caller::{CallableTools, ToolCaller};
 
-/// The tool that runs programs, by its plugin's own name.
+/// The tool that runs programs, by its plugin's own name: the first that there is.
+const RUNNERS: [&str; 2] = [RUN_SCRIPT, "run_python"];
 const RUN_SCRIPT: &str = "run_script";
 const SEARCH_TOOLS: &str = "search_tools";
 const DESCRIBE_TOOL: &str = "describe_tool";
@@ -34,17 +35,19 @@ impl ToolHost {
     ///
     /// No plugin offers `run_script`, or `permissions.tools` grants it nothing.
     pub(super) fn in_code_mode(&self, manifest: &Path) -> Result<ToolHost, LoadError> {
-        let mut runners = self.registry.tools.iter().filter(|tool| {
-            let found = self.registry.find(&tool.tool.name);
-            let is_plugin = |(_, by, _): (usize, &Arc<Registered>, &Arc<ProvidedTool>)| {
-                matches!(by.provider.provenance(), Provider::Plugin(_))
-            };
-            tool.own_name == RUN_SCRIPT && found.is_some_and(is_plugin)
-        });
+        let runs = |name: &'static str| {
+            self.registry.tools.iter().find(move |tool| {
+                let found = self.registry.find(&tool.tool.name);
+                let is_plugin = |(_, by, _): (usize, &Arc<Registered>, &Arc<ProvidedTool>)| {
+                    matches!(by.provider.provenance(), Provider::Plugin(_))
+                };
+                tool.own_name == name && found.is_some_and(is_plugin)
+            })
+        };
         let invalid = |message: String, help: &str| {
             LoadError::Invalid(vec![Diagnostic::new(manifest, None, message).help(help)])
         };
-        let Some(runner) = runners.next() else {
+        let Some(runner) = RUNNERS.into_iter().find_map(runs) else {
             let message = format!("code mode needs a plugin that offers `{RUN_SCRIPT}`");
             return Err(invalid(
                 message,
@@ -88,7 +91,7 @@ impl ToolHost {
         let front = self.front.iter().flat_map(|front| front.iter());
         let runner = front.map(String::as_str).next().unwrap_or(RUN_SCRIPT);
         CallError::denied(format!(
-            "{tool} is called by programs only: call `{runner}` with `await tools.{tool}(…)`"
+            "{tool} is called by programs only: call `{runner}` with a program that calls it"
         ))
     }
 }
