@@ -127,7 +127,12 @@ def svg(found: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    machine = f"on {platform.system()} with {os.cpu_count()} cores, Python {platform.python_version()}"
+    ask = "import platform; print(platform.python_version())"
+    python = subprocess.run([PYTHON, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    machine = f"on {platform.system()} with {os.cpu_count()} cores, Python {python}, Node {node[1:]}"
+    if "debug" in os.environ.get("TOOLHOST_BINARY", ""):
+        machine += ", with an unoptimized build of toolhost"
     lines = ["| runner | " + " | ".join(it.title for it in SCENARIOS.values()) + " |"]
     lines.append("| --- |" + " --- |" * len(SCENARIOS))
     ten = {}

@@ -90,3 +90,12 @@ test("the end of a call ends what its function runs, and not what it starts late
   assert.equal((await left[1]).text, "2");
   await host.close();
 });
+
+test("`await using` closes a host", async () => {
+  const host = await Host.open();
+  const { pid } = host;
+  // What the statement does; Node 20 cannot parse it.
+  await host[Symbol.asyncDispose]();
+  await assert.rejects(host.call("anything"), /the host is closed/);
+  assert.throws(() => process.kill(pid, 0), /ESRCH/);
+});
