@@ -42,7 +42,14 @@ const LISTS: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// The plugins that ship and can do nothing without permissions.
-const NEED_PERMISSIONS: [&str; 5] = ["fetch", "filesystem", "memory", "script", "sql"];
+const NEED_PERMISSIONS: [&str; 6] = [
+    "fetch",
+    "filesystem",
+    "memory",
+    "script",
+    "script-python",
+    "sql",
+];
 
 fn main() {
     if env::var_os("CARGO_FEATURE_CLI").is_none() {

@@ -20,6 +20,7 @@ mod input;
 mod inspect;
 mod interrupt;
 mod list;
+mod log_queue;
 mod new;
 pub(crate) mod out;
 mod pin;

@@ -17,10 +17,19 @@ use cli::out;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Gives freed memory back to the system: the allocator does that only as it is used, and after loading plugins it has
+/// tens of megabytes.
+#[allow(unsafe_code)]
+fn release_memory() {
+    // SAFETY: it takes no pointers, and may be called at any time on any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
+
 fn main() -> ExitCode {
     #[cfg(unix)]
     cli::inherited_descriptors::keep_from_children();
     out::watch_panics();
+    toolhost_core::when_idle(release_memory);
     let options = match cli::Options::try_parse() {
         Ok(options) => options,
         Err(error) => {

@@ -41,15 +41,17 @@ RUNNERS = {
 ABOUT = """# Runners of tool calls
 
 One recorded answer of a model, whose calls several frameworks run, and toolhost with the same functions: written by
-`python3 benches/runners/run.py`, {machine}. Each cell is a process of its own.
+`python3 benches/runners/run.py`,
+{machine}. Each cell is a process of its own.
 
 - A call is **lost** if the model never sees a message for it: its API refuses the next request, or the whole turn has
   failed.
 - **Run on** are naps that end after their turn has.
 - **Ticks** are those of a timer of 5 ms beside the turn: with few of them, the event loop was blocked, and with it all
   else that the program does.
-- **Changed** are answers of calls that succeed whose text is not what their function returned. Where none is named, the
-  model reads exactly that, and the tokens are the same.
+- Answers of `fast` and `nap` that are **not theirs** have another text than the function returned: more, or an error
+  because a function that computes has blocked the loop beyond the limit, as it does in JavaScript. Where none is named,
+  the model reads exactly what the functions return, and the tokens are the same.
 
 ![The turn of ten calls](runners.svg)
 
@@ -86,7 +88,7 @@ def cell(scenario: str, found: dict[str, Any]) -> str:
     if found.get("lost"):
         said.append(f"**{found['lost']} lost**")
     if found.get("changed"):
-        said.append(f"{found['changed']} changed")
+        said.append(f"{found['changed']} not theirs")
     if scenario in ("spins", "ten"):
         said.append(f"{found.get('ticks', 0)} ticks")
     if found.get("run on"):
@@ -127,7 +129,12 @@ def svg(found: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    machine = f"on {platform.system()} with {os.cpu_count()} cores, Python {platform.python_version()}"
+    ask = "import platform; print(platform.python_version())"
+    python = subprocess.run([PYTHON, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    machine = f"on {platform.system()} with {os.cpu_count()} cores, Python {python}, Node {node[1:]}"
+    if "debug" in os.environ.get("TOOLHOST_BINARY", ""):
+        machine += ", with an unoptimized build of toolhost"
     lines = ["| runner | " + " | ".join(it.title for it in SCENARIOS.values()) + " |"]
     lines.append("| --- |" + " --- |" * len(SCENARIOS))
     ten = {}

@@ -11,7 +11,7 @@ use clap::Parser;
 use serde::Serialize;
 use toolhost::{LoadError, Mask, printable};
 
-use super::{Options, Untrusted};
+use super::{Options, Untrusted, log_queue};
 
 /// The masks in effect.
 static MASKS: RwLock<Vec<Arc<Mask>>> = RwLock::new(Vec::new());
@@ -154,18 +154,29 @@ pub(crate) struct LogStream;
 impl Write for LogStream {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
-        let mut out = Out::stderr();
         let line = masked(text.trim_end_matches('\n').to_owned());
-        let line = printable::line(&line);
-        match coloured(&line).filter(|_| out.is_terminal) {
-            Some(line) => out.write(&line)?,
-            None => out.write(&format!("{line}\n"))?,
+        if let Some(line) = log_queue::push(line) {
+            write_log(&line)?;
         }
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Queues further log lines, so that a stderr which nobody reads stops nothing.
+pub(super) fn queue_log() -> io::Result<()> {
+    log_queue::start(|line| drop(write_log(line)))
+}
+
+fn write_log(line: &str) -> io::Result<()> {
+    let mut out = Out::stderr();
+    let line = printable::line(line);
+    match coloured(&line).filter(|_| out.is_terminal) {
+        Some(line) => out.write(&line),
+        None => out.write(&format!("{line}\n")),
     }
 }
 

@@ -13,9 +13,9 @@ use toolhost_core::builtin;
 use toolhost_pipe::protocol::{ErrorCode, ManifestSource};
 use toolhost_pipe::{HostSource, LoadFailure, PipeError};
 
-use super::out::say;
+use super::out::{self, say};
 use super::trust::FoundManifest;
-use super::{ANSWERED, CommandContext, FAILED, Status, USAGE, Untrusted};
+use super::{ANSWERED, CommandContext, FAILED, Status, USAGE, Untrusted, log_queue};
 
 pub(super) async fn run(session: CommandContext) -> anyhow::Result<Status> {
     if std::io::stdin().is_terminal() {
@@ -25,10 +25,12 @@ pub(super) async fn run(session: CommandContext) -> anyhow::Result<Status> {
         return Ok(USAGE);
     }
     let stop = session.interrupts.stop_signal()?;
+    out::queue_log()?;
     let source = CommandSource { session };
     let served = toolhost_pipe::serve(source, stdio::input()?, stdio::output()?, stop).await;
     // Remaining tasks may hold a host, and are not waited for.
     toolhost::kill_mcp_servers();
+    log_queue::flush();
     match served {
         Ok(()) => Ok(ANSWERED),
         // The program was told, in the same words.
@@ -111,6 +113,6 @@ fn failure(error: &anyhow::Error) -> LoadFailure {
         }
         _ => format!("{error:#}"),
     };
-    let message = super::out::masked(message);
+    let message = out::masked(message);
     LoadFailure::new(code, message)
 }

@@ -13,9 +13,9 @@ use toolhost::mcp::{HttpServer, Server, ServerInfo};
 use toolhost::{Loader, Manifest, ToolHost};
 
 use super::clients::{self, ClientApp};
-use super::out::{Out, say};
+use super::out::{self, Out, say};
 use super::reload::{FileSnapshot, ReloadTarget, Reloader};
-use super::{ANSWERED, CommandContext, HostOptions, INTERRUPTED, Status, parse_timeout};
+use super::{ANSWERED, CommandContext, HostOptions, INTERRUPTED, Status, log_queue, parse_timeout};
 
 /// How long messages on their way to a client over stdio get at shutdown.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -56,9 +56,12 @@ pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) async fn run(options: ServeOptions, session: CommandContext) -> anyhow::Result<Status> {
+    // Many clients that start it never read its stderr.
+    out::queue_log()?;
     let ended = serve(options, session).await;
     // Remaining tasks may hold a host, and are not waited for.
     toolhost::kill_mcp_servers();
+    log_queue::flush();
     ended
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::common::binary::Folder;
+use crate::common::binary::{Ended, Folder};
 
 /// One that needs no permission, and one that does.
 const TWO: &str = "[plugin.sums]\npath = 'builtin:calculator'\nprefix = 'my_'\n\n\
@@ -65,43 +65,38 @@ fn what_a_found_manifest_grants_a_built_in_plugin_needs_trust() {
     crate::common::binary::run(ungranted.command_that_finds(&["list"]), "").answered();
 }
 
+/// The output of a command that has said which plugins it uses.
+fn noted(ended: Ended) -> String {
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .starts_with("note: there is no toolhost.toml here"),
+        "{ended:?}"
+    );
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    ended.stdout
+}
+
 #[test]
 fn without_a_manifest_there_are_the_plugins_that_need_no_permission() {
     let folder = Folder::empty();
-    let ended = folder.run(&["list"], "").answered();
-    assert!(
-        ended.stderr.contains("there is no toolhost.toml here"),
-        "{}",
-        ended.stderr
-    );
-    let mut plugins: Vec<&str> = ended
-        .stdout
+    let listed = noted(folder.run(&["list"], ""));
+    let mut plugins: Vec<&str> = listed
         .lines()
         .filter_map(|line| line.split('\t').nth(1))
         .collect();
     plugins.dedup();
     assert_eq!(plugins, ["calculator", "html", "json", "text", "time"]);
-    let ended = folder.run(&["call", "calculate", r#"{"expression": "6*7"}"#], "");
-    assert_eq!(ended.answered().stdout, "42\n");
-    let call = json!({ "id": "c1", "name": "calculate", "arguments": { "expression": "6*7" } });
-    let ended = folder.run(&["run"], call.to_string()).answered();
-    assert!(ended.stdout.contains("42"), "{}", ended.stdout);
-    let hello = r#"{"type":"hello","version":1}"#;
-    let run =
-        r#"{"type":"run","id":1,"calls":[{"name":"calculate","arguments":{"expression":"6*7"}}]}"#;
-    // The pipe is kept open by its client; here the answer comes before the end of input is seen.
-    let ended = folder
-        .run(&["pipe"], format!("{hello}\n{run}\n"))
-        .answered();
-    assert!(
-        ended.stdout.contains(r#""type":"hello""#),
-        "{}",
-        ended.stdout
+    let expression = r#"{"expression": "6*7"}"#;
+    assert_eq!(
+        noted(folder.run(&["call", "calculate", expression], "")),
+        "42\n"
     );
-    let served = folder
-        .run(&["serve", "--print-config", "claude-desktop"], "")
-        .answered();
-    assert!(served.stdout.contains("serve"), "{}", served.stdout);
+    let call = json!({ "id": "c1", "name": "calculate", "arguments": { "expression": "6*7" } });
+    let answered = noted(folder.run(&["run"], call.to_string()));
+    assert!(answered.contains("42"), "{answered}");
+    noted(folder.run(&["pipe"], "{\"type\":\"hello\",\"version\":1}\n"));
     // These are about a manifest.
     for command in ["check", "trust", "dev"] {
         folder.run(&[command], "").failed("--manifest");

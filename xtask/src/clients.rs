@@ -23,7 +23,7 @@ const TESTED: [(&str, &str); 4] = [
 ];
 
 /// Checkers, SDKs and frameworks.
-const CHECKED: [(&str, &str); 12] = [
+const CHECKED: [(&str, &str); 14] = [
     ("mypy", "2.4.1"),
     ("pyright", "1.1.414"),
     ("openai", "3.57.0"),
@@ -36,6 +36,8 @@ const CHECKED: [(&str, &str); 12] = [
     ("pydantic-ai-slim", "2.68.0"),
     ("litellm", "1.110.2"),
     ("deno", "2.9.8"),
+    ("gunicorn", "27.0.1"),
+    ("uvloop", "0.23.0"),
 ];
 
 /// The other runtime of JavaScript that npm has.

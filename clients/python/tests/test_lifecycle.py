@@ -7,15 +7,18 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BINARY, manifest
+from conftest import BINARY, manifest, needs
 
 import toolhost
 from toolhost import Call, Host, SyncHost
@@ -211,8 +214,13 @@ def test_a_loop_that_is_closed_while_calls_run() -> None:
     asyncio.run(again())
 
 
+STRESS_CALLS = int(os.environ.get("TOOLHOST_STRESS_CALLS") or 1200)
+"""`.ci/full` makes them 12,000."""
+
+
 def test_calls_with_random_cancels_and_killed_hosts() -> None:
     random.seed(18)
+    rounds, at_once = STRESS_CALLS // 200, 200
     counts = {"done": 0, "cancelled": 0, "closed": 0}
 
     async def call(host: Host, n: int) -> None:
@@ -234,7 +242,7 @@ def test_calls_with_random_cancels_and_killed_hosts() -> None:
             counts["done"] += 1
 
     async def main() -> None:
-        for round in range(6):
+        for round in range(rounds):
             async with Host(manifest("calculator")) as host:
 
                 @host.tool
@@ -246,7 +254,7 @@ def test_calls_with_random_cancels_and_killed_hosts() -> None:
                 def thread(n: int) -> int:
                     return n
 
-                running = asyncio.gather(*[call(host, n) for n in range(200)])
+                running = asyncio.gather(*[call(host, n) for n in range(at_once)])
                 process = host._connection.process
                 if round % 2 and process is not None:
                     await asyncio.sleep(random.random() / 50)
@@ -255,8 +263,90 @@ def test_calls_with_random_cancels_and_killed_hosts() -> None:
                 assert not host._connection._waiting or round % 2 == 0
             assert process is not None and is_gone(process.pid)
 
-    asyncio.run(asyncio.wait_for(main(), 120))
-    assert sum(counts.values()) == 1200 and counts["done"] > 100 and counts["cancelled"] > 100, counts
+    asyncio.run(asyncio.wait_for(main(), 20 * rounds))
+    assert sum(counts.values()) == rounds * at_once and min(counts["done"], counts["cancelled"]) > 100, counts
+
+
+def test_an_idle_host_does_nothing() -> None:
+    with SyncHost(manifest("calculator")) as host:
+        assert host.call("calculate", {"expression": "1+1"}).text == "2"
+        process = host._connection.process
+        assert process is not None
+
+        def switches() -> dict[str, int]:
+            """How often each of its threads has run."""
+            found = {}
+            for task in Path(f"/proc/{process.pid}/task").iterdir():
+                lines = (task / "status").read_text().splitlines()
+                found[task.name] = sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+            return found
+
+        # Its timer ticks for a second after the last call. It comes to rest, or this takes for ever.
+        for _ in range(300):
+            before = switches()
+            time.sleep(0.2)
+            if switches() == before:
+                break
+        else:
+            raise AssertionError("its threads never rest")
+        assert host.call("calculate", {"expression": "1+1"}).text == "2"
+
+
+def test_workers_of_gunicorn(tmp_path: Path) -> None:
+    needs("gunicorn")
+    (tmp_path / "app.py").write_text(
+        textwrap.dedent(
+            f"""
+            import os, toolhost
+            MANIFEST = {manifest("calculator")!r}
+            shared = toolhost.SyncHost(MANIFEST).open()  # with --preload, before the fork
+            own = None
+
+            def app(environ, start_response):
+                global own
+                try:
+                    shared.call("calculate", {{"expression": "1"}})
+                    said = "shared"
+                except toolhost.HostClosed as error:
+                    said = "os.fork" if "os.fork" in str(error) else str(error)
+                own = own or toolhost.SyncHost(MANIFEST).open()
+                text = own.call("calculate", {{"expression": "6*7"}}).text
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [f"{{said}} {{text}} {{own._connection.process.pid}}".encode()]
+            """
+        )
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Workers are replaced after a few requests.
+    options = ["--preload", "--workers=2", "--max-requests=5", f"--bind=127.0.0.1:{port}", "--graceful-timeout=5"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", *options, "app:app"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+        stderr=subprocess.DEVNULL,
+    )
+    hosts = set()
+    try:
+        for _ in range(24):
+            said, text, pid = _get(port).split()
+            assert (said, text) == ("os.fork", "42")
+            hosts.add(int(pid))
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0
+    assert len(hosts) >= 4 and all(is_gone(pid) for pid in hosts)
+
+
+def _get(port: int) -> str:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as response:
+                return str(response.read().decode())
+        except (ConnectionError, urllib.error.URLError):
+            time.sleep(0.1)  # It starts, or replaces a worker.
+    raise AssertionError("the server does not start")
 
 
 def test_the_command_by_itself(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_functions_call_the_host_at_one_call_at_a_time(checked: Path) -> None:
             assert [result.text for result in results] == ["42"] * 30
             result = await host.call("together")
             assert result.text == "1 2 3 4 5 6 7 8 42"
+            assert result.usage.calls == 11
             too_deep = await host.call("down", {"n": 16})
             assert "nested more than 16 deep" in too_deep.text
 

@@ -93,6 +93,16 @@ export class HostProcess {
   }
 
   private read(chunk: Buffer): void {
+    try {
+      this.lines(chunk);
+    } catch (error) {
+      // Whoever waits must hear of it.
+      this.whyClosed ??= `the host sent what cannot be read: ${error}`;
+      this.child.kill("SIGKILL");
+    }
+  }
+
+  private lines(chunk: Buffer): void {
     let begin = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, begin)) {
       const piece = chunk.subarray(begin, end);

@@ -47,6 +47,8 @@ export interface Usage {
   cpuMs: number;
   peakMemoryBytes: number;
   outputBytes: number;
+  /** The calls that it made, and those that they made. */
+  calls: number;
 }
 
 /** The result of one call, whatever came of it. */
@@ -85,6 +87,7 @@ export function resultOf(index: number, body: any): Result {
       cpuMs: usage.cpu_ms,
       peakMemoryBytes: usage.peak_memory_bytes,
       outputBytes: usage.output_bytes,
+      calls: usage.calls ?? 0,
     },
     log: body.log ?? [],
     repairs: body.repairs ?? [],

@@ -259,6 +259,8 @@ test("many calls at once, and much data in both directions", async () => {
 test("a binary that is not there says where it was looked for", async () => {
   await assert.rejects(Host.open({}, { binary: "/nowhere" }), /option `binary` names a file that is not there/);
   await assert.rejects(Host.open({}, { binary: "/bin/false" }), /exit status 1/);
+  // evanw/esbuild#2129: what is no host must not hang, nor end the program.
+  await assert.rejects(Host.open({}, { binary: "/bin/echo" }), /cannot be read/);
   const { PATH, TOOLHOST_BINARY } = process.env;
   delete process.env.TOOLHOST_BINARY;
   process.env.PATH = "/nowhere";

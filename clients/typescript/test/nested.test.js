@@ -34,7 +34,8 @@ test("functions call the host at one call at a time", async () => {
   });
   const results = await Promise.all(Array.from({ length: 30 }, (_, n) => host.call("down", { n: n % 15 })));
   assert.deepEqual(results.map((it) => it.text), Array(30).fill("42"));
-  assert.equal((await host.call("together")).text, "1 2 3 4 5 6 7 8 42");
+  const together = await host.call("together");
+  assert.deepEqual([together.text, together.usage.calls], ["1 2 3 4 5 6 7 8 42", 11]);
   assert.match((await host.call("down", { n: 16 })).text, /nested more than 16 deep/);
   await host.close();
   assert.equal(relay.errors(), "");
@@ -88,4 +89,13 @@ test("the end of a call ends what its function runs, and not what it starts late
   returned.set();
   assert.equal((await left[1]).text, "2");
   await host.close();
+});
+
+test("`await using` closes a host", async () => {
+  const host = await Host.open();
+  const { pid } = host;
+  // What the statement does; Node 20 cannot parse it.
+  await host[Symbol.asyncDispose]();
+  await assert.rejects(host.call("anything"), /the host is closed/);
+  assert.throws(() => process.kill(pid, 0), /ESRCH/);
 });

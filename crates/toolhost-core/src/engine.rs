@@ -1,5 +1,7 @@
 //! The wasmtime engine: allocation, interruption, and what guests may import.
 
+mod ticker;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::sandbox::{
     CORE_INSTANCES_PER_INSTANCE, MEMORIES_PER_INSTANCE, Sandbox, TABLES_PER_INSTANCE, link,
     link_concurrent,
 };
+pub(crate) use ticker::RunningGuest;
+pub use ticker::when_idle;
 
 /// How often a computing guest yields, and the granularity of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(2);
@@ -174,7 +178,9 @@ impl Engine {
             Concurrency::On => link_concurrent(&engine),
         };
         let linker = linker.map_err(error)?;
-        start_ticker(&engine)?;
+        ticker::add(&engine).map_err(|error| LoadError::Engine {
+            source: format!("cannot start the ticker thread: {error}").into(),
+        })?;
         Ok(Engine { engine, linker })
     }
 }
@@ -273,24 +279,4 @@ fn check_private(folder: &Path) -> Option<()> {
             );
         })
         .ok()
-}
-
-/// Starts the thread that advances the epoch while the engine is in use.
-///
-/// A thread, because a task would be starved by the very guests that it has to interrupt.
-fn start_ticker(engine: &wasmtime::Engine) -> Result<(), LoadError> {
-    let engine = engine.weak();
-    std::thread::Builder::new()
-        .name("toolhost-ticker".to_owned())
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })
-        .map(drop)
-        .map_err(|error| LoadError::Engine {
-            source: format!("cannot start the ticker thread: {error}").into(),
-        })
 }

@@ -91,6 +91,8 @@ pub use toolhost_wire::{json_text, setters};
 
 pub use approval::{Approval, AskFirst};
 pub use engine::CodeCache;
+#[doc(hidden)]
+pub use engine::when_idle;
 pub use error::{CallError, LoadError};
 /// The return type of the methods of [`Hook`], [`Responder`] and [`provider::ToolProvider`].
 pub use futures_util::future::BoxFuture;

@@ -157,19 +157,20 @@ class Connection:
         env = {**os.environ, **self._env} if self._env is not None else None
         greeting = self._greeting = Waiting(loop)
         self.process = Process([binary, "pipe"], env, self._read, self._ended, lambda: bool(self._waiting))
-        self.send(
-            _frames.line(
-                {
-                    "type": "hello",
-                    "version": _frames.VERSION,
-                    "client": f"toolhost-client {VERSION}",
-                    "manifest": manifest_source(self.manifest),
-                    "plugins": self._plugins,
-                    "tools": self.functions.declarations(),
-                    "max_calls": self.functions.max_calls,
-                }
-            )
-        )
+        hello = {
+            "type": "hello",
+            "version": _frames.VERSION,
+            "client": f"toolhost-client {VERSION}",
+            "manifest": manifest_source(self.manifest),
+            "plugins": self._plugins,
+            "tools": self.functions.declarations(),
+            "max_calls": self.functions.max_calls,
+        }
+        try:
+            self.send(_frames.line(hello))
+        except BaseException:
+            self.close()
+            raise
         return greeting
 
     def greeted(self, greeting: Waiting) -> None:

@@ -96,6 +96,7 @@ class Process:
         self._is_busy = is_busy
         self._rest: list[bytes] = []
         self._is_at_end = False
+        self._broken_by: Exception | None = None
         self._kill_at: float | None = None
         self._reading = threading.Lock()
         self._reads = 0
@@ -243,7 +244,13 @@ class Process:
                 if self._rest:
                     head = b"".join([*self._rest, head])
                 self._rest = [tail] if tail else []
-                self._on_lines(head.split(b"\n"), loop)
+                try:
+                    self._on_lines(head.split(b"\n"), loop)
+                except Exception as error:
+                    # Whoever waits must hear of it.
+                    self._broken_by = error
+                    self._is_at_end = True
+                    break
                 if len(chunk) < _READ:
                     return True
             return False
@@ -286,6 +293,8 @@ class Process:
 
     def _ended(self) -> None:
         why = self._close_stdin(_ENDING)
+        if self._broken_by is not None:
+            self._popen.kill()
         try:
             status = self._popen.wait(END_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -294,7 +303,10 @@ class Process:
         self._close_reading()
         _running.discard(self)
         with self._lock:
-            if why is None:
+            if why is None and self._broken_by is not None:
+                why = f"the host sent what cannot be read: {type(self._broken_by).__name__}: {self._broken_by}"
+                self._why_closed = why
+            elif why is None:
                 why = f"the host's process (pid {self.pid}) ended unexpectedly: {_described(status)}"
                 self._why_closed = why
             self._is_ended.set()

@@ -53,6 +53,8 @@ class Usage:
     cpu_ms: float
     peak_memory_bytes: int
     output_bytes: int
+    calls: int = 0
+    """The calls that it made, and those that they made."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -123,6 +125,7 @@ def result_of(index: int, body: dict[str, Any]) -> Result:
             usage["cpu_ms"],
             usage["peak_memory_bytes"],
             usage["output_bytes"],
+            usage.get("calls", 0),
         ),
         [LogLine(line["source"], line["text"]) for line in log] if log else [],
         [Repair(repair["path"], repair["what"]) for repair in repairs] if repairs else [],

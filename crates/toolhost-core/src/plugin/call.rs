@@ -18,6 +18,7 @@ use wasmtime_wasi_http::FieldMapError;
 
 use super::questions;
 use crate::bindings::toolhost::plugin::types as wit;
+use crate::engine::RunningGuest;
 use crate::error::CallError;
 use crate::limits::{Limit, Limits};
 use crate::mask::Mask;
@@ -175,6 +176,7 @@ pub(super) async fn in_sandbox<R>(
             };
         }
     };
+    let _running = RunningGuest::new();
     let mut store = Store::new(engine, sandbox);
     store.limiter(|sandbox| &mut sandbox.limiter);
     store.set_hostcall_fuel(usize::try_from(limits.transfer().as_u64()).unwrap_or(usize::MAX));

@@ -248,6 +248,14 @@ struct UsageBody {
     peak_memory_bytes: u64,
     /// Content and structured output.
     output_bytes: u64,
+    /// The calls that it made, and those that they made; left out if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    calls: u64,
+}
+
+fn is_zero(calls: &u64) -> bool {
+    *calls == 0
 }
 
 /// Calls a function of the program. The answer is `answer`.
@@ -317,6 +325,7 @@ impl From<Usage> for UsageBody {
             cpu_ms: ms(usage.cpu),
             peak_memory_bytes: usage.peak_memory,
             output_bytes: usage.output_bytes,
+            calls: usage.calls,
         }
     }
 }
