@@ -36,6 +36,13 @@ fn a_built_in_plugin_needs_no_file() {
 }
 
 #[test]
+fn a_built_in_plugin_has_the_limits_of_a_file() {
+    let folder = Folder::with("[plugin.x]\npath = 'builtin:calculator'\nmax-component = '1KiB'\n");
+    let ended = folder.run(&["list"], "");
+    ended.failed("over the `max-component` limit of 1 KiB");
+}
+
+#[test]
 fn an_unknown_built_in_plugin_is_named_with_those_that_are_there() {
     let folder = Folder::with("[plugin.x]\npath = 'builtin:calculatr'\n");
     let ended = folder

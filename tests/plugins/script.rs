@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::join;
 use serde_json::{Value, json};
 use toolhost::manifest::{Manifest, PluginConfig};
-use toolhost::{NativeTools, Tool, ToolCall, ToolHost, ToolResult};
+use toolhost::{CallError, NativeTools, Tool, ToolCall, ToolHost, ToolResult};
 
 use super::assert_error;
-use crate::common::{self, call, echo, in_time, load, loader, manifest, plugin, text};
+use crate::common::{self, call, echo, error, in_time, load, loader, manifest, plugin, text};
 
 /// The plugin, whose programs may call these tools.
 fn script(tools: &[&str]) -> PluginConfig {
@@ -325,6 +325,11 @@ async fn code_and_values_are_bounded() {
     let host = host().await;
     let long = format!("/* {} */ 1", "x".repeat(10 << 20));
     assert_error(&run(&host, &long).await, "limit", "argument size");
+    let code = "const e = new Error('m'); e.name = 'y'.repeat(1e6); throw e";
+    let CallError::Failed { message } = error(&run(&host, code).await).clone() else {
+        panic!("it throws");
+    };
+    assert!(message.len() < 10 << 10, "{}", message.len());
     let code = "await tools.echo({ text: 'x'.repeat(5 * 1024 * 1024) })";
     assert_error(&run(&host, code).await, "failed", "limit");
     let code = "const a = await tools.echo({ text: 'x'.repeat(900 * 1024) }); a.length";
@@ -382,7 +387,11 @@ async fn in_code_mode_programs_call_what_clients_cannot() {
         call("describe_tool", json!({ "name": "calculate" })),
         &options,
     );
-    assert_error(&unknown.await, "unknown-tool", "");
+    assert_error(
+        &unknown.await,
+        "failed",
+        "programs can call no tool \"calculate\"",
+    );
     let own = host.tool("run_script").unwrap();
     assert!(
         own.description.contains("calculate(args:"),
@@ -394,6 +403,16 @@ async fn in_code_mode_programs_call_what_clients_cannot() {
         shown.contains("echo(args:") && !shown.contains("calculate"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn what_programs_cannot_call_is_not_found() {
+    let host = in_code_mode(&["echo"]).await;
+    let found = in_time(host.call(call("search_tools", json!({})))).await;
+    assert!(text(&found).starts_with("echo: "), "{}", text(&found));
+    assert_eq!(text(&found).lines().count(), 1);
+    let described = host.call(call("describe_tool", json!({ "name": "calculate" })));
+    assert_error(&in_time(described).await, "denied", "calculate");
 }
 
 #[tokio::test]

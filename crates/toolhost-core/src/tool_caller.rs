@@ -21,6 +21,15 @@ pub enum CallableTools<'a> {
     Matching(&'a [ToolPattern]),
     /// All that its own caller may call.
     All,
+    /// Those that match the `permissions.tools` of another provider.
+    MatchingOf {
+        /// The other's name.
+        provider: &'a str,
+        /// The patterns.
+        patterns: &'a [ToolPattern],
+        /// The other's `max-depth`.
+        max_depth: u32,
+    },
 }
 
 /// What was started and has ended: its number and its outcome.

@@ -232,7 +232,10 @@ fn failure(error: CaughtError<'_>, program: &Program) -> String {
         CaughtError::Value(value) => return format!("the script threw {}", thrown(value)),
         CaughtError::Error(error) => return format!("the script failed: {error}"),
     };
-    let text = |name: &str| exception.as_object().get::<_, String>(name).ok();
+    let text = |name: &str| {
+        let text = exception.as_object().get::<_, String>(name).ok();
+        text.as_deref().map(beginning)
+    };
     let name = text("name").unwrap_or_else(|| "Error".to_owned());
     let mut message = beginning(&exception.message().unwrap_or_default());
     if let Some(tool) = text("tool") {

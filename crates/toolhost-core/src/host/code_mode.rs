@@ -56,12 +56,12 @@ impl ToolHost {
         };
         let name = runner.tool.name.clone();
         let by = self.registry.find(&name).map(|(_, by, _)| by);
-        if !by.is_some_and(|by| by.suspends_at(0)) {
+        let Some(by) = by.filter(|by| by.suspends_at(0)) else {
             let message = format!("the programs of `{name}` may call no tools");
             let help = "grant them in the plugin's `permissions.tools`, such as `[\"*\"]` for all";
             return Err(invalid(message, help));
-        }
-        let provider = Arc::new(CodeTools::new());
+        };
+        let provider = Arc::new(CodeTools::new(by.provider.clone()));
         let mut host = self.with_provider(provider);
         host.front = Some(Arc::new(BTreeSet::from([name])));
         Ok(host)
@@ -98,6 +98,8 @@ impl ToolHost {
 
 /// The host's own tools in code mode.
 struct CodeTools {
+    /// What runs programs.
+    runner: Arc<dyn ToolProvider>,
     tools: Arc<[Arc<ProvidedTool>]>,
     limits: Limits,
 }
@@ -115,7 +117,7 @@ struct DescribeArguments {
 }
 
 impl CodeTools {
-    fn new() -> CodeTools {
+    fn new(runner: Arc<dyn ToolProvider>) -> CodeTools {
         let annotations = Annotations::default()
             .with_read_only(true)
             .with_open_world(false);
@@ -155,6 +157,7 @@ impl CodeTools {
             Arc::new(tool.expect("its schema is valid"))
         });
         CodeTools {
+            runner,
             tools: tools.into(),
             limits: Limits::default(),
         }
@@ -165,7 +168,15 @@ fn answer(name: &str, arguments: &str, caller: &dyn ToolCaller) -> Result<Output
     let invalid = |error: serde_json::Error| CallError::invalid_arguments("", error.to_string());
     if name == DESCRIBE_TOOL {
         let asked: DescribeArguments = serde_json::from_str(arguments).map_err(invalid)?;
-        return caller.describe(&asked.name).map(Output::text);
+        let described = caller.describe(&asked.name).map(Output::text);
+        // Its own name would be said to be unknown.
+        return described.map_err(|error| match error {
+            CallError::UnknownTool { .. } => CallError::failed(format!(
+                "programs can call no tool {:?}: `{SEARCH_TOOLS}` finds those that they can call",
+                asked.name
+            )),
+            error => error,
+        });
     }
     let asked: SearchArguments = serde_json::from_str(arguments).map_err(invalid)?;
     let found = caller.search(&asked.words, asked.limit.unwrap_or(10).min(MAX_FOUND));
@@ -211,7 +222,14 @@ impl ToolProvider for CodeTools {
     }
 
     fn callable_tools(&self) -> CallableTools<'_> {
-        CallableTools::All
+        match self.runner.callable_tools() {
+            CallableTools::Matching(patterns) => CallableTools::MatchingOf {
+                provider: self.runner.name(),
+                patterns,
+                max_depth: self.runner.limits().max_depth,
+            },
+            others => others,
+        }
     }
 
     fn call<'c>(

@@ -175,18 +175,22 @@ impl ToolGrant {
         limits: &Limits,
         depth: usize,
     ) -> Option<ToolGrant> {
-        match tools {
-            CallableTools::None | CallableTools::Matching([]) => None,
-            CallableTools::All => Some(ToolGrant::All),
-            CallableTools::Matching(patterns) => {
-                let most = limits.max_depth as usize;
-                let except = (depth + 1 >= most).then(|| provider.to_owned());
-                (depth < most).then(|| ToolGrant::Matching {
-                    patterns: patterns.to_vec(),
-                    except,
-                })
-            }
-        }
+        let (provider, patterns, max_depth) = match tools {
+            CallableTools::None | CallableTools::Matching([]) => return None,
+            CallableTools::All => return Some(ToolGrant::All),
+            CallableTools::Matching(patterns) => (provider, patterns, limits.max_depth),
+            CallableTools::MatchingOf {
+                provider,
+                patterns,
+                max_depth,
+            } => (provider, patterns, max_depth),
+        };
+        let most = max_depth as usize;
+        let except = (depth + 1 >= most).then(|| provider.to_owned());
+        (depth < most).then(|| ToolGrant::Matching {
+            patterns: patterns.to_vec(),
+            except,
+        })
     }
 
     fn has(&self, tool: &Tool) -> bool {

@@ -40,19 +40,25 @@ const OFFERED: [(&str, &[&str]); 9] = [
 /// Reads a component's file, or takes a built-in one.
 pub(crate) fn read(path: &Path, bound: ByteSize, paths: &Paths) -> Result<Vec<u8>, String> {
     if let Some(name) = builtin::name_of(path) {
-        return builtin::component(name).map(<[u8]>::to_vec);
+        let component = builtin::component(name)?;
+        let length = component.len() as u64;
+        return match length > bound.as_u64() {
+            true => Err(over(length, bound)),
+            false => Ok(component.to_vec()),
+        };
     }
     let error = |error: std::io::Error| format!("cannot be read: {error}");
     let file = paths.open_regular(path).map_err(error)?;
     let length = file.metadata().map_err(error)?.len();
     bounded_read::read(&file, bound.as_u64()).map_err(|it| match it.kind() {
-        ErrorKind::FileTooLarge => {
-            let found = size(ByteSize::b(length.max(bound.as_u64() + 1)));
-            let bound = size(bound);
-            format!("has {found}, over the `max-component` limit of {bound}")
-        }
+        ErrorKind::FileTooLarge => over(length.max(bound.as_u64() + 1), bound),
         _ => error(it),
     })
+}
+
+fn over(length: u64, bound: ByteSize) -> String {
+    let (found, bound) = (size(ByteSize::b(length)), size(bound));
+    format!("has {found}, over the `max-component` limit of {bound}")
 }
 
 /// Compiles on a thread of its own, waiting for up to `timeout`. Compiling takes seconds of CPU and
