@@ -406,6 +406,21 @@ async fn in_code_mode_programs_call_what_clients_cannot() {
 }
 
 #[tokio::test]
+async fn a_tool_may_be_called_search() {
+    let tools = NativeTools::new("web").tool_with_schema(
+        Tool::new("search", "Searches the web").read_only(),
+        json!({ "type": "object", "properties": { "q": { "type": "string" } } }),
+        async |args: Value| format!("pages on {}", args["q"]),
+    );
+    let loader = loader(with(&["search"])).provider(tools);
+    let host = loader.load().await.unwrap();
+    let found = run(&host, "await tools.search({ q: 'rust' })").await;
+    assert_eq!(value(&found), "pages on \"rust\"");
+    let listed = run(&host, "(await tools.search('web')).length").await;
+    assert_eq!(value(&listed), 1);
+}
+
+#[tokio::test]
 async fn what_programs_cannot_call_is_not_found() {
     let host = in_code_mode(&["echo"]).await;
     let found = in_time(host.call(call("search_tools", json!({})))).await;

@@ -283,6 +283,9 @@ struct Session<S> {
     order: OrderClient,
 }
 
+/// The least `max_frame` of a client: the host's `hello` and its errors fit.
+const MIN_FRAME: u64 = 1 << 10;
+
 impl<S: HostSource> Session<S> {
     async fn open(
         source: S,
@@ -292,6 +295,10 @@ impl<S: HostSource> Session<S> {
     ) -> Result<Session<S>, Ending> {
         let ended = |failure: LoadFailure| Ending::Told(failure.code, failure.message);
         if let Some(longest) = hello.max_frame {
+            if longest < MIN_FRAME {
+                let message = format!("`max_frame` is {longest}: it is {MIN_FRAME} or more");
+                return Err(Ending::Told(ErrorCode::InvalidFrame, message));
+            }
             outbox.set_longest(usize::try_from(longest).unwrap_or(usize::MAX));
         }
         let max_calls = hello

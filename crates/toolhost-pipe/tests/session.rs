@@ -815,6 +815,19 @@ async fn a_nested_run_is_for_the_client_of_its_call() {
 }
 
 #[tokio::test]
+async fn frames_too_short_for_an_answer_are_refused() {
+    let mut peer = Peer::new();
+    peer.send(json!({ "type": "hello", "version": 1, "max_frame": 10 }))
+        .await;
+    let refused = peer.next().await;
+    assert_eq!(refused["code"], "invalid-frame");
+    assert!(
+        refused["message"].as_str().unwrap().contains("1024"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn answers_are_read_though_open_runs_hold_much() {
     let mut peer = Peer::with_tools(json!({ "max_calls": 1 })).await;
     // Together more than the host reads while nothing runs.

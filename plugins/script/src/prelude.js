@@ -54,7 +54,9 @@
     get: (_, name) => {
       // A promise is told from other objects by its `then`.
       if (typeof name !== "string" || name === "then") return undefined;
-      if (name === "search" || name === "describe") return own[name];
+      // A tool may have such a name: what is passed to tools is an object.
+      if (name === "search" || name === "describe")
+        return (first, second) => typeof first === "object" && first !== null ? callTool(name, first) : own[name](first, second);
       if (!has(functions, name)) set(functions, name, (args) => callTool(name, args));
       return get(functions, name);
     },
