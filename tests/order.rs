@@ -573,7 +573,7 @@ fn what_changes_something_waits_for_the_end_of_the_stream() {
 #[test]
 fn an_interrupt_ends_what_waited_for_the_end_of_the_stream() {
     let folder = Folder::with(format!(
-        "[plugin.misbehave]\npath = \"{}\"\ntimeout = \"1h\"\n\
+        "[audit]\npath = \"audit.jsonl\"\n[plugin.misbehave]\npath = \"{}\"\ntimeout = \"1h\"\n\
          permissions.files = [{{ host = \"w\", guest = \"/w\", access = \"read-write\" }}]\n",
         guest("misbehave").display()
     ));
@@ -593,8 +593,11 @@ fn an_interrupt_ends_what_waited_for_the_end_of_the_stream() {
     let mut command = folder.command(&["run", "--sse", "--output-format", "json"]);
     command.arg(file).stdout(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
-    let mark = folder.path().join("w/mark");
-    wait_until("the first call has run", || mark.exists());
+    // The file is there before the call has ended; its line in the log is not.
+    let log = folder.path().join("audit.jsonl");
+    wait_until("the first call has ended", || {
+        fs::read_to_string(&log).is_ok_and(|lines| lines.contains("\"c0\""))
+    });
     assert!(interrupt(child.id()));
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130));
