@@ -41,16 +41,6 @@ const LISTS: [(&str, &str, &[&str]); 5] = [
     ("TEMPLATES", "src/cli/new/templates", &["."]),
 ];
 
-/// The plugins that ship and can do nothing without permissions.
-const NEED_PERMISSIONS: [&str; 6] = [
-    "fetch",
-    "filesystem",
-    "memory",
-    "script",
-    "script-python",
-    "sql",
-];
-
 fn main() {
     if env::var_os("CARGO_FEATURE_CLI").is_none() {
         return;
@@ -104,11 +94,9 @@ fn builtin(root: &Path) -> String {
                 file.extension().is_some_and(|it| it == "wasm") && sources.join(name).is_dir();
             if ships {
                 println!("cargo::rerun-if-changed={}", file.display());
-                let needs_permissions = NEED_PERMISSIONS.contains(&name);
                 writeln!(
                     code,
-                    "    BuiltinPlugin {{ name: {name:?}, needs_permissions: {needs_permissions}, component: \
-                     include_bytes!({file:?}) }},"
+                    "    BuiltinPlugin {{ name: {name:?}, component: include_bytes!({file:?}) }},"
                 )
                 .expect("a string");
             }

@@ -12,6 +12,7 @@ use toolhost::manifest::FILE_NAME;
 use toolhost::{LoadError, Manifest};
 use toolhost_core::builtin;
 
+use super::builtin::needed_grant;
 use super::clients::toml_string;
 use super::out::{Out, line, say};
 use super::{ANSWERED, CommandContext, Status, is_in_name, manifest_above};
@@ -47,25 +48,6 @@ const TAIL: &str = "
 # model = \"claude-sonnet-4-5\"
 ";
 
-/// The grants that shipped plugins need to be useful; the user has to give them.
-const GRANTS: [(&str, &str); 6] = [
-    ("fetch", "permissions.http = [\"https://*.wikipedia.org\"]"),
-    (
-        "filesystem",
-        "permissions.files = [{ host = \".\", guest = \"/work\", access = \"read-only\" }]",
-    ),
-    (
-        "memory",
-        "permissions.files = [{ host = \".\", guest = \"/memory\", access = \"read-write\" }]",
-    ),
-    ("script", "permissions.tools = [\"*\"]"),
-    ("script-python", "permissions.tools = [\"*\"]"),
-    (
-        "sql",
-        "permissions.files = [{ host = \".\", guest = \"/data\", access = \"read-only\" }]",
-    ),
-];
-
 pub(super) async fn run(options: &InitOptions, session: &CommandContext) -> anyhow::Result<Status> {
     let file = session.manifest.clone().unwrap_or_else(|| FILE_NAME.into());
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -96,12 +78,12 @@ pub(super) async fn run(options: &InitOptions, session: &CommandContext) -> anyh
         None => text += NO_PLUGINS,
         Some((_, plugins)) => {
             for plugin in plugins {
-                let grant = GRANTS.iter().find(|(name, _)| *name == plugin.name);
+                let grant = needed_grant(&plugin.name);
                 match grant {
                     Some(_) => left.push(&*plugin.name),
                     None => listed.push(&*plugin.name),
                 }
-                text += &plugin.entry(folder, grant.map(|(_, grant)| *grant))?;
+                text += &plugin.entry(folder, grant)?;
             }
         }
     }

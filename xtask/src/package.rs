@@ -132,8 +132,7 @@ fn platform_tag() -> Result<String> {
     let program = "import sysconfig, platform; tag = sysconfig.get_platform().replace('-', '_').replace('.', '_')\n\
         name, version = platform.libc_ver()\n\
         print(tag.replace('linux', 'manylinux_' + version.replace('.', '_')) if name == 'glibc' else tag)";
-    let said = output(Command::new("python3").args(["-c", program]))?;
-    Ok(said.trim().to_owned())
+    output(Command::new("python3").args(["-c", program]))
 }
 
 /// Builds the npm packages, and tries them out.
@@ -156,8 +155,7 @@ fn npm(root: &Path, packages: &Path, binary: &Path) -> Result<()> {
     clear(&folder)?;
     let platform =
         output(Command::new("node").args(["-p", "`${process.platform}-${process.arch}`"]))?;
-    let platform = platform.trim();
-    let own = folder.join(platform);
+    let own = folder.join(&platform);
     add_binary(binary, &own.join("bin"))?;
     let (os, cpu) = platform.split_once('-').context("node says no platform")?;
     let version = output(Command::new(binary).arg("--version"))?;
@@ -213,13 +211,12 @@ fn npm(root: &Path, packages: &Path, binary: &Path) -> Result<()> {
 
 /// Runs a program that must print the answer, with nothing but its own package to find the binary in.
 fn answers(program: &mut Command) -> Result<()> {
-    let said = output_within(
+    let said = output_in_time(
         program
             .env_remove("TOOLHOST_BINARY")
             .env_remove("PYTHONPATH"),
-        LONGEST,
     )?;
-    match said.trim() == ANSWER {
+    match said == ANSWER {
         true => Ok(()),
         false => bail!("{program:?} printed {said:?}, not {ANSWER}"),
     }
@@ -257,11 +254,11 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
 
 /// Runs a command that says nothing unless it fails.
 fn quietly(command: &mut Command) -> Result<()> {
-    output_within(command, LONGEST).map(drop)
+    output_in_time(command).map(drop)
 }
 
 /// What a command prints. One that takes longer is killed: a step that hangs must say which it is.
-fn output_within(command: &mut Command, longest: Duration) -> Result<String> {
+fn output_in_time(command: &mut Command) -> Result<String> {
     let what = format!("{command:?}");
     let child = command
         .stdin(Stdio::null())
@@ -272,9 +269,9 @@ fn output_within(command: &mut Command, longest: Duration) -> Result<String> {
     let id = child.id();
     let (sender, ended) = mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
-    let Ok(output) = ended.recv_timeout(longest) else {
+    let Ok(output) = ended.recv_timeout(LONGEST) else {
         let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
-        bail!("did not end within {} s: {what}", longest.as_secs());
+        bail!("did not end within {} s: {what}", LONGEST.as_secs());
     };
     said(&what, output?)
 }

@@ -2,8 +2,8 @@
 //!
 //! A line is written, in a single write, before its call's result is returned: a crash of this
 //! process loses none, a crash of the machine what the file system had not written yet. A log that
-//! was removed is opened anew before the next line. One that was moved, as by rotation, may get the
-//! lines of another [`FOLLOW_EVERY`]: looking up its path costs a tenth of a short call.
+//! was removed is reopened before the next line. After a rename, as by log rotation, lines go to the
+//! renamed file for up to [`FOLLOW_EVERY`]: looking up the path costs a tenth of a short call.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

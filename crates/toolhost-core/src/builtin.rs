@@ -12,8 +12,6 @@ const SCHEME: &str = "builtin:";
 pub struct BuiltinPlugin {
     /// Its name.
     pub name: &'static str,
-    /// Whether it can do nothing without permissions.
-    pub needs_permissions: bool,
     /// The component.
     pub component: &'static [u8],
 }

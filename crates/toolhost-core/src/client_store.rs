@@ -113,7 +113,7 @@ impl<O: Clone + Eq + Hash, V> ClientStore<O, V> {
         is_there.then_some(&item.value)
     }
 
-    /// Takes out a value, whoever owns it.
+    /// Removes a value of any owner, and returns it.
     pub(crate) fn take(&mut self, id: &str) -> Option<V> {
         let item = self.items.remove(id)?;
         self.bytes -= item.bytes;

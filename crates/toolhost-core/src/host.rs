@@ -836,7 +836,7 @@ impl ToolHost {
             None => (place, None),
             Some(grant) => {
                 let log = match provider.is_repeatable() {
-                    true => log.or_else(|| self.log_for(context.can_ask)),
+                    true => log.or_else(|| CallLog::new(context.can_ask)),
                     false => None,
                 };
                 permits.keep_turn();

@@ -171,8 +171,8 @@ pub trait ToolProvider: Send + Sync {
         CallableTools::None
     }
 
-    /// Whether a call can be run again from its start and do the same, if it is told the same about
-    /// the calls that it makes, the time and randomness.
+    /// Whether its calls can be replayed: run again from its start, a call does the same if the
+    /// results of its nested calls, its clock and its randomness are the same.
     #[doc(hidden)]
     fn is_repeatable(&self) -> bool {
         false

@@ -259,6 +259,17 @@ impl Finished {
     }
 }
 
+/// Waits for calls, while the call that they are nested in, if there is one, lends its turn.
+pub(crate) async fn suspending<T>(
+    parent: Option<&ParentCall>,
+    calls: impl Future<Output = T>,
+) -> T {
+    match parent {
+        Some(parent) => parent.suspended(calls).await,
+        None => calls.await,
+    }
+}
+
 impl Job {
     /// Hands the calls over now, so that they keep their places in order, and runs them in a task.
     pub(crate) fn start(self, decoded: DecodedCalls) {
@@ -302,7 +313,7 @@ impl Job {
                 let is_alone = self.is_alone;
                 let mut run = Box::pin(async move {
                     let result = self.host.host.call_with(call, &options);
-                    let result = self.suspending_parent(result).await;
+                    let result = suspending(self.parent.as_ref(), result).await;
                     finished.take(&self, index, result);
                     self.done(finished);
                 });
@@ -321,18 +332,10 @@ impl Job {
                             finished.take(&self, positions[index], result);
                         }
                     };
-                    self.suspending_parent(results).await;
+                    suspending(self.parent.as_ref(), results).await;
                     self.done(finished);
                 });
             }
-        }
-    }
-
-    /// Waits for calls, while the call that they are nested in, if there is one, lends its turn.
-    pub(crate) async fn suspending_parent<T>(&self, calls: impl Future<Output = T>) -> T {
-        match &self.parent {
-            Some(parent) => parent.suspended(calls).await,
-            None => calls.await,
         }
     }
 

@@ -10,7 +10,7 @@ use toolhost_core::wire::{DecodeError, Delta, Events, Received, event_data};
 use toolhost_core::{CallError, OpenBatch, ToolCall};
 
 use crate::protocol::{ErrorCode, RunFailure, StreamKind};
-use crate::runs::{Finished, Job, StreamPiece};
+use crate::runs::{Finished, Job, StreamPiece, suspending};
 
 /// The longest response.
 const MAX_STREAM: usize = 64 << 20;
@@ -65,10 +65,7 @@ pub(crate) async fn run(job: Job, kind: StreamKind, events: Events, pieces: Piec
         let received = run.read(data_of(kind, pieces)).await;
         run.end(received).await;
     };
-    match parent {
-        Some(parent) => parent.suspended(results).await,
-        None => results.await,
-    }
+    suspending(parent.as_ref(), results).await;
     run.job.done(run.finished);
 }
 

@@ -41,22 +41,24 @@
     });
   };
 
+  // A tool may have the name of a function of `tools`: arguments of tools are an object.
+  const orTool = (name, run) => (first, second) =>
+    typeof first === "object" && first !== null ? callTool(name, first) : run(first, second);
   const own = {
-    search: (words = "", limit = 10) => new PromiseOf((resolve) => resolve(search(text(words), +limit))),
-    describe: (name) => new PromiseOf((resolve, reject) => {
+    search: orTool("search", (words = "", limit = 10) =>
+      new PromiseOf((resolve) => resolve(search(text(words), +limit)))),
+    describe: orTool("describe", (name) => new PromiseOf((resolve, reject) => {
       const error = new ToolError(name), found = describe(text(name));
       if (typeof found === "string") resolve(found);
       else fail(reject, error, found[0], found[1]);
-    }),
+    })),
   };
   const functions = new MapOf();
   const tools = new ProxyOf({ __proto__: null }, {
     get: (_, name) => {
       // A promise is told from other objects by its `then`.
       if (typeof name !== "string" || name === "then") return undefined;
-      // A tool may have such a name: what is passed to tools is an object.
-      if (name === "search" || name === "describe")
-        return (first, second) => typeof first === "object" && first !== null ? callTool(name, first) : own[name](first, second);
+      if (name === "search" || name === "describe") return own[name];
       if (!has(functions, name)) set(functions, name, (args) => callTool(name, args));
       return get(functions, name);
     },

@@ -315,7 +315,7 @@ class Functions:
             self._send(line({"type": "answer", "id": call.id, "error": {"message": message}}))
 
     def close(self) -> None:
-        """The host has ended: what runs for it is cancelled, or returns to nobody."""
+        """The host has ended: cancels asynchronous functions, and discards what the others return."""
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.is_open = False

@@ -294,9 +294,9 @@ impl CallOptions {
         }
     }
 
-    /// The options of the calls that a call with these options makes. They are of the same client
-    /// and may do no more. Nobody is told of their progress. Their questions end the call if it
-    /// `is_repeatable`.
+    /// The options of the calls that a call with these options makes. They belong to the same client
+    /// and have no more rights; their progress is not reported. If the call `is_repeatable`, their
+    /// questions end it.
     pub(super) fn of_nested(&self, context: &RunContext, is_repeatable: bool) -> CallOptions {
         CallOptions {
             cancel: Some(context.cancel.clone()),

@@ -33,7 +33,7 @@ impl ToolHost {
     ///
     /// # Errors
     ///
-    /// No plugin offers `run_script`, or `permissions.tools` grants it nothing.
+    /// No plugin runs programs, or `permissions.tools` grants it nothing.
     pub(super) fn in_code_mode(&self, manifest: &Path) -> Result<ToolHost, LoadError> {
         let runs = |name: &'static str| {
             self.registry.tools.iter().find(move |tool| {

@@ -1,5 +1,6 @@
-//! [`CallLog`]: what a call that calls tools was told by its host. After a question of a nested call
-//! it runs again from its start and is told the same, until it is where it was; see docs/adr/0025.
+//! [`CallLog`]: what the host returned to a call that calls tools. After a question of a nested call,
+//! the call is replayed: it runs again from its start and gets the same, up to the point that it had
+//! reached. See docs/adr/0025.
 //!
 //! Only calls of plugins that have nothing but their arguments, tools, a clock and randomness can be
 //! run again: those two are part of the log.
@@ -9,7 +10,6 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::ToolHost;
 use super::question_rounds::AskedCall;
 use crate::client_store::{ClientStore, StoreBounds, unguessable};
 use crate::error::CallError;
@@ -32,7 +32,7 @@ const BOUNDS: StoreBounds = StoreBounds {
     all_bytes: 256 << 20,
 };
 
-/// What the state of a call that is to be run again begins with; its id follows.
+/// The prefix of the state of a call that waits to be replayed; the id of its log follows.
 const STATE: &[u8] = b"toolhost-replay:";
 
 /// The host's cost of an event beside its texts.
@@ -111,8 +111,12 @@ impl Default for WaitingCalls {
 }
 
 impl CallLog {
-    /// For a call whose nested calls may ask these kinds of questions.
+    /// For a call whose nested calls may ask these kinds of questions; `None` if there are none, or
+    /// the system RNG fails.
     pub(super) fn new(kinds: QuestionKinds) -> Option<CallLog> {
+        if kinds == QuestionKinds::default() {
+            return None;
+        }
         Some(CallLog {
             kinds,
             events: Vec::new(),
@@ -345,7 +349,7 @@ impl WaitingCalls {
         Ok(Some(log))
     }
 
-    /// Forgets a call that nobody will resume.
+    /// Drops the log of an abandoned call.
     pub(super) fn forget(&self, state: &[u8]) {
         let Some(id) = state.strip_prefix(STATE) else {
             return;
@@ -357,14 +361,5 @@ impl WaitingCalls {
             drop(kept);
             drop(forgotten);
         }
-    }
-}
-
-impl ToolHost {
-    /// The log for a call of a plugin that can be run again; `None` where nobody can answer.
-    pub(super) fn log_for(&self, kinds: QuestionKinds) -> Option<CallLog> {
-        (kinds != QuestionKinds::default())
-            .then(|| CallLog::new(kinds))
-            .flatten()
     }
 }

@@ -119,13 +119,10 @@ impl Demands {
             return;
         }
         let mut add = |what: String| self.add(Use::Tools, format!("plugin.{name}: {what}"));
-        let file = match plugin.file() {
-            Some(file) => format!("{:?}", real(file)),
-            None => format!("{:?}", plugin.path),
-        };
+        let file = plugin.file().map_or_else(|| plugin.path.clone(), real);
         match &plugin.sha256 {
-            Some(digest) => add(format!("is {file} with the digest {digest}")),
-            None => add(format!("is {file}")),
+            Some(digest) => add(format!("is {file:?} with the digest {digest}")),
+            None => add(format!("is {file:?}")),
         }
         for grant in &permissions.files {
             let (host, access, guest) = (real_grant(grant), grant.access, &grant.guest);
